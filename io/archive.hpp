@@ -1,0 +1,44 @@
+// The packed archive: CF NetCDF parts with one uncompressed chunk a frame, mapped read-only.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/frame.hpp"
+
+namespace raincell::io {
+
+struct Crop {
+  std::int64_t row = 0, column = 0, rows = 0, columns = 0;
+};
+
+/// Opened once, read by many threads.
+class Archive {
+ public:
+  /// A file or a folder of parts, ordered by time. Throws DataError.
+  static Archive open(const std::filesystem::path&);
+  Archive(Archive&&) noexcept;
+  Archive& operator=(Archive&&) noexcept;
+  ~Archive();
+
+  std::int64_t frames() const;
+  const Grid& grid() const;
+  Quantity quantity() const;
+  std::int64_t step_s() const;                        // most frequent difference of times
+  TimePoint time(std::int64_t frame) const;
+  float covered_fraction(std::int64_t frame) const;   // of all pixels
+  float wet_fraction(std::int64_t frame) const;       // >= 0.1 mm/h, of covered pixels
+  std::string hash() const;                           // of the frames' hashes: identifies the content
+  /// Physical values of a crop, row 0 = north, kMissing where missing. Any thread.
+  void read(std::int64_t frame, const Crop&, std::span<float> values) const;
+
+ private:
+  struct State;
+  explicit Archive(std::unique_ptr<State>);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace raincell::io
