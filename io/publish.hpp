@@ -8,13 +8,14 @@
 
 namespace raincell::io {
 
-/// Publishes bytes under `path` atomically and durably. Throws WriteError naming the path, the step that failed and what
-/// to do; the old file is untouched then and no temporary is left.
+/// Publishes bytes under `path` atomically and durably. Throws WriteError naming the path, the step that
+/// failed and what to do; the old file is untouched then and no temporary is left.
 void publish(const std::filesystem::path&, std::span<const std::byte> bytes);
 void publish(const std::filesystem::path&, const std::string& text);
 /// Appends a line to a log-like file (metrics.jsonl) with O_APPEND. Throws WriteError.
 void append_line(const std::filesystem::path&, const std::string& line);
-/// Creates the folder and its parents; a WriteError says why not (a file in the way, read-only, no permission).
+/// Creates the folder and its parents; a WriteError says why not (a file in the way, read-only, no
+/// permission).
 void make_folder(const std::filesystem::path&);
 /// SHA-256, hexadecimal.
 std::string sha256(std::span<const std::byte> bytes);
