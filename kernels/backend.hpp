@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
+#include <cstdint>
 #include <memory>
 #include <source_location>
 #include <span>
@@ -32,9 +32,10 @@ class OutOfMemory : public DeviceError {
  public:
   OutOfMemory(std::string library, std::size_t wanted_bytes, std::size_t free_bytes, std::string what);
   std::size_t wanted_bytes() const { return wanted_bytes_; }
+  std::size_t free_bytes() const { return free_bytes_; }
 
  private:
-  std::size_t wanted_bytes_;
+  std::size_t wanted_bytes_, free_bytes_;
 };
 
 /// This build or this machine cannot do it (no CUDA in the build, no driver, unknown backend name).
@@ -48,6 +49,9 @@ struct BackendInfo {
   std::string libraries;  // "oneDNN 2.6.3"
   int threads = 1;
 };
+
+/// What a plan will be used for; the rest is not built, and asking for it is a std::logic_error.
+enum class ConvUse : std::uint8_t { inference, training_no_input_gradient, training };
 
 /// One convolution for one shape: descriptors, workspace, packed weights and the chosen kernel live here.
 /// Images of every tensor are T*N: any split of `images` into T and N is accepted.
@@ -63,7 +67,8 @@ class ConvPlan {
   void forward(ConstView x, View y, Accumulate);
   /// dx (+)= gradient of the input
   void backward_data(ConstView dy, View dx, Accumulate);
-  /// d_weights (+)=, d_bias (+)= gradient of the parameters, in the plain order of the spec. d_bias may be empty.
+  /// d_weights (+)=, d_bias (+)= gradient of the parameters, in the plain order of the spec. d_bias may be
+  /// empty.
   void backward_weights(ConstView x, ConstView dy, View d_weights, View d_bias, Accumulate);
   /// The kernels that were chosen, e.g. "forward brgconv:avx512_core, ...".
   virtual std::string implementation() const = 0;
@@ -71,19 +76,29 @@ class ConvPlan {
   virtual std::size_t bytes() const = 0;
 
  protected:
-  explicit ConvPlan(const ConvSpec& spec) : spec_(spec) {}
+  /// x and y of every call must have this type and these placements.
+  ConvPlan(const ConvSpec& spec, ConvUse use, DType dtype, Placement x, Placement y)
+      : spec_(spec), use_(use), dtype_(dtype), x_placement_(x), y_placement_(y) {}
+  ConvUse use() const { return use_; }
   virtual void do_load_weights(ConstView weights, ConstView bias) = 0;
   virtual void do_forward(ConstView x, View y, Accumulate) = 0;
   virtual void do_backward_data(ConstView dy, View dx, Accumulate) = 0;
   virtual void do_backward_weights(ConstView x, ConstView dy, View d_weights, View d_bias, Accumulate) = 0;
 
  private:
+  friend class ForwardingConvPlan;  // decorators reach the do_ functions of what they wrap
+  void expect_activation(const ConstView&, bool output, const char* call, const char* tensor) const;
+  void expect_parameter(const ConstView&, const Shape&, const char* call, const char* tensor) const;
+
   ConvSpec spec_;
+  ConvUse use_;
+  DType dtype_;
+  Placement x_placement_, y_placement_;
+  bool loaded_ = false;
 };
 
-/// What a plan will be used for; the rest is not built.
-enum class ConvUse : std::uint8_t { inference, training_no_input_gradient, training };
-
+/// A device. Wrong shapes, types or placements are bugs of the caller: std::logic_error naming operation and
+/// tensor. One thread at a time; tensors and plans must not outlive their backend.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -119,8 +134,8 @@ class Backend {
                     ConstView peephole, View c, View h);
   /// gates: in, the activated gates; out, the gradient of the input sums.
   /// recurrent: convgru only; in, as saved; out, the gradient of the recurrent sums. Empty at a zero start.
-  /// dh: gradient that reaches h from above; dh_recurrent: from the next step, added to it; either may be empty.
-  /// dc: convlstm; in, gradient of c from the next step (zeros at the last); out, gradient of c_prev.
+  /// dh: gradient that reaches h from above; dh_recurrent: from the next step, added to it; either may be
+  /// empty. dc: convlstm; in, gradient of c from the next step (zeros at the last); out, gradient of c_prev.
   /// dh_prev: convgru only; out, the pointwise part of the gradient of h_prev (may be empty).
   /// d_peephole: added to; empty without peepholes.
   void cell_backward(const CellSpec&, View gates, View recurrent, ConstView h_prev, ConstView c_prev,
@@ -132,24 +147,25 @@ class Backend {
   /// dy is multiplied by the derivative, taken from the activated value y.
   void activate_backward(Activation, float slope, ConstView y, View dy_to_dx);
   void fill(View, float);
-  void copy(ConstView x, View y);                      // same shape and placement
-  void add_scaled(View y, float a, ConstView x);       // y += a x
-  void lerp(View y, float a, ConstView x);             // y += a (x - y)
+  void copy(ConstView x, View y);                 // same shape and placement
+  void add_scaled(View y, float a, ConstView x);  // y += a x
+  void lerp(View y, float a, ConstView x);        // y += a (x - y)
   /// y = w a + (1 - w) b with one weight an image: weights {1,N,1,1,1}; scheduled sampling.
   void mix(View y, ConstView a, ConstView b, ConstView weights);
   /// y (+)= (1 - w) x, image by image: the backward pass of mix towards b.
   void mix_backward(View y, ConstView x, ConstView weights, Accumulate);
 
   // --- loss, norms, update; sums are device scalars -----------------------------------------------------
-  /// sums {1,1,2,1,1}: [0] = sum of weighted losses / valid pixels, [1] = valid pixels. d_forecast may be empty.
-  /// mask is 1 for valid and 0 for not, of the forecast's shape. No valid pixel: loss 0, gradient 0.
+  /// sums {1,1,2,1,1}: [0] = sum of weighted losses / valid pixels, [1] = valid pixels. d_forecast may be
+  /// empty. mask is 1 for valid and 0 for not, of the forecast's shape. No valid pixel: loss 0, gradient 0.
   /// `scale` multiplies the gradient only (gradient accumulation).
-  void loss(const LossSpec&, ConstView forecast, ConstView target, ConstView mask, View d_forecast,
-            View sums, float scale);
+  void loss(const LossSpec&, ConstView forecast, ConstView target, ConstView mask, View d_forecast, View sums,
+            float scale);
   /// sum[0] += sum of squares of x.
   void add_sum_of_squares(ConstView x, View sum);
   /// Updates value from gradient and the two moments (second unused by sgd), clipping by
-  /// gradient_sum_of_squares {1,1,1,1,1}. When that is not finite nothing changes and skipped[0] grows by one.
+  /// gradient_sum_of_squares {1,1,1,1,1}. When that is not finite nothing changes and skipped[0] grows by
+  /// one.
   void optimizer_step(const OptimizerSpec&, View value, ConstView gradient, View first_moment,
                       View second_moment, ConstView gradient_sum_of_squares, View skipped);
 
@@ -176,11 +192,18 @@ class Backend {
   virtual void do_lerp(View y, float a, ConstView x) = 0;
   virtual void do_mix(View y, ConstView a, ConstView b, ConstView weights) = 0;
   virtual void do_mix_backward(View y, ConstView x, ConstView weights, Accumulate) = 0;
-  virtual void do_loss(const LossSpec&, ConstView forecast, ConstView target, ConstView mask,
-                       View d_forecast, View sums, float scale) = 0;
+  virtual void do_loss(const LossSpec&, ConstView forecast, ConstView target, ConstView mask, View d_forecast,
+                       View sums, float scale) = 0;
   virtual void do_add_sum_of_squares(ConstView x, View sum) = 0;
   virtual void do_optimizer_step(const OptimizerSpec&, View value, ConstView gradient, View m, View v,
                                  ConstView gradient_sum_of_squares, View skipped) = 0;
+
+ private:
+  friend class ForwardingBackend;  // decorators reach the do_ functions of what they wrap
+  void expect_activation(const ConstView&, const Shape&, const char* call, const char* tensor) const;
+  void expect_plain(const ConstView&, const Shape&, const char* call, const char* tensor) const;
+  void expect_like(const ConstView&, const ConstView& model, const char* call, const char* tensor) const;
+  void expect_some(const ConstView&, const char* call, const char* tensor) const;
 };
 
 struct BackendOptions {
@@ -188,8 +211,8 @@ struct BackendOptions {
   bool deterministic = false;
 };
 
-/// "reference" (double), "reference-f32", "cpu", "cuda" or "auto" (the first that is available, cuda before cpu).
-/// Throws BackendUnavailable, which lists the names.
+/// "reference" (double), "reference-f32", "cpu", "cuda" or "auto" (the first that is available, cuda before
+/// cpu). Throws BackendUnavailable, which lists the names.
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions&);
 /// The visible list, in the order that "auto" tries.
 std::vector<std::string> backend_names();

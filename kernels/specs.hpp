@@ -46,8 +46,8 @@ struct CellSpec {
   Peephole peephole = Peephole::none;
 
   std::int64_t gates() const { return kind == CellKind::convlstm ? 4 : kind == CellKind::convgru ? 3 : 1; }
-  bool has_memory() const { return kind == CellKind::convlstm; }            // a cell state c beside h
-  bool separate_recurrent() const { return kind == CellKind::convgru; }     // recurrent sums kept apart
+  bool has_memory() const { return kind == CellKind::convlstm; }         // a cell state c beside h
+  bool separate_recurrent() const { return kind == CellKind::convgru; }  // recurrent sums kept apart
 };
 
 enum class Activation : std::uint8_t { identity, leaky_relu, sigmoid, tanh };
@@ -74,7 +74,8 @@ struct LossSpec {
 enum class OptimizerKind : std::uint8_t { adam, adamw, rmsprop, sgd };
 
 /// One update of all parameters. adam and adamw as in Kingma & Ba and Loshchilov & Hutter with bias
-/// correction by `step` (1 for the first); rmsprop as PyTorch (not centred, alpha = beta2, momentum beta1 = 0);
+/// correction by `step` (1 for the first); rmsprop as PyTorch (not centred, alpha = beta2, no momentum: beta1
+/// and the first moment are unused);
 /// sgd with momentum beta1. weight_decay is L2 for all but adamw, where it is decoupled.
 /// The gradient is first scaled to a global norm of at most clip_norm (0: no clipping).
 struct OptimizerSpec {

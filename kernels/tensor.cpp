@@ -4,18 +4,24 @@ namespace raincell::kernels {
 
 std::size_t size_of(DType type) {
   switch (type) {
-    case DType::f32: return 4;
-    case DType::f64: return 8;
-    case DType::bf16: return 2;
+    case DType::f32:
+      return 4;
+    case DType::f64:
+      return 8;
+    case DType::bf16:
+      return 2;
   }
   return 0;
 }
 
 const char* name_of(DType type) {
   switch (type) {
-    case DType::f32: return "f32";
-    case DType::f64: return "f64";
-    case DType::bf16: return "bf16";
+    case DType::f32:
+      return "f32";
+    case DType::f64:
+      return "f64";
+    case DType::bf16:
+      return "bf16";
   }
   return "?";
 }
@@ -31,8 +37,8 @@ std::int64_t Shape::elements() const {
 }
 
 std::string Shape::text() const {
-  return "[" + std::to_string(t) + "," + std::to_string(n) + "," + std::to_string(c) + "," + std::to_string(h) +
-         "," + std::to_string(w) + "]";
+  return "[" + std::to_string(t) + "," + std::to_string(n) + "," + std::to_string(c) + "," +
+         std::to_string(h) + "," + std::to_string(w) + "]";
 }
 
 std::int64_t stored_elements(const Shape& shape, const Placement& placement) {
@@ -52,9 +58,10 @@ AnyView cut_steps(const AnyView& view, std::int64_t first, std::int64_t count) {
   AnyView part = view;
   Shape one = view.shape;
   one.t = 1;
-  const auto bytes = static_cast<std::size_t>(stored_elements(one, view.placement) * first) * size_of(view.dtype);
-  using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<decltype(view.memory)>>, const std::byte,
-                                  std::byte>;
+  const auto bytes =
+      static_cast<std::size_t>(stored_elements(one, view.placement) * first) * size_of(view.dtype);
+  using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<decltype(view.memory)>>,
+                                  const std::byte, std::byte>;
   part.memory = static_cast<Byte*>(view.memory) + bytes;
   part.shape.t = count;
   return part;
@@ -62,7 +69,11 @@ AnyView cut_steps(const AnyView& view, std::int64_t first, std::int64_t count) {
 
 }  // namespace
 
-ConstView ConstView::steps(std::int64_t first, std::int64_t count) const { return cut_steps(*this, first, count); }
-View View::steps(std::int64_t first, std::int64_t count) const { return cut_steps(*this, first, count); }
+ConstView ConstView::steps(std::int64_t first, std::int64_t count) const {
+  return cut_steps(*this, first, count);
+}
+View View::steps(std::int64_t first, std::int64_t count) const {
+  return cut_steps(*this, first, count);
+}
 
 }  // namespace raincell::kernels

@@ -1,0 +1,61 @@
+// The visible list of backends: name -> factory, and the order of "auto".
+#include "kernels/backend.hpp"
+#include "kernels/cpu/cpu.hpp"
+#include "kernels/cuda/cuda.hpp"
+#include "kernels/reference/reference.hpp"
+
+namespace raincell::kernels {
+
+namespace {
+
+struct Entry {
+  const char* name;
+  bool automatic;  // tried by "auto"
+  std::unique_ptr<Backend> (*make)(const BackendOptions&);
+};
+
+constexpr Entry kEntries[] = {
+    {"cuda", true, make_cuda},
+    {"cpu", true, make_cpu},
+    {"reference", false, [](const BackendOptions& options) { return make_reference(DType::f64, options); }},
+    {"reference-f32", false,
+     [](const BackendOptions& options) { return make_reference(DType::f32, options); }},
+};
+
+std::string listed_names() {
+  std::string names = "auto";
+  for (const Entry& entry : kEntries) names += std::string(", ") + entry.name;
+  return names;
+}
+
+std::unique_ptr<Backend> make_first_available(const BackendOptions& options) {
+  std::string reasons;
+  for (const Entry& entry : kEntries) {
+    if (!entry.automatic) continue;
+    try {
+      return entry.make(options);
+    } catch (const BackendUnavailable& absence) {
+      reasons += std::string("\n  ") + entry.name + ": " + absence.what();
+    }
+  }
+  throw BackendUnavailable("no backend is available:" + reasons);
+}
+
+}  // namespace
+
+std::vector<std::string> backend_names() {
+  std::vector<std::string> names;
+  for (const Entry& entry : kEntries) names.emplace_back(entry.name);
+  return names;
+}
+
+std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {
+  if (name == "auto") return make_first_available(options);
+  for (const Entry& entry : kEntries) {
+    if (name == entry.name) return entry.make(options);
+  }
+  throw BackendUnavailable("there is no backend '" + std::string(name) + "'; choose one of " +
+                           listed_names());
+}
+
+}  // namespace raincell::kernels
