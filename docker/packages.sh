@@ -40,7 +40,7 @@ case "${1:-}" in
   *) fail "unknown option '$1'; use --list, --missing or nothing" ;;
 esac
 
-command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
+{ command -v dpkg-query && command -v apt-get; } >/dev/null ||
   fail "this is not a Debian system (no dpkg-query or apt-get)." \
     "Install the equivalents of these packages yourself: ${packages[*]}"
 
