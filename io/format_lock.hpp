@@ -1,4 +1,5 @@
-// One lock for all of this process: neither netCDF-C nor every build of HDF5 is thread-safe, and one calls the other.
+// One lock for all of this process: neither netCDF-C nor every build of HDF5 is thread-safe, and one calls
+// the other.
 #pragma once
 
 #include <mutex>

@@ -14,19 +14,29 @@ namespace {
 
 nc_type type_of(NetcdfType type) {
   switch (type) {
-    case NetcdfType::int8: return NC_BYTE;
-    case NetcdfType::int16: return NC_SHORT;
-    case NetcdfType::int32: return NC_INT;
-    case NetcdfType::uint8: return NC_UBYTE;
-    case NetcdfType::uint64: return NC_UINT64;
-    case NetcdfType::float32: return NC_FLOAT;
-    case NetcdfType::float64: return NC_DOUBLE;
-    case NetcdfType::string: return NC_STRING;
+    case NetcdfType::int8:
+      return NC_BYTE;
+    case NetcdfType::int16:
+      return NC_SHORT;
+    case NetcdfType::int32:
+      return NC_INT;
+    case NetcdfType::uint8:
+      return NC_UBYTE;
+    case NetcdfType::uint64:
+      return NC_UINT64;
+    case NetcdfType::float32:
+      return NC_FLOAT;
+    case NetcdfType::float64:
+      return NC_DOUBLE;
+    case NetcdfType::string:
+      return NC_STRING;
   }
   return NC_NAT;
 }
 
-int holder(int variable) { return variable == NetcdfOut::kGlobal ? NC_GLOBAL : variable; }
+int holder(int variable) {
+  return variable == NetcdfOut::kGlobal ? NC_GLOBAL : variable;
+}
 
 }  // namespace
 
@@ -79,7 +89,8 @@ int NetcdfOut::variable(const std::string& name, NetcdfType type, const std::vec
                         const NetcdfStorage& storage) {
   const std::lock_guard lock(format_lock());
   int id = -1;
-  check(nc_def_var(id_, name.c_str(), type_of(type), static_cast<int>(dimensions.size()), dimensions.data(), &id),
+  check(nc_def_var(id_, name.c_str(), type_of(type), static_cast<int>(dimensions.size()), dimensions.data(),
+                   &id),
         "define variable " + name);
   if (!storage.chunks.empty()) {
     check(nc_def_var_chunking(id_, id, NC_CHUNKED, storage.chunks.data()), "set the chunks of " + name);
@@ -90,22 +101,26 @@ int NetcdfOut::variable(const std::string& name, NetcdfType type, const std::vec
 
 void NetcdfOut::attribute(int variable, const std::string& name, const std::string& value) {
   const std::lock_guard lock(format_lock());
-  check(nc_put_att_text(id_, holder(variable), name.c_str(), value.size(), value.data()), "write attribute " + name);
+  check(nc_put_att_text(id_, holder(variable), name.c_str(), value.size(), value.data()),
+        "write attribute " + name);
 }
 
 void NetcdfOut::attribute(int variable, const std::string& name, double value) {
   const std::lock_guard lock(format_lock());
-  check(nc_put_att_double(id_, holder(variable), name.c_str(), NC_DOUBLE, 1, &value), "write attribute " + name);
+  check(nc_put_att_double(id_, holder(variable), name.c_str(), NC_DOUBLE, 1, &value),
+        "write attribute " + name);
 }
 
-void NetcdfOut::attribute(int variable, const std::string& name, float value) {
+void NetcdfOut::attribute(int variable, const std::string& name, std::span<const double> values) {
   const std::lock_guard lock(format_lock());
-  check(nc_put_att_float(id_, holder(variable), name.c_str(), NC_FLOAT, 1, &value), "write attribute " + name);
+  check(nc_put_att_double(id_, holder(variable), name.c_str(), NC_DOUBLE, values.size(), values.data()),
+        "write attribute " + name);
 }
 
 void NetcdfOut::attribute(int variable, const std::string& name, std::int16_t value) {
   const std::lock_guard lock(format_lock());
-  check(nc_put_att_short(id_, holder(variable), name.c_str(), NC_SHORT, 1, &value), "write attribute " + name);
+  check(nc_put_att_short(id_, holder(variable), name.c_str(), NC_SHORT, 1, &value),
+        "write attribute " + name);
 }
 
 void NetcdfOut::attribute(int variable, const std::string& name, std::int32_t value) {
@@ -123,38 +138,39 @@ void NetcdfOut::end_definitions() {
   check(nc_enddef(id_), "end the definitions");
 }
 
-void NetcdfOut::put(int variable, const std::vector<std::size_t>& start, const std::vector<std::size_t>& count,
-                    std::span<const std::int16_t> values) {
+void NetcdfOut::put(int variable, const std::vector<std::size_t>& start,
+                    const std::vector<std::size_t>& count, std::span<const std::int16_t> values) {
   const std::lock_guard lock(format_lock());
   check(nc_put_vara_short(id_, variable, start.data(), count.data(), values.data()), "write values");
 }
 
-void NetcdfOut::put(int variable, const std::vector<std::size_t>& start, const std::vector<std::size_t>& count,
-                    std::span<const std::int32_t> values) {
+void NetcdfOut::put(int variable, const std::vector<std::size_t>& start,
+                    const std::vector<std::size_t>& count, std::span<const std::int32_t> values) {
   const std::lock_guard lock(format_lock());
   check(nc_put_vara_int(id_, variable, start.data(), count.data(), values.data()), "write values");
 }
 
-void NetcdfOut::put(int variable, const std::vector<std::size_t>& start, const std::vector<std::size_t>& count,
-                    std::span<const std::uint64_t> values) {
+void NetcdfOut::put(int variable, const std::vector<std::size_t>& start,
+                    const std::vector<std::size_t>& count, std::span<const std::uint64_t> values) {
   static_assert(sizeof(unsigned long long) == sizeof(std::uint64_t));
   const std::lock_guard lock(format_lock());
   check(nc_put_vara(id_, variable, start.data(), count.data(), values.data()), "write values");
 }
 
-void NetcdfOut::put(int variable, const std::vector<std::size_t>& start, const std::vector<std::size_t>& count,
-                    std::span<const float> values) {
+void NetcdfOut::put(int variable, const std::vector<std::size_t>& start,
+                    const std::vector<std::size_t>& count, std::span<const float> values) {
   const std::lock_guard lock(format_lock());
   check(nc_put_vara_float(id_, variable, start.data(), count.data(), values.data()), "write values");
 }
 
-void NetcdfOut::put(int variable, const std::vector<std::size_t>& start, const std::vector<std::size_t>& count,
-                    std::span<const double> values) {
+void NetcdfOut::put(int variable, const std::vector<std::size_t>& start,
+                    const std::vector<std::size_t>& count, std::span<const double> values) {
   const std::lock_guard lock(format_lock());
   check(nc_put_vara_double(id_, variable, start.data(), count.data(), values.data()), "write values");
 }
 
-void NetcdfOut::put(int variable, const std::vector<std::size_t>& start, const std::vector<std::string>& texts) {
+void NetcdfOut::put(int variable, const std::vector<std::size_t>& start,
+                    const std::vector<std::string>& texts) {
   std::vector<const char*> pointers;
   for (const std::string& text : texts) pointers.push_back(text.c_str());
   const std::vector<std::size_t> count{texts.size()};

@@ -20,8 +20,8 @@ struct NetcdfStorage {
   int deflate = 0;                  // with shuffle when > 0
 };
 
-/// A file being written. Errors are WriteError and name the file and the library's reason. A file that is not closed is
-/// abandoned: the memory is freed, a file on disk stays for its owner to remove.
+/// A file being written. Errors are WriteError and name the file and the library's reason. A file that is not
+/// closed is abandoned: the memory is freed, a file on disk stays for its owner to remove.
 class NetcdfOut {
  public:
   static constexpr int kGlobal = -1;  // the file itself, as a holder of attributes
@@ -33,10 +33,11 @@ class NetcdfOut {
   ~NetcdfOut();
 
   int dimension(const std::string& name, std::size_t size);  // 0: unlimited
-  int variable(const std::string& name, NetcdfType, const std::vector<int>& dimensions, const NetcdfStorage& = {});
+  int variable(const std::string& name, NetcdfType, const std::vector<int>& dimensions,
+               const NetcdfStorage& = {});
   void attribute(int variable, const std::string& name, const std::string& value);
   void attribute(int variable, const std::string& name, double value);
-  void attribute(int variable, const std::string& name, float value);
+  void attribute(int variable, const std::string& name, std::span<const double> values);
   void attribute(int variable, const std::string& name, std::int16_t value);
   void attribute(int variable, const std::string& name, std::int32_t value);
   /// The _FillValue of an int16 variable; before data.

@@ -22,7 +22,7 @@ constexpr std::uint16_t kUndetect = 0, kNodata = 65535;
 class Handle {
  public:
   using Close = herr_t (*)(hid_t);
-  Handle(hid_t id, Close close, const char* what) : id_(id), close_(close) {
+  Handle(hid_t id, Close closer, const char* what) : id_(id), close_(closer) {
     if (id < 0) throw WriteError(std::string("ODIM file in memory: HDF5 cannot ") + what);
   }
   Handle(const Handle&) = delete;
@@ -32,7 +32,8 @@ class Handle {
   }
   operator hid_t() const { return id_; }
   void close(const char* what) {
-    if (close_(std::exchange(id_, -1)) < 0) throw WriteError(std::string("ODIM file in memory: HDF5 cannot ") + what);
+    if (close_(std::exchange(id_, -1)) < 0)
+      throw WriteError(std::string("ODIM file in memory: HDF5 cannot ") + what);
   }
 
  private:
@@ -88,8 +89,12 @@ std::vector<std::uint16_t> codes_of(const Frame& frame) {
   std::vector<std::uint16_t> codes(frame.values.size());
   for (std::size_t i = 0; i < codes.size(); ++i) {
     switch (frame.states[i]) {
-      case PixelState::missing: codes[i] = kNodata; break;
-      case PixelState::dry: codes[i] = kUndetect; break;
+      case PixelState::missing:
+        codes[i] = kNodata;
+        break;
+      case PixelState::dry:
+        codes[i] = kUndetect;
+        break;
       case PixelState::valued:
         codes[i] = static_cast<std::uint16_t>(std::clamp(std::lround(frame.values[i] / kGain), 1L, 65534L));
         break;
@@ -107,8 +112,10 @@ void write_where(hid_t file, const Grid& grid) {
   put_number(where, "yscale", grid.dy);
   const double right = grid.x0 + static_cast<double>(grid.columns) * grid.dx;
   const double bottom = grid.y0 - static_cast<double>(grid.rows) * grid.dy;
-  const std::array<std::pair<const char*, std::pair<double, double>>, 4> corners{
-      {{"LL", {grid.x0, bottom}}, {"UL", {grid.x0, grid.y0}}, {"UR", {right, grid.y0}}, {"LR", {right, bottom}}}};
+  const std::array<std::pair<const char*, std::pair<double, double>>, 4> corners{{{"LL", {grid.x0, bottom}},
+                                                                                  {"UL", {grid.x0, grid.y0}},
+                                                                                  {"UR", {right, grid.y0}},
+                                                                                  {"LR", {right, bottom}}}};
   for (const auto& [corner, point] : corners) {
     const auto [longitude, latitude] = to_lonlat(grid, point.first, point.second);
     put_number(where, (std::string(corner) + "_lon").c_str(), longitude);
@@ -118,7 +125,8 @@ void write_where(hid_t file, const Grid& grid) {
 
 void write_data(hid_t file, const Frame& frame) {
   const auto [end_date, end_time] = date_and_time(frame.valid_time);
-  const auto [start_date, start_time] = date_and_time(frame.valid_time - std::chrono::seconds{frame.window_s});
+  const auto [start_date, start_time] =
+      date_and_time(frame.valid_time - std::chrono::seconds{frame.window_s});
   const Handle dataset = make_group(file, "dataset1");
   {
     const Handle what = make_group(dataset, "what");
@@ -137,14 +145,15 @@ void write_data(hid_t file, const Frame& frame) {
     put_number(what, "nodata", kNodata);
     put_number(what, "undetect", kUndetect);
   }
-  const std::array<hsize_t, 2> shape{static_cast<hsize_t>(frame.grid.rows), static_cast<hsize_t>(frame.grid.columns)};
+  const std::array<hsize_t, 2> shape{static_cast<hsize_t>(frame.grid.rows),
+                                     static_cast<hsize_t>(frame.grid.columns)};
   const Handle space(H5Screate_simple(2, shape.data(), nullptr), H5Sclose, "make a space");
   const Handle layout(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "make a layout");
   check(H5Pset_chunk(layout, 2, shape.data()), "set the chunk");
   check(H5Pset_shuffle(layout), "shuffle");
   check(H5Pset_deflate(layout, 6), "compress");
-  const Handle values(H5Dcreate2(data, "data", H5T_STD_U16LE, space, H5P_DEFAULT, layout, H5P_DEFAULT), H5Dclose,
-                      "create the data");
+  const Handle values(H5Dcreate2(data, "data", H5T_STD_U16LE, space, H5P_DEFAULT, layout, H5P_DEFAULT),
+                      H5Dclose, "create the data");
   const std::vector<std::uint16_t> codes = codes_of(frame);
   check(H5Dwrite(values, H5T_NATIVE_UINT16, H5S_ALL, H5S_ALL, H5P_DEFAULT, codes.data()), "write the data");
   put_text(values, "CLASS", "IMAGE");
@@ -155,7 +164,8 @@ void write_data(hid_t file, const Frame& frame) {
 
 std::vector<std::byte> odim_bytes(const Frame& frame) {
   if (frame.quantity != Quantity::rain_rate) {
-    throw WriteError(std::string("ODIM output: ") + name_of(frame.quantity) + " is not written; use the format cf");
+    throw WriteError(std::string("ODIM output: ") + name_of(frame.quantity) +
+                     " is not written; use the format cf");
   }
   const std::lock_guard lock(format_lock());
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);

@@ -1,0 +1,235 @@
+#include "io/simulate.hpp"
+
+#include <gtest/gtest.h>
+#include <hdf5.h>
+#include <netcdf.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+
+#include "io/publish.hpp"
+#include "tests/io/temporary_folder.hpp"
+
+namespace raincell::io {
+namespace {
+
+SimulationSpec small(const std::string& format = "odim") {
+  SimulationSpec spec;
+  spec.format = format;
+  spec.frames = 3;
+  spec.columns = 96;
+  spec.rows = 64;
+  spec.seed = 7;
+  return spec;
+}
+
+double wet_fraction(const Frame& frame) {
+  double wet = 0., seen = 0.;
+  for (const float value : frame.values) {
+    seen += std::isnan(value) ? 0. : 1.;
+    wet += value >= 0.1F ? 1. : 0.;
+  }
+  return wet / seen;
+}
+
+/// Mean squared difference of log rain between `now` moved by (dx, dy) and `later`, where both are seen.
+double mismatch(const Frame& now, const Frame& later, int dx, int dy) {
+  double sum = 0.;
+  std::int64_t count = 0;
+  const std::int64_t rows = now.grid.rows, columns = now.grid.columns;
+  for (std::int64_t r = 16; r < rows - 16; ++r) {
+    for (std::int64_t c = 16; c < columns - 16; ++c) {
+      const float a = now.values[static_cast<std::size_t>((r - dy) * columns + c - dx)];
+      const float b = later.values[static_cast<std::size_t>(r * columns + c)];
+      if (std::isnan(a) || std::isnan(b)) continue;
+      const double difference = std::log(a + 0.1) - std::log(b + 0.1);
+      sum += difference * difference;
+      ++count;
+    }
+  }
+  return sum / static_cast<double>(count);
+}
+
+TEST(Simulate, SameSeedGivesTheSameBytesAndAnotherSeedOthers) {
+  const TemporaryFolder folder;
+  for (const std::string format : {"odim", "cf"}) {
+    SimulationSpec spec = small(format);
+    const auto first = simulate(spec, folder.path() / (format + "1"));
+    const auto second = simulate(spec, folder.path() / (format + "2"));
+    spec.seed = 8;
+    const auto other = simulate(spec, folder.path() / (format + "3"));
+    ASSERT_EQ(first.size(), 3U);
+    for (std::size_t i = 0; i < first.size(); ++i) {
+      EXPECT_EQ(first[i].filename(), second[i].filename());
+      EXPECT_EQ(read_file(first[i]), read_file(second[i]));
+      EXPECT_NE(read_file(first[i]), read_file(other[i]));
+    }
+  }
+}
+
+TEST(Simulate, NamesCarryTheTime) {
+  const TemporaryFolder folder;
+  const auto files = simulate(small(), folder.path());
+  EXPECT_EQ(files[0].filename(), "raincell_20240601T0000Z.h5");
+  EXPECT_EQ(files[2].filename(), "raincell_20240601T0010Z.h5");
+}
+
+TEST(Simulate, AFrameDoesNotDependOnTheOthers) {
+  const SimulationSpec spec = small();
+  const Simulator simulator(spec);
+  const Frame straight = simulator.frame(2);
+  (void)simulator.frame(0);
+  EXPECT_EQ(straight.states, simulate_frame(spec, 2).states);
+  EXPECT_EQ(simulator.frame(2).states, straight.states);
+  EXPECT_NE(simulator.frame(1).states, straight.states);
+}
+
+TEST(Simulate, RainHasTheClimateOfRain) {
+  SimulationSpec spec;
+  double wet = 0., largest = 0.;
+  int frames = 0;
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+    spec.seed = seed;
+    const Simulator simulator(spec);
+    for (std::int64_t index = 0; index < 120; index += 24) {
+      const Frame frame = simulator.frame(index);
+      wet += wet_fraction(frame);
+      ++frames;
+      for (const float value : frame.values) {
+        if (!std::isnan(value)) largest = std::max(largest, static_cast<double>(value));
+      }
+    }
+  }
+  EXPECT_GT(wet / frames, 0.1);
+  EXPECT_LT(wet / frames, 0.4);
+  EXPECT_GT(largest, 15.);
+  EXPECT_LT(largest, 151.);
+}
+
+TEST(Simulate, MovingRainBeatsStandingRain) {
+  SimulationSpec spec;
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    spec.seed = seed;
+    const Simulator simulator(spec);
+    const Frame now = simulator.frame(30), later = simulator.frame(33);
+    double best = 1e9;
+    for (int dy = -15; dy <= 15; ++dy) {
+      for (int dx = -15; dx <= 15; ++dx) best = std::min(best, mismatch(now, later, dx, dy));
+    }
+    EXPECT_LT(best, 0.7 * mismatch(now, later, 0, 0)) << "seed " << seed;
+  }
+}
+
+TEST(Simulate, GapsAreNotWritten) {
+  const TemporaryFolder folder;
+  SimulationSpec spec = small();
+  spec.gaps = {1};
+  const auto files = simulate(spec, folder.path());
+  ASSERT_EQ(files.size(), 2U);
+  EXPECT_EQ(files[1].filename(), "raincell_20240601T0010Z.h5");
+}
+
+// The stored codes, read with the libraries themselves: state and value are the frame's.
+TEST(Simulate, OdimCodesAreTheFrame) {
+  const TemporaryFolder folder;
+  const auto files = simulate(small(), folder.path());
+  const Frame frame = simulate_frame(small(), 1);
+  const hid_t file = H5Fopen(files[1].c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+  ASSERT_GE(file, 0);
+  const hid_t data = H5Dopen2(file, "/dataset1/data1/data", H5P_DEFAULT);
+  ASSERT_GE(data, 0);
+  std::vector<std::uint16_t> codes(frame.values.size());
+  ASSERT_GE(H5Dread(data, H5T_NATIVE_UINT16, H5S_ALL, H5S_ALL, H5P_DEFAULT, codes.data()), 0);
+  H5Dclose(data);
+  H5Fclose(file);
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    if (frame.states[i] == PixelState::missing) {
+      EXPECT_EQ(codes[i], 65535);
+    } else if (frame.states[i] == PixelState::dry) {
+      EXPECT_EQ(codes[i], 0);
+    } else {
+      EXPECT_EQ(static_cast<float>(0.01 * codes[i]), frame.values[i]);
+    }
+  }
+}
+
+TEST(Simulate, CfCodesAreTheFrame) {
+  const TemporaryFolder folder;
+  const auto files = simulate(small("cf"), folder.path());
+  const Frame frame = simulate_frame(small("cf"), 1);
+  int file = -1, variable = -1;
+  ASSERT_EQ(nc_open(files[1].c_str(), NC_NOWRITE, &file), NC_NOERR);
+  ASSERT_EQ(nc_inq_varid(file, "precip_intensity", &variable), NC_NOERR);
+  std::vector<std::int16_t> codes(frame.values.size());
+  ASSERT_EQ(nc_get_var_short(file, variable, codes.data()), NC_NOERR);
+  double scale = 0.;
+  ASSERT_EQ(nc_get_att_double(file, variable, "scale_factor", &scale), NC_NOERR);
+  nc_close(file);
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    if (frame.states[i] == PixelState::missing) {
+      EXPECT_EQ(codes[i], -32768);
+    } else {
+      EXPECT_EQ(static_cast<float>(scale * codes[i]), frame.values[i]);
+    }
+  }
+}
+
+TEST(Simulate, RefusesTheImpossible) {
+  SimulationSpec spec = small();
+  spec.kind = "snow";
+  EXPECT_THROW(simulate_frame(spec, 0), DataError);
+  spec = small("grib");
+  EXPECT_THROW(simulate_frame(spec, 0), DataError);
+  spec = small();
+  spec.columns = 0;
+  EXPECT_THROW(simulate_frame(spec, 0), DataError);
+  spec = small();
+  spec.kind = "moving-mnist";
+  EXPECT_THROW(simulate_frame(spec, 0), DataError);  // no digits
+}
+
+/// An idx file of one digit: a bright square of 28x28.
+void write_digit(const std::filesystem::path& path) {
+  std::string bytes{'\0', '\0', '\x08', '\x03', '\0', '\0', '\0', '\x01',
+                    '\0', '\0', '\0',   '\x1c', '\0', '\0', '\0', '\x1c'};
+  bytes.append(28 * 28, '\xff');
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+TEST(Simulate, MovingMnistDrawsTwoDigitsThatStayInside) {
+  const TemporaryFolder folder;
+  SimulationSpec spec;
+  spec.kind = "moving-mnist";
+  spec.rows = spec.columns = 64;
+  spec.frames = 40;
+  spec.digits = folder.path() / "digits";
+  write_digit(spec.digits);
+  const Simulator simulator(spec);
+  for (std::int64_t index = 0; index < 40; ++index) {
+    const Frame frame = simulator.frame(index);
+    double sum = 0.;
+    for (const float value : frame.values) sum += value;
+    EXPECT_GE(sum, 28. * 28.);       // both on top of each other
+    EXPECT_LE(sum, 2. * 28. * 28.);  // apart
+  }
+  // Sequences lie a step further apart.
+  EXPECT_EQ(simulator.frame(20).valid_time - simulator.frame(19).valid_time, std::chrono::seconds{600});
+  EXPECT_EQ(simulate(spec, folder.path() / "out").size(), 2U);
+}
+
+TEST(Simulate, MovingMnistReadsTheRealDigits) {
+  const char* data = std::getenv("RAINCELL_TEST_DATA");
+  if (data == nullptr) GTEST_SKIP() << "RAINCELL_TEST_DATA is not set";
+  SimulationSpec spec;
+  spec.kind = "moving-mnist";
+  spec.rows = spec.columns = 64;
+  spec.digits = std::filesystem::path(data) / "mnist" / "train-images-idx3-ubyte.gz";
+  const Frame frame = simulate_frame(spec, 5);
+  EXPECT_GT(frame.source.valued, 50);
+  EXPECT_LT(frame.source.valued, 800);
+  EXPECT_LE(frame.source.max, 1.);
+}
+
+}  // namespace
+}  // namespace raincell::io
