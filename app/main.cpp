@@ -1,8 +1,118 @@
-#include <cstdio>
+// The command table, the only catch, and the exit codes.
+#include <fmt/format.h>
 
+#include <csignal>
+#include <new>
+
+#include "app/commands.hpp"
+#include "app/errors.hpp"
+#include "app/signals.hpp"
 #include "app/version.hpp"
+#include "kernels/backend.hpp"
+#include "model/spec.hpp"
 
-int main() {
-  std::puts(raincell::app::version());
-  return 0;
+namespace raincell::app {
+namespace {
+
+std::string overview() {
+  std::string text =
+      "raincell: from radar files to a verified nowcast\n\n"
+      "  raincell nowcast --input radar/ --output nowcast.nc --png maps/\n\n"
+      "Commands:\n";
+  for (const Command& command : all_commands()) {
+    text += fmt::format("  {:<9} {}\n", command.spec.name, command.spec.summary);
+  }
+  return text +
+         "\n'raincell help COMMAND' explains a command, 'raincell --version' says which build this is.\n"
+         "Times are UTC (2010-08-26T06:00Z), grids columns x rows, leads in minutes.";
+}
+
+const Command& find(const std::vector<Command>& commands, const std::string& name) {
+  std::vector<std::string> names{"help"};
+  for (const Command& command : commands) {
+    if (command.spec.name == name) return command;
+    names.push_back(command.spec.name);
+  }
+  const std::string near = nearest(name, names);
+  throw UsageError(fmt::format("raincell: this version has no command '{}'; {}see 'raincell help'", name,
+                               near.empty() ? "" : fmt::format("did you mean '{}'? ", near)));
+}
+
+int dispatch(const std::vector<std::string>& words, Log& log) {
+  if (words.empty()) {
+    log.info(overview());
+    return kUsage;
+  }
+  const std::vector<Command> commands = all_commands();
+  const std::string& first = words[0];
+  if (first == "--version") {
+    log.result(version_text());
+    return kOk;
+  }
+  const bool help_of = first == "help" || first == "--help" || first == "-h";
+  if (help_of && words.size() == 1) {
+    log.result(overview());
+    return kOk;
+  }
+  const Command& command = find(commands, help_of ? words[1] : first);
+  std::vector<std::string> rest(words.begin() + 1, words.end());
+  for (const std::string& word : rest) {
+    if (word == "--") break;
+    if (help_of || word == "--help" || word == "-h") {
+      log.result(help_text(command.spec));
+      return kOk;
+    }
+  }
+  return command.run(parse_arguments(command.spec, rest), log);
+}
+
+int fail(Log& log, int code, const std::string& what) {
+  log.error(what);
+  return code;
+}
+
+int run(const std::vector<std::string>& words, Log& log) {
+  try {
+    return dispatch(words, log);
+  } catch (const OutputClosed&) {
+    return kOk;
+  } catch (const Stopped& stop) {
+    return stop.signal() == SIGINT ? kInterrupted : kTerminated;
+  } catch (const UsageError& error) {
+    return fail(log, kUsage, error.what());
+  } catch (const kernels::BackendUnavailable& error) {
+    return fail(log, kUsage, error.what());
+  } catch (const model::ModelError& error) {
+    return fail(log, kUsage, error.what());
+  } catch (const io::DataError& error) {
+    return fail(log, kInput, error.what());
+  } catch (const Withheld& error) {
+    return fail(log, kWithheld, error.what());
+  } catch (const io::WriteError& error) {
+    return fail(log, kResources, error.what());
+  } catch (const ResourceError& error) {
+    return fail(log, kResources, error.what());
+  } catch (const kernels::OutOfMemory& error) {
+    return fail(log, kResources, error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(log, kResources,
+                "memory is exhausted; use a smaller grid, batch or crop, or a machine with more");
+  } catch (const Diverged& error) {
+    return fail(log, kDiverged, error.what());
+  } catch (const WeightsError& error) {
+    return fail(log, kWeights, error.what());
+  } catch (const kernels::DeviceError& error) {
+    return fail(log, kDevice, error.what());
+  } catch (const std::exception& error) {
+    return fail(log, kInternal, fmt::format("internal error, please report it: {}", error.what()));
+  }
+}
+
+}  // namespace
+}  // namespace raincell::app
+
+int main(int argc, char** argv) {
+  raincell::app::install_signal_handlers();
+  raincell::app::Log log;
+  return raincell::app::run(std::vector<std::string>(argv + 1, argv + argc), log);
 }

@@ -1,0 +1,231 @@
+#include "app/config.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+
+#include "app/cli.hpp"
+#include "app/config_fields.hpp"
+#include "app/config_yaml.hpp"
+#include "io/publish.hpp"
+
+namespace raincell::app {
+
+namespace {
+
+using Kind = YamlNode::Kind;
+
+std::string place(const std::string& file, int line) {
+  return line > 0 ? fmt::format("{}:{}", file, line) : file;
+}
+
+void check_whole(const Config& config, const std::string& file, Problems& problems) {
+  for (const std::string& text : model::problems(config.model)) problems.add(file, 0, "model", text);
+  const auto& loss = config.loss;
+  if (loss.kind == kernels::LossKind::balanced &&
+      loss.class_weights.size() != loss.class_bounds_mm_h.size() + 1) {
+    problems.add(file, 0, "loss.class_weights",
+                 fmt::format("{} values for {} bounds; expected one more than bounds",
+                             loss.class_weights.size(), loss.class_bounds_mm_h.size()));
+  }
+  if (!std::is_sorted(loss.class_bounds_mm_h.begin(), loss.class_bounds_mm_h.end())) {
+    problems.add(file, 0, "loss.class_bounds_mm_h", "must ascend");
+  }
+  if (!loss.lead_weights.empty() &&
+      loss.lead_weights.size() != static_cast<std::size_t>(config.model.future)) {
+    problems.add(file, 0, "loss.lead_weights",
+                 fmt::format("{} values for data.future = {}; expected one a lead", loss.lead_weights.size(),
+                             config.model.future));
+  }
+  if (config.transform.floor_dbz >= config.transform.ceiling_dbz) {
+    problems.add(file, 0, "transform.ceiling_dbz", "must lie above transform.floor_dbz");
+  }
+  const bool logits = !config.model.thresholds.empty();
+  if (logits != (loss.kind == kernels::LossKind::bce)) {
+    problems.add(file, 0, "loss.kind",
+                 logits ? "model.thresholds asks for probabilities; expected bce"
+                        : "bce is for probabilities; set model.thresholds or another loss");
+  }
+}
+
+/// Reads the entries of `node` below `prefix` into the config.
+void read_map(Config& config, const YamlNode& node, const std::string& prefix, const std::string& file,
+              Problems& problems) {
+  const auto& fields = config_fields();
+  for (const auto& [name, value] : node.entries) {
+    const std::string key = prefix + name;
+    const auto field =
+        std::find_if(fields.begin(), fields.end(), [&](const auto& f) { return f.key == key; });
+    if (field != fields.end()) {
+      field->read(config, value, Place{file, key, problems});
+      continue;
+    }
+    const bool section = std::any_of(fields.begin(), fields.end(),
+                                     [&](const auto& f) { return f.key.rfind(key + ".", 0) == 0; });
+    if (section && value.kind == Kind::map) {
+      read_map(config, value, key + ".", file, problems);
+    } else if (section) {
+      if (value.kind != Kind::null)
+        problems.add(file, value.line, key, "is a section; expected keys below it");
+    } else {
+      problems.unknown(file, value.line, key, keys_of(fields));
+    }
+  }
+}
+
+void apply_settings(Config& config, const std::vector<std::string>& settings, Problems& problems) {
+  const auto& fields = config_fields();
+  for (const std::string& setting : settings) {
+    const std::size_t equals = setting.find('=');
+    const std::string key = setting.substr(0, equals);
+    if (equals == std::string::npos || key.empty()) {
+      problems.add("--set " + setting, 0, "", "expected KEY=VALUE, for example training.batch=4");
+      continue;
+    }
+    const auto field =
+        std::find_if(fields.begin(), fields.end(), [&](const auto& f) { return f.key == key; });
+    if (field == fields.end()) {
+      problems.unknown("--set", 0, key, keys_of(fields));
+      continue;
+    }
+    std::vector<YamlProblem> wrong;
+    YamlNode value = parse_yaml(setting.substr(equals + 1), wrong);
+    for (const YamlProblem& p : wrong) problems.add("--set", 0, key, p.reason);
+    value.line = 0;
+    if (wrong.empty()) field->read(config, value, Place{"--set", key, problems});
+  }
+}
+
+}  // namespace
+
+void Problems::add(const std::string& file, int line, const std::string& key, const std::string& reason) {
+  lines_.push_back(fmt::format("{}: {}{}{}", place(file, line), key, key.empty() ? "" : ": ", reason));
+}
+
+void Problems::unknown(const std::string& file, int line, const std::string& key,
+                       const std::vector<std::string>& keys) {
+  std::string near = nearest(key, keys);
+  if (near.empty()) {  // the right name in the wrong section
+    const std::string last = key.substr(key.rfind('.') + 1);
+    for (const std::string& candidate : keys) {
+      if (candidate.substr(candidate.rfind('.') + 1) == last) near = candidate;
+    }
+  }
+  add(file, line, key,
+      near.empty() ? "there is no such key; configs/README.md lists them all"
+                   : fmt::format("there is no such key; did you mean '{}'?", near));
+}
+
+void Problems::raise() const {
+  if (lines_.empty()) return;
+  throw ConfigError(lines_.size() == 1
+                        ? lines_[0]
+                        : fmt::format("{} problems\n  {}", lines_.size(), fmt::join(lines_, "\n  ")));
+}
+
+Config parse_config(const std::string& text, const std::string& file,
+                    const std::vector<std::string>& settings) {
+  Config config;
+  config.name = std::filesystem::path(file).stem().string();
+  Problems problems;
+  std::vector<YamlProblem> wrong;
+  const YamlNode root = parse_yaml(text, wrong);
+  for (const YamlProblem& p : wrong) problems.add(file, p.line, p.key, p.reason);
+  if (wrong.empty()) {
+    if (root.kind != Kind::map && root.kind != Kind::null)
+      problems.add(file, root.line, "", "expected keys and values");
+    read_map(config, root, "", file, problems);
+  }
+  apply_settings(config, settings, problems);
+  problems.raise();
+  check_whole(config, file, problems);
+  problems.raise();
+  return config;
+}
+
+Config load_config(const std::filesystem::path& path, const std::vector<std::string>& settings) {
+  std::string text;
+  try {
+    text = io::read_file(path, kLargestYaml);
+  } catch (const io::DataError& error) {
+    throw ConfigError(fmt::format("{}; expected a configuration such as configs/radar.yaml", error.what()));
+  }
+  return parse_config(text, path.string(), settings);
+}
+
+Config config_from_settings(const std::vector<std::string>& settings,
+                            const std::vector<std::string>& sections, const std::string& command) {
+  Config config;
+  Problems problems;
+  for (const std::string& setting : settings) {
+    const std::string key = setting.substr(0, setting.find('='));
+    const auto keys = keys_of(config_fields());
+    const bool known = std::find(keys.begin(), keys.end(), key) != keys.end();
+    const bool ours = std::any_of(sections.begin(), sections.end(),
+                                  [&](const std::string& s) { return key.rfind(s, 0) == 0; });
+    if (known && !ours) {
+      problems.add("--set", 0, key,
+                   fmt::format("has no effect on {}; it takes {}*", command, fmt::join(sections, "*, ")));
+    }
+  }
+  apply_settings(config, settings, problems);
+  problems.raise();
+  return config;
+}
+
+std::string resolved_text(const Config& config) {
+  std::string text, section;
+  for (const auto& field : config_fields()) {
+    const std::size_t dot = field.key.find('.');
+    const std::string head = dot == std::string::npos ? "" : field.key.substr(0, dot);
+    if (head != section && !head.empty()) text += head + ":\n";
+    section = head;
+    text += fmt::format("{}{}: {}\n", head.empty() ? "" : "  ", field.key.substr(head.empty() ? 0 : dot + 1),
+                        field.write(config));
+  }
+  return text;
+}
+
+namespace {
+
+void table_of(std::string& text, const std::vector<KeyRow>& rows) {
+  text += "| key | type | default | allowed | meaning |\n|---|---|---|---|---|\n";
+  for (const KeyRow& row : rows) {
+    text += fmt::format("| `{}` | {} | {} | {} | {} |\n", row.key, row.type,
+                        row.standard.empty() ? "" : "`" + row.standard + "`", row.allowed, row.meaning);
+  }
+}
+
+}  // namespace
+
+std::string config_reference() {
+  std::string text =
+      "# Configurations\n\n"
+      "A configuration is a YAML file of the keys below; every key has a default, and every key can be "
+      "changed on\n"
+      "the command line with `--set KEY=VALUE`. Unknown keys, wrong types and values out of range are "
+      "errors, and\n"
+      "all of them are reported at once. Aliases, tags and duplicate keys are refused. Paths are relative to "
+      "the\n"
+      "current folder, times are UTC.\n\n"
+      "| file | what |\n|---|---|\n"
+      "| `quickstart.yaml` | small network for `app/quickstart.sh`: minutes on two cores |\n"
+      "| `radar.yaml` | the default for one's own archive: three stages, fed with advected frames |\n"
+      "| `knmi.yaml` | two stages fed with advected frames, for the KNMI event of 2010-08-26 |\n"
+      "| `hko7.yaml` | HKO-7 encoder-forecaster, 5 to 20 frames of 480x480, 11,316,841 parameters |\n"
+      "| `paper-mnist.yaml` | ConvLSTM paper, Moving MNIST, 7,585,296 parameters |\n"
+      "| `paper-radar.yaml` | ConvLSTM paper, radar echo data: 5 to 15 frames of 100x100 |\n"
+      "| `openstl-mnist.yaml` | OpenSTL's ConvLSTM, Moving MNIST, 11,675,648 parameters |\n"
+      "| `bench/*.yaml` | reference workloads for speed and memory |\n\n"
+      "Generated by `raincell plan --keys`; a test keeps it fresh.\n\n## Keys\n\n";
+  table_of(text, key_rows());
+  text += "\n## Keys of a stage (`model.stages`)\n\n";
+  table_of(text, stage_key_rows());
+  text += "\n## Keys of a sampling or head convolution (`down`, `up`, `model.head`)\n\n";
+  table_of(text, convolution_key_rows());
+  return text;
+}
+
+}  // namespace raincell::app

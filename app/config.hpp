@@ -1,0 +1,90 @@
+// The configuration: typed values, and one table of keys from which parsing, --set, checks and
+// configs/README.md come.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "app/errors.hpp"
+#include "io/reader.hpp"
+#include "io/sequence.hpp"
+#include "io/transform.hpp"
+#include "kernels/specs.hpp"
+#include "model/advection/advection.hpp"
+#include "model/spec.hpp"
+
+namespace raincell::app {
+
+struct DataConfig {
+  std::vector<std::string> archives;
+  std::vector<io::TimeRange> train;  // empty: everything
+  double validation = 0.2;
+  std::int64_t validation_blocks = 4;
+  std::int64_t crop_columns = 96, crop_rows = 96;  // 0: the whole grid
+  std::int64_t stride = 1;
+  double rain_weighting = 1.;
+  bool flips = false;
+  std::int64_t workers = 1, prefetch = 2;
+};
+
+struct LossConfig {
+  kernels::LossKind kind = kernels::LossKind::mse;
+  double huber_delta = 0.1;
+  double target_weight = 0.;
+  std::vector<double> class_bounds_mm_h = {0.5, 2., 5., 10., 30.};
+  std::vector<double> class_weights = {1., 1., 2., 5., 10., 30.};
+  std::vector<double> lead_weights;
+};
+
+enum class ScheduleKind : std::uint8_t { constant, cosine, one_cycle, plateau };
+
+struct ScheduleConfig {
+  ScheduleKind kind = ScheduleKind::cosine;
+  std::int64_t warmup_steps = 0;
+  double final_factor = 0.01;   // cosine, one_cycle: last rate as a share of the first
+  double plateau_factor = 0.5;  // plateau: the rate is multiplied by this
+  std::int64_t plateau_patience = 3;
+};
+
+struct TrainingConfig {
+  std::int64_t batch = 8, accumulation = 1, steps = 2000;
+  double ema = 0.;
+  double sampling_start = 1., sampling_end = 0.;  // feed previous: share of true frames in training
+  std::int64_t validate_every = 200, checkpoint_every = 200, keep_checkpoints = 2, validation_windows = 64;
+};
+
+struct Config {
+  std::string name;  // of the file, without its ending
+  DataConfig data;
+  io::SourceOptions source;
+  io::Transform transform;
+  model::ModelSpec model;
+  model::MotionSpec motion;
+  LossConfig loss;
+  kernels::OptimizerSpec optimizer;
+  ScheduleConfig schedule;
+  TrainingConfig training;
+  std::uint64_t seed = 1;
+};
+
+/// All that is wrong with a configuration, a line each: file:line: key: reason.
+class ConfigError : public UsageError {
+  using UsageError::UsageError;
+};
+
+/// Reads the file and applies `settings` ("key=value") on top. Throws ConfigError with everything that is
+/// wrong.
+Config load_config(const std::filesystem::path&, const std::vector<std::string>& settings);
+/// The same from text; `file` is for messages.
+Config parse_config(const std::string& text, const std::string& file,
+                    const std::vector<std::string>& settings);
+/// Only settings on top of the defaults, and only keys that begin with one of `sections` ("source.", ...).
+Config config_from_settings(const std::vector<std::string>& settings,
+                            const std::vector<std::string>& sections, const std::string& command);
+/// Every key with its value, as YAML that load_config reads back.
+std::string resolved_text(const Config&);
+/// configs/README.md.
+std::string config_reference();
+
+}  // namespace raincell::app

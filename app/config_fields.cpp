@@ -1,0 +1,389 @@
+#include "app/config_fields.hpp"
+
+#include "app/config_types.hpp"
+
+namespace raincell::app {
+
+namespace {
+
+using kernels::Activation;
+using kernels::CellKind;
+using kernels::LossKind;
+using kernels::OptimizerKind;
+using kernels::Peephole;
+using model::Feed;
+using model::ForecasterKind;
+using model::HeadInput;
+using model::SamplingConv;
+using model::Stage;
+
+constexpr std::int64_t kMany = 1000000000;
+
+/// Reference to a member of the config, for the table.
+#define AT(member) [](Config& c) -> decltype(c.member)& { return c.member; }
+
+const std::vector<Field<SamplingConv>>& convolution_fields() {
+  using R = SamplingConv;
+  static const std::vector<Field<R>> fields = {
+      integer<R>(
+          "channels", [](R & r) -> auto& { return r.channels; }, 1, 4096, "output channels"),
+      integer<R>(
+          "kernel", [](R & r) -> auto& { return r.kernel; }, 1, 31, "width and height of the kernel"),
+      integer<R>(
+          "stride", [](R & r) -> auto& { return r.stride; }, 1, 16, "sampling factor"),
+      integer<R>(
+          "padding", [](R & r) -> auto& { return r.padding; }, 0, 15, "zeros at every edge"),
+      boolean<R>(
+          "bias", [](R & r) -> auto& { return r.bias; }, "adds a bias"),
+  };
+  return fields;
+}
+
+const std::vector<Field<Stage>>& stage_fields() {
+  using R = Stage;
+  static const std::vector<Field<R>> fields = {
+      optional_record<R>(
+          "down", [](R & r) -> auto& { return r.down; }, convolution_fields(),
+          "down-sampling convolution before the recurrent layer"),
+      integer<R>(
+          "hidden", [](R & r) -> auto& { return r.layer.hidden; }, 1, 8192, "hidden channels"),
+      integer<R>(
+          "input_kernel", [](R & r) -> auto& { return r.layer.input_kernel; }, 1, 31,
+          "kernel on the input, odd"),
+      integer<R>(
+          "state_kernel", [](R & r) -> auto& { return r.layer.state_kernel; }, 1, 31,
+          "kernel on the hidden state, odd"),
+      optional_record<R>(
+          "up", [](R & r) -> auto& { return r.up; }, convolution_fields(),
+          "transposed convolution of a mirrored forecaster; left out: mirrors `down`"),
+  };
+  return fields;
+}
+
+/// "FROM/TO", both inclusive.
+bool read_range(const YamlNode& node, const Place& place, io::TimeRange& range) {
+  std::string value;
+  if (!read_text(node, place, value)) return false;
+  const std::size_t slash = value.find('/');
+  const auto from = io::parse_time(value.substr(0, slash));
+  const auto to = slash == std::string::npos ? std::nullopt : io::parse_time(value.substr(slash + 1));
+  if (!from || !to || *from > *to) {
+    place.problems.add(place.file, node.line, place.key,
+                       seen(node) + "; expected FROM/TO, for example 2010-08-26T00:00Z/2010-08-26T04:55Z");
+    return false;
+  }
+  range = {*from, *to};
+  return true;
+}
+
+Field<Config> ranges(std::string key, std::string meaning) {
+  return {std::move(key),
+          "range or list",
+          "FROM/TO, inclusive",
+          std::move(meaning),
+          [](Config& config, const YamlNode& node, const Place& place) {
+            const std::vector<YamlNode> items = node.kind == NodeKind::list ? node.items : std::vector{node};
+            std::vector<io::TimeRange> values;
+            for (const YamlNode& item : items) {
+              io::TimeRange range;
+              if (!read_range(item, place, range)) return;
+              values.push_back(range);
+            }
+            config.data.train = values;
+          },
+          [](const Config& config) {
+            std::string list;
+            for (const io::TimeRange& range : config.data.train) {
+              list += (list.empty() ? "" : ", ") +
+                      quote(io::format_time(range.from) + "/" + io::format_time(range.to));
+            }
+            return "[" + list + "]";
+          }};
+}
+
+Field<Config> paths(std::string key, std::string meaning) {
+  return {std::move(key),
+          "path or list",
+          "",
+          std::move(meaning),
+          [](Config& config, const YamlNode& node, const Place& place) {
+            const std::vector<YamlNode> items = node.kind == NodeKind::list ? node.items : std::vector{node};
+            std::vector<std::string> values;
+            for (const YamlNode& item : items) {
+              std::string value;
+              if (!read_text(item, place, value)) return;
+              values.push_back(value);
+            }
+            config.data.archives = values;
+          },
+          [](const Config& config) {
+            std::string list;
+            for (const std::string& path : config.data.archives)
+              list += (list.empty() ? "" : ", ") + quote(path);
+            return "[" + list + "]";
+          }};
+}
+
+Field<Config> crop(std::string key, std::string meaning) {
+  return {std::move(key),
+          "size",
+          "COLUMNSxROWS or whole",
+          std::move(meaning),
+          [](Config& config, const YamlNode& node, const Place& place) {
+            const auto size = node.kind == NodeKind::scalar ? parse_grid_size(node.text) : std::nullopt;
+            if (size) {
+              config.data.crop_columns = size->first;
+              config.data.crop_rows = size->second;
+            } else if (node.kind == NodeKind::scalar && node.text == "whole") {
+              config.data.crop_columns = config.data.crop_rows = 0;
+            } else {
+              place.problems.add(place.file, node.line, place.key,
+                                 seen(node) + "; expected COLUMNSxROWS, for example 96x96, or whole");
+            }
+          },
+          [](const Config& config) {
+            return config.data.crop_rows == 0
+                       ? std::string("whole")
+                       : fmt::format("{}x{}", config.data.crop_columns, config.data.crop_rows);
+          }};
+}
+
+std::vector<Field<Config>> data_fields() {
+  using R = Config;
+  return {
+      paths("data.archive", "packed archive, or several; made by `raincell pack`"),
+      ranges("data.train", "times to train and to choose on; empty: the whole archive"),
+      integer<R>("data.past", AT(model.past), 1, 512, "frames that the forecast starts from"),
+      integer<R>("data.future", AT(model.future), 1, 512, "frames to forecast"),
+      real<R>("data.validation", AT(data.validation), 0., 0.9,
+              "share of the time kept for validation; 0: none"),
+      integer<R>("data.validation_blocks", AT(data.validation_blocks), 1, 1000,
+                 "blocks of time that it is cut into"),
+      crop("data.crop", "size of the training crops"),
+      integer<R>("data.stride", AT(data.stride), 1, 1000, "frames between the starts of two windows"),
+      real<R>("data.rain_weighting", AT(data.rain_weighting), 0., 1.,
+              "0: crops anywhere; 1: in proportion to their rain"),
+      boolean<R>("data.flips", AT(data.flips),
+                 "flips and quarter turns (square crops, not with advected frames)"),
+      integer<R>("data.workers", AT(data.workers), 1, 256, "threads that prepare batches"),
+      integer<R>("data.prefetch", AT(data.prefetch), 1, 64, "batches ready ahead"),
+  };
+}
+
+std::vector<Field<Config>> source_fields() {
+  using R = Config;
+  return {
+      choice<R>("source.format", AT(source.format),
+                {{"auto", "auto"}, {"odim", "odim"}, {"knmi", "knmi"}, {"cf", "cf"}},
+                "how to read radar files; auto: by their content"),
+      choice<R>("source.quantity", AT(source.quantity), {{"auto", "auto"}, {"reflectivity", "reflectivity"}},
+                "auto: rain rate, reflectivity converted; reflectivity: keep dBZ"),
+      text<R>("source.dataset", AT(source.dataset),
+              "ODIM: the dataset, e.g. dataset2; empty: chosen by rule"),
+      text<R>("source.variable", AT(source.variable), "CF: the variable; empty: found by its standard_name"),
+      text<R>("source.units", AT(source.units), "overrides the unit of the file"),
+      reals<R>("source.missing_values", AT(source.missing_values), -1e30, 1e30,
+               "further stored values that mean missing"),
+      text<R>("source.time_from", AT(source.time_from),
+              "attribute:NAME or filename:REGEX when the file has no time"),
+      real<R>("source.zr_a", AT(source.zr_a), 0., 1e5, "Z = a R^b; 0: from the file, then 200"),
+      real<R>("source.zr_b", AT(source.zr_b), 0., 10., "Z = a R^b; 0: from the file, then 1.6"),
+      real<R>("source.accumulation_s", AT(source.accumulation_s), 0., 86400.,
+              "length of the window of amounts, s; 0: from the file"),
+      real<R>("source.cap_mm_h", AT(source.cap_mm_h), 0., 10000.,
+              "larger rain rates are cut to it; 0: no cap"),
+      boolean<R>("source.allow_overlapping_accumulation", AT(source.allow_overlapping_accumulation),
+                 "reads amounts whose windows overlap"),
+  };
+}
+
+std::vector<Field<Config>> transform_fields() {
+  using R = Config;
+  using io::TransformKind;
+  return {
+      choice<R>(
+          "transform.kind", AT(transform.kind),
+          {{"dbz", TransformKind::dbz}, {"log", TransformKind::log_eps}, {"linear", TransformKind::linear}},
+          "rain rate to network units: dBZ over ceiling, logarithm, or value over maximum"),
+      real<R>("transform.zr_a", AT(transform.zr_a), 1., 1e5, "dbz: Z = a R^b"),
+      real<R>("transform.zr_b", AT(transform.zr_b), 0.1, 10., "dbz: Z = a R^b"),
+      real<R>("transform.floor_dbz", AT(transform.floor_dbz), -60., 60., "dbz: mapped to 0"),
+      real<R>("transform.ceiling_dbz", AT(transform.ceiling_dbz), 1., 100., "dbz: mapped to 1"),
+      real<R>("transform.epsilon", AT(transform.epsilon), 1e-6, 10., "log: added before the logarithm, mm/h"),
+      real<R>("transform.max_value", AT(transform.max_value), 1e-3, 1e5, "log and linear: mapped to 1"),
+  };
+}
+
+std::vector<Field<Config>> model_fields() {
+  using R = Config;
+  return {
+      choice<R>("model.cell", AT(model.cell),
+                {{"convlstm", CellKind::convlstm}, {"convgru", CellKind::convgru}, {"rnn", CellKind::rnn}},
+                "recurrent cell"),
+      choice<R>("model.peephole", AT(model.peephole),
+                {{"none", Peephole::none}, {"per_channel", Peephole::per_channel}},
+                "convlstm: gates see the cell state"),
+      boolean<R>("model.bias", AT(model.bias), "the gates have a bias"),
+      boolean<R>("model.flatten", AT(model.flatten), "pixels become channels: plain RNN and FC-LSTM"),
+      integer<R>("model.flatten_pixels", AT(model.flatten_pixels), 0, 1 << 24,
+                 "values of a frame that flatten is built for"),
+      integer<R>("model.channels", AT(model.channels), 1, 64, "channels of a frame"),
+      boolean<R>("model.mask_channel", AT(model.mask_channel),
+                 "the validity mask is a further input channel"),
+      integer<R>("model.patch", AT(model.patch), 1, 32,
+                 "space to depth: patch x patch pixels become channels"),
+      records<R>("model.stages", AT(model.stages), stage_fields(),
+                 "the encoder, first stage first; keys below"),
+      choice<R>("model.sampling_activation", AT(model.sampling_activation),
+                {{"identity", Activation::identity},
+                 {"leaky_relu", Activation::leaky_relu},
+                 {"tanh", Activation::tanh}},
+                "after each sampling and head convolution but the last"),
+      real<R>("model.sampling_slope", AT(model.sampling_slope), 0., 1., "of leaky_relu"),
+      choice<R>("model.forecaster", AT(model.forecaster),
+                {{"mirrored", ForecasterKind::mirrored},
+                 {"same_order", ForecasterKind::same_order},
+                 {"shared", ForecasterKind::shared}},
+                "stages reversed; in the encoder's order; or the encoder itself going on"),
+      choice<R>("model.feed", AT(model.feed),
+                {{"none", Feed::none}, {"previous", Feed::previous}, {"advection", Feed::advection}},
+                "what the forecaster sees at each lead: nothing, its own last output, or the advected frame"),
+      choice<R>("model.head_input", AT(model.head_input),
+                {{"last", HeadInput::last}, {"all", HeadInput::all}}, "hidden states that the head looks at"),
+      records<R>("model.head", AT(model.head), convolution_fields(),
+                 "convolutions before the last one; keys below"),
+      integer<R>("model.head_kernel", AT(model.head_kernel), 1, 31, "kernel of the last convolution, odd"),
+      boolean<R>("model.head_bias", AT(model.head_bias), "the last convolution has a bias"),
+      reals<R>("model.thresholds", AT(model.thresholds), 0., 1000.,
+               "mm/h; empty: forecasts rain rate; else the probabilities of exceeding each"),
+  };
+}
+
+std::vector<Field<Config>> loss_fields() {
+  using R = Config;
+  return {
+      choice<R>("loss.kind", AT(loss.kind),
+                {{"mse", LossKind::mse},
+                 {"mae", LossKind::mae},
+                 {"huber", LossKind::huber},
+                 {"bce", LossKind::bce},
+                 {"balanced", LossKind::balanced}},
+                "in network units, over valid pixels; balanced: (mse + mae) weighted by rain class"),
+      real<R>("loss.huber_delta", AT(loss.huber_delta), 1e-6, 1e3, "huber: where the square becomes a line"),
+      real<R>("loss.target_weight", AT(loss.target_weight), 0., 1000., "k: each pixel weighs 1 + k x target"),
+      reals<R>("loss.class_bounds_mm_h", AT(loss.class_bounds_mm_h), 0., 1000.,
+               "balanced: bounds of the classes"),
+      reals<R>("loss.class_weights", AT(loss.class_weights), 0., 1e6,
+               "balanced: one weight more than bounds"),
+      reals<R>("loss.lead_weights", AT(loss.lead_weights), 0., 1e6, "one weight a lead; empty: all alike"),
+  };
+}
+
+std::vector<Field<Config>> optimizer_fields() {
+  using R = Config;
+  return {
+      choice<R>("optimizer.kind", AT(optimizer.kind),
+                {{"adam", OptimizerKind::adam},
+                 {"adamw", OptimizerKind::adamw},
+                 {"rmsprop", OptimizerKind::rmsprop},
+                 {"sgd", OptimizerKind::sgd}},
+                "how parameters are updated"),
+      real<R>("optimizer.learning_rate", AT(optimizer.learning_rate), 1e-9, 100., "largest learning rate"),
+      real<R>("optimizer.beta1", AT(optimizer.beta1), 0., 0.99999,
+              "decay of the first moment; sgd: momentum"),
+      real<R>("optimizer.beta2", AT(optimizer.beta2), 0., 0.9999999, "decay of the second moment"),
+      real<R>("optimizer.epsilon", AT(optimizer.epsilon), 1e-16, 1.,
+              "added to the root of the second moment"),
+      real<R>("optimizer.weight_decay", AT(optimizer.weight_decay), 0., 10., "L2; adamw: decoupled"),
+      real<R>("optimizer.clip_norm", AT(optimizer.clip_norm), 0., 1e6,
+              "largest global norm of the gradient; 0: no clipping"),
+      choice<R>("schedule.kind", AT(schedule.kind),
+                {{"constant", ScheduleKind::constant},
+                 {"cosine", ScheduleKind::cosine},
+                 {"one_cycle", ScheduleKind::one_cycle},
+                 {"plateau", ScheduleKind::plateau}},
+                "how the learning rate changes"),
+      integer<R>("schedule.warmup_steps", AT(schedule.warmup_steps), 0, kMany,
+                 "steps of linear rise at the start"),
+      real<R>("schedule.final_factor", AT(schedule.final_factor), 0., 1.,
+              "cosine, one_cycle: last rate over the largest"),
+      real<R>("schedule.plateau_factor", AT(schedule.plateau_factor), 0.01, 1.,
+              "plateau: the rate is multiplied by it"),
+      integer<R>("schedule.plateau_patience", AT(schedule.plateau_patience), 1, 10000,
+                 "plateau: validations without a gain before that"),
+  };
+}
+
+std::vector<Field<Config>> training_fields() {
+  using R = Config;
+  return {
+      integer<R>("training.batch", AT(training.batch), 1, 4096, "sequences a batch"),
+      integer<R>("training.accumulation", AT(training.accumulation), 1, 1024, "batches a step"),
+      integer<R>("training.steps", AT(training.steps), 1, kMany, "updates of the parameters"),
+      real<R>("training.ema", AT(training.ema), 0., 0.999999, "decay of the averaged weights; 0: none"),
+      real<R>("training.sampling_start", AT(training.sampling_start), 0., 1.,
+              "feed previous: share of true frames fed at the first step"),
+      real<R>("training.sampling_end", AT(training.sampling_end), 0., 1., "the same at the last step"),
+      integer<R>("training.validate_every", AT(training.validate_every), 1, kMany,
+                 "steps between validations"),
+      integer<R>("training.validation_windows", AT(training.validation_windows), 1, kMany,
+                 "samples of the validation part that are scored"),
+      integer<R>("training.checkpoint_every", AT(training.checkpoint_every), 1, kMany,
+                 "steps between checkpoints"),
+      integer<R>("training.keep_checkpoints", AT(training.keep_checkpoints), 1, 1000,
+                 "newest checkpoints that are kept"),
+  };
+}
+
+std::vector<Field<Config>> all_fields() {
+  using R = Config;
+  std::vector<Field<Config>> all = {
+      integer<R>("seed", AT(seed), 0, std::int64_t{1} << 62, "of weights, order of samples and crops"),
+  };
+  const auto append = [&](std::vector<Field<Config>> some) {
+    for (auto& field : some) all.push_back(std::move(field));
+  };
+  append(data_fields());
+  append(source_fields());
+  append(transform_fields());
+  append(model_fields());
+  append({
+      integer<R>("advection.frames", AT(motion.frames), 2, 32,
+                 "past frames that the motion is estimated from"),
+      real<R>("advection.smoothing_pixels", AT(motion.smoothing_pixels), 0., 1000.,
+              "smoothing of the motion, pixels"),
+  });
+  append(loss_fields());
+  append(optimizer_fields());
+  append(training_fields());
+  return all;
+}
+#undef AT
+
+template <class Record>
+std::vector<KeyRow> rows_of(const std::vector<Field<Record>>& fields, const Record& standard) {
+  std::vector<KeyRow> rows;
+  for (const auto& field : fields) {
+    rows.push_back({field.key, field.type, field.write(standard), field.allowed, field.meaning});
+  }
+  return rows;
+}
+
+}  // namespace
+
+const std::vector<Field<Config>>& config_fields() {
+  static const std::vector<Field<Config>> fields = all_fields();
+  return fields;
+}
+
+std::vector<KeyRow> key_rows() {
+  return rows_of(config_fields(), Config{});
+}
+std::vector<KeyRow> stage_key_rows() {
+  return rows_of(stage_fields(), Stage{});
+}
+std::vector<KeyRow> convolution_key_rows() {
+  return rows_of(convolution_fields(), SamplingConv{});
+}
+
+}  // namespace raincell::app

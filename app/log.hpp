@@ -1,0 +1,58 @@
+// The only place that prints: stdout carries results, stderr carries messages.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace raincell::app {
+
+/// Control characters as \xNN, so that a file name cannot forge a line or a terminal command.
+std::string printable(std::string_view text);
+/// "1.5 GiB"
+std::string format_bytes(double bytes);
+/// "1:02:03", "4:05", "12 s"
+std::string format_duration(double seconds);
+
+/// Writes results and messages. Colours only on a terminal, never with NO_COLOR set or TERM=dumb.
+class Log {
+ public:
+  Log();
+  /// One line (or several) of result. Throws OutputClosed when nobody reads, io::WriteError when the disk is
+  /// full.
+  void result(std::string_view text);
+  void info(std::string_view text);
+  void warning(std::string_view text);
+  void error(std::string_view text);
+  bool terminal() const { return terminal_; }
+  bool color() const { return color_; }
+
+ private:
+  friend class Progress;
+  void message(std::string_view color, std::string_view prefix, std::string_view text);
+  void raw(std::string_view text);
+  bool terminal_ = false, color_ = false, bar_shown_ = false;
+};
+
+/// Progress of long work: a bar with rate and remaining time on a terminal, now and then a plain line
+/// otherwise.
+class Progress {
+ public:
+  Progress(Log&, std::string what, std::int64_t total, std::string unit, std::int64_t done_before = 0);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  /// `note` is shown behind the numbers, e.g. "loss 0.0123".
+  void update(std::int64_t done, std::string_view note = {});
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::string line(bool bar) const;
+  Log& log_;
+  std::string what_, unit_, note_;
+  std::int64_t total_, start_, done_;
+  Clock::time_point begin_, shown_;
+};
+
+}  // namespace raincell::app
