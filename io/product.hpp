@@ -1,4 +1,4 @@
-// The product file (CF-1.11 NetCDF-4), built in memory, verified, published by rename.
+// The product file (CF-1.11 NetCDF-4), built in memory, checked, published by rename.
 #pragma once
 
 #include <filesystem>
@@ -10,24 +10,43 @@
 
 namespace raincell::io {
 
+/// Rain that falls between two leads.
+struct Accumulation {
+  std::int64_t from_s = 0, to_s = 0;  // seconds after the reference time
+  std::vector<float> values;          // [rows, columns], mm; kMissing where any part is missing
+};
+
 struct Product {
   Grid grid;
   Quantity quantity = Quantity::rain_rate;
-  TimePoint reference_time;                    // valid time of the latest frame
-  std::vector<std::int64_t> lead_s;            // [T']
-  std::vector<float> values;                   // [T', rows, columns], kMissing where there is no forecast
-  std::vector<std::uint8_t> observed_mask;     // [rows, columns], 1 where the latest frame was observed
+  TimePoint reference_time;          // valid time of the latest frame
+  std::vector<std::int64_t> lead_s;  // [T'], strictly increasing
+  std::vector<float> values;         // [T', rows, columns], kMissing where there is no forecast
+  std::vector<std::uint8_t>
+      observed_mask;  // [rows, columns], 1 where the latest frame was observed; may be empty
   std::vector<double> probability_thresholds;  // mm/h, optional
-  std::vector<float> probabilities;            // [thresholds, T', rows, columns]
+  std::vector<float> probabilities;            // [thresholds, T', rows, columns], probability of >= threshold
+  std::vector<Accumulation> accumulations;     // optional
   // provenance, written as attributes
   std::string forecaster, model_name, model_hash, status, version;
   std::vector<TimePoint> frames_used;
   std::int64_t frames_filled = 0;
-  std::map<std::string, std::string> attributes;  // title, institution, history, ...
+  std::int64_t input_age_s = -1;                  // from the latest frame to the moment of issue; -1: unknown
+  std::string zr, transform;                      // Z-R relation and Transform::text(), for the comment
+  std::map<std::string, std::string> attributes;  // title, institution, history, ...: win over the defaults
 };
 
-/// Throws WriteError; the target is either complete or as it was.
+/// NetCDF-4 bytes of the product. Values beyond +-327.67 are clipped and counted in the attribute
+/// `values_clipped`. Throws DataError when sizes do not fit each other, WriteError when the library fails.
+/// One thread at a time: the netCDF library is not thread-safe.
+std::vector<std::byte> product_bytes(const Product&);
+/// Publishes product_bytes. Throws WriteError; the target is either complete or as it was.
 void write_product(const Product&, const std::filesystem::path&);
+/// Reads a file that write_product made: name, unit, dimensions and times are checked. Throws DataError.
 Product read_product(const std::filesystem::path&);
+/// Rain between two leads, in mm, from the rates of the leads in (from_s, to_s], each standing for the time
+/// since the lead before it. Throws DataError when from_s or to_s is neither 0 nor a lead, or the quantity is
+/// no rain rate.
+Accumulation accumulate(const Product&, std::int64_t from_s, std::int64_t to_s);
 
 }  // namespace raincell::io
