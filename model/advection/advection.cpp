@@ -1,1 +1,263 @@
 #include "model/advection/advection.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+#include <opencv2/video/tracking.hpp>
+#include <stdexcept>
+
+namespace raincell::model {
+namespace {
+
+constexpr float kDryRate = 0.1F;           // mm/h; below this a pixel is dry and carries no motion
+constexpr float kDecibelPerDecade = 16.F;  // 10 b of Z = a R^b with b = 1.6
+constexpr double kFlowScale = 100.;  // keeps rain gradients far above the constant in Farneback's equations
+constexpr std::int64_t kReduceFrom = 128;  // pixels of the shorter side from which half resolution is used
+constexpr double kNoiseSigma = 1.0;        // pixels; removes the steps of quantised rain before the flow
+constexpr double kFillSigma = 1.0;         // pixels; how far rain at the mask's edge is continued into it
+constexpr int kWindow = 21;                // pixels; Farneback's averaging window
+constexpr int kPolynomial = 7;             // pixels; neighbourhood of Farneback's quadratic
+constexpr double kPolynomialSigma = 1.5;
+constexpr int kIterations = 2;
+constexpr int kMaximumLevels = 4;          // of the pyramid, each half the size of the one below
+constexpr std::int64_t kMinimumSide = 16;  // pixels; smaller fields have no measurable motion
+constexpr double kRecency = 0.8;           // weight of a pair relative to the next newer one
+constexpr double kFade = 1.5e-3;           // decibels of smoothed rain at which half of the motion is left
+constexpr float kValidWeight = 0.99F;      // bilinear weight of valid pixels that a forecast needs
+constexpr int kMidpointIterations = 2;
+
+/// One past frame as the flow sees it: decibels above the dry rate (0 where missing) and validity (0 or 1).
+struct FlowImage {
+  cv::Mat1f decibel, valid;
+};
+
+cv::Mat1f gaussian(const cv::Mat1f& image, double sigma) {
+  cv::Mat1f out;
+  const int side = 2 * static_cast<int>(std::ceil(3 * sigma)) + 1;
+  cv::GaussianBlur(image, out, {side, side}, sigma, sigma, cv::BORDER_REPLICATE);
+  return out;
+}
+
+/// Gaussian smoothing by three box passes, whose cost does not grow with sigma.
+cv::Mat1f wide_gaussian(const cv::Mat1f& image, double sigma) {
+  const int side = 2 * static_cast<int>(std::lround((std::sqrt(4 * sigma * sigma + 1) - 1) / 2)) + 1;
+  cv::Mat1f out = image.clone();
+  for (int pass = 0; pass < 3; ++pass) cv::blur(out, out, {side, side}, {-1, -1}, cv::BORDER_REPLICATE);
+  return out;
+}
+
+/// Averages blocks of `reduce` x `reduce` pixels: motion is measured on half the resolution where the field
+/// is large.
+FlowImage flow_image(std::span<const float> frame, int rows, int columns, int reduce) {
+  const int out_rows = (rows + reduce - 1) / reduce, out_columns = (columns + reduce - 1) / reduce;
+  FlowImage out{cv::Mat1f::zeros(out_rows, out_columns), cv::Mat1f::zeros(out_rows, out_columns)};
+  for (int row = 0; row < rows; ++row) {
+    const float* from = frame.data() + static_cast<std::ptrdiff_t>(row) * columns;
+    float* decibel = out.decibel[row / reduce];
+    float* valid = out.valid[row / reduce];
+    for (int column = 0; column < columns; ++column) {
+      const float rate = from[column];
+      if (!std::isfinite(rate)) continue;
+      valid[column / reduce] += 1;
+      if (rate > kDryRate) decibel[column / reduce] += kDecibelPerDecade * std::log10(rate / kDryRate);
+    }
+  }
+  for (int row = 0; row < out_rows; ++row) {
+    for (int column = 0; column < out_columns; ++column) {
+      float& valid = out.valid(row, column);
+      if (valid == 0) continue;
+      out.decibel(row, column) /= valid;
+      valid = 1;
+    }
+  }
+  return out;
+}
+
+/// Smooths, and continues the field into missing pixels so that the edge of the mask is no edge of rain.
+cv::Mat1f continued(const FlowImage& image, const cv::Mat1f& valid) {
+  cv::Mat1f inside = image.decibel.mul(valid);
+  const cv::Mat1f rain = gaussian(inside, kFillSigma), weight = gaussian(valid, kFillSigma);
+  for (int row = 0; row < inside.rows; ++row) {
+    for (int column = 0; column < inside.cols; ++column) {
+      if (valid(row, column) > 0 || weight(row, column) < 1e-3F) continue;
+      inside(row, column) = rain(row, column) / weight(row, column);
+    }
+  }
+  return gaussian(inside, kNoiseSigma);
+}
+
+/// Sums of weight x motion and of weight over the pairs.
+struct MotionSum {
+  cv::Mat1f u, v, weight;
+};
+
+void add_pair(const FlowImage& earlier, const FlowImage& later, float recency, MotionSum& sum) {
+  const cv::Mat1f valid = earlier.valid.mul(later.valid);
+  const cv::Mat1f from = continued(earlier, valid), to = continued(later, valid);
+  int levels = 1;
+  while (levels < kMaximumLevels && (std::min(from.rows, from.cols) >> levels) >= kMinimumSide) ++levels;
+  cv::Mat2f flow;
+  cv::calcOpticalFlowFarneback(from * kFlowScale, to * kFlowScale, flow, 0.5, levels - 1, kWindow,
+                               kIterations, kPolynomial, kPolynomialSigma, 0);
+  for (int row = 0; row < from.rows; ++row) {
+    for (int column = 0; column < from.cols; ++column) {
+      if (valid(row, column) == 0.F) continue;
+      const float weight = recency * std::sqrt(from(row, column) * to(row, column));
+      const cv::Vec2f& motion = flow(row, column);
+      if (!(weight > 0) || !std::isfinite(motion[0]) || !std::isfinite(motion[1])) continue;
+      sum.u(row, column) += weight * motion[0];
+      sum.v(row, column) += weight * motion[1];
+      sum.weight(row, column) += weight;
+    }
+  }
+}
+
+/// Rain-weighted average over `sigma` pixels, fading to no motion far from rain.
+cv::Mat1f smoothed(const cv::Mat1f& weighted, const cv::Mat1f& weight, double sigma) {
+  return wide_gaussian(weighted, sigma) / (wide_gaussian(weight, sigma) + kFade);
+}
+
+/// Motion measured on blocks of `reduce` pixels, brought to every pixel and into pixels a step.
+void enlarge(const cv::Mat1f& motion, int reduce, std::vector<float>& out, int rows, int columns) {
+  cv::Mat1f full;
+  cv::resize(motion * reduce, full, {motion.cols * reduce, motion.rows * reduce}, 0, 0, cv::INTER_LINEAR);
+  full({0, 0, columns, rows}).copyTo(cv::Mat1f(rows, columns, out.data()));
+}
+
+void require(bool condition, const std::string& what) {
+  if (!condition) throw std::invalid_argument("advection: " + what);
+}
+
+/// A point of the field and whether the trajectory is still inside it.
+struct Point {
+  float x, y;
+};
+
+/// Bilinear motion at a point, clamped to the field.
+Point motion_at(const Motion& motion, float x, float y) {
+  const auto width = motion.columns, height = motion.rows;
+  x = std::clamp(x, 0.F, static_cast<float>(width - 1));
+  y = std::clamp(y, 0.F, static_cast<float>(height - 1));
+  const auto left = std::min(static_cast<std::int64_t>(x), std::max<std::int64_t>(width - 2, 0));
+  const auto top = std::min(static_cast<std::int64_t>(y), std::max<std::int64_t>(height - 2, 0));
+  const std::int64_t right = width > 1 ? 1 : 0, below = height > 1 ? width : 0;
+  const float fx = x - static_cast<float>(left), fy = y - static_cast<float>(top);
+  const std::size_t at = static_cast<std::size_t>(top * width + left);
+  const auto mix = [&](const std::vector<float>& field) {
+    const float* f = field.data() + at;
+    return (1 - fy) * ((1 - fx) * f[0] + fx * f[right]) + fy * ((1 - fx) * f[below] + fx * f[below + right]);
+  };
+  return {mix(motion.u), mix(motion.v)};
+}
+
+/// Value of the frame at a point, NaN unless valid pixels carry more than kValidWeight of the bilinear
+/// weight.
+float value_at(std::span<const float> frame, std::int64_t height, std::int64_t width, float x, float y) {
+  const float floor_x = std::floor(x), floor_y = std::floor(y);
+  const float fx = x - floor_x, fy = y - floor_y;
+  const auto left = static_cast<std::int64_t>(floor_x), top = static_cast<std::int64_t>(floor_y);
+  float value = 0, valid = 0;
+  for (int corner = 0; corner < 4; ++corner) {
+    const std::int64_t column = left + (corner & 1), row = top + (corner >> 1);
+    const float weight = ((corner & 1) != 0 ? fx : 1 - fx) * ((corner >> 1) != 0 ? fy : 1 - fy);
+    if (weight == 0 || column < 0 || row < 0 || column >= width || row >= height) continue;
+    const float pixel = frame[static_cast<std::size_t>(row * width + column)];
+    if (std::isnan(pixel)) continue;
+    value += weight * pixel;
+    valid += weight;
+  }
+  return valid > kValidWeight ? value / valid : std::numeric_limits<float>::quiet_NaN();
+}
+
+}  // namespace
+
+Motion estimate_motion(const PastFrames& past, const MotionSpec& spec) {
+  require(past.rows > 0 && past.columns > 0, "the field is empty");
+  const auto pixels = static_cast<std::size_t>(past.rows * past.columns);
+  require(past.values.size() == pixels * static_cast<std::size_t>(past.frames),
+          fmt::format("{} values given for {} frames of {}x{}", past.values.size(), past.frames, past.columns,
+                      past.rows));
+  require(spec.frames >= 2 && spec.smoothing_pixels > 0,
+          "motion needs at least 2 frames and smoothing above 0");
+  Motion motion{past.rows, past.columns, std::vector<float>(pixels), std::vector<float>(pixels)};
+  const std::int64_t used = std::min(past.frames, spec.frames);
+  if (used < 2 || std::min(past.rows, past.columns) < kMinimumSide) return motion;
+
+  const int rows = static_cast<int>(past.rows), columns = static_cast<int>(past.columns);
+  const int reduce = std::min(rows, columns) >= kReduceFrom ? 2 : 1;
+  const auto image = [&](std::int64_t index) {
+    return flow_image(past.values.subspan(pixels * static_cast<std::size_t>(index), pixels), rows, columns,
+                      reduce);
+  };
+  FlowImage later = image(past.frames - 1);
+  const cv::Size size = later.decibel.size();
+  MotionSum sum{cv::Mat1f::zeros(size), cv::Mat1f::zeros(size), cv::Mat1f::zeros(size)};
+  float recency = 1;
+  for (std::int64_t pair = 1; pair < used; ++pair) {
+    FlowImage earlier = image(past.frames - 1 - pair);
+    add_pair(earlier, later, recency, sum);
+    later = std::move(earlier);
+    recency *= static_cast<float>(kRecency);
+  }
+  enlarge(smoothed(sum.u, sum.weight, spec.smoothing_pixels / reduce), reduce, motion.u, rows, columns);
+  enlarge(smoothed(sum.v, sum.weight, spec.smoothing_pixels / reduce), reduce, motion.v, rows, columns);
+  return motion;
+}
+
+void advect(std::span<const float> last_frame, const Motion& motion, std::int64_t leads, std::int64_t row,
+            std::int64_t column, std::int64_t rows, std::int64_t columns, std::span<float> values) {
+  const auto pixels = static_cast<std::size_t>(motion.rows * motion.columns);
+  require(last_frame.size() == pixels && motion.u.size() == pixels && motion.v.size() == pixels,
+          "frame and motion differ in size");
+  require(row >= 0 && column >= 0 && rows >= 0 && columns >= 0 && row + rows <= motion.rows &&
+              column + columns <= motion.columns,
+          "the sub-rectangle lies outside the field");
+  require(leads >= 0 && values.size() == static_cast<std::size_t>(leads * rows * columns),
+          "the output span has the wrong size");
+  const auto right = static_cast<float>(motion.columns - 1), bottom = static_cast<float>(motion.rows - 1);
+  const auto inside = [&](Point p) { return p.x > -1 && p.y > -1 && p.x < right + 1 && p.y < bottom + 1; };
+  const auto plane = static_cast<std::size_t>(rows * columns);
+  for (std::int64_t y = 0; y < rows; ++y) {
+    for (std::int64_t x = 0; x < columns; ++x) {
+      Point point{static_cast<float>(column + x), static_cast<float>(row + y)};
+      Point step = motion_at(motion, point.x, point.y);
+      float* out = values.data() + y * columns + x;
+      std::int64_t lead = 0;
+      for (; lead < leads; ++lead) {
+        for (int i = 0; i < kMidpointIterations; ++i) {
+          step = motion_at(motion, point.x - step.x / 2, point.y - step.y / 2);
+        }
+        point = {point.x - step.x, point.y - step.y};
+        if (!inside(point)) break;  // nothing is known of the motion out there
+        out[static_cast<std::size_t>(lead) * plane] =
+            value_at(last_frame, motion.rows, motion.columns, point.x, point.y);
+      }
+      for (; lead < leads; ++lead)
+        out[static_cast<std::size_t>(lead) * plane] = std::numeric_limits<float>::quiet_NaN();
+    }
+  }
+}
+
+ForecastFrames Advection::forecast(const PastFrames& past, std::int64_t leads) {
+  if (past.frames < frames_needed()) {
+    throw std::invalid_argument(
+        fmt::format("advection needs {} past frames and got {}", frames_needed(), past.frames));
+  }
+  const Motion motion = estimate_motion(past, spec_);
+  ForecastFrames out{.leads = leads,
+                     .rows = past.rows,
+                     .columns = past.columns,
+                     .values = {},
+                     .thresholds = {},
+                     .probabilities = {}};
+  const auto pixels = static_cast<std::size_t>(past.rows * past.columns);
+  out.values.resize(pixels * static_cast<std::size_t>(leads));
+  advect(past.values.last(pixels), motion, leads, 0, 0, past.rows, past.columns, out.values);
+  return out;
+}
+
+}  // namespace raincell::model
