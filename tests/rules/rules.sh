@@ -40,6 +40,7 @@ TABLE
 
 # Third-party headers: only those of the table, only in the files named there.
 third_party() {
+  set -f  # patterns of the table are matched here, not by the shell
   local standard='^(sys|netinet|arpa|linux|bits)/|^(aio|dirent|dlfcn|errno|fcntl|float|grp|immintrin|limits|math|poll|pthread|pwd|sched|signal|spawn|stdint|stddef|stdio|stdlib|string|strings|time|unistd|fenv)\.h$'
   local file number header where allowed
   while IFS=: read -r file number header; do
