@@ -1,0 +1,18 @@
+// What the commands that compute share: backend, threads and memory from the command line.
+#pragma once
+
+#include <memory>
+
+#include "app/cli.hpp"
+#include "kernels/backend.hpp"
+
+namespace raincell::app {
+
+/// From --backend, --threads and --deterministic. Throws UsageError or BackendUnavailable.
+std::unique_ptr<kernels::Backend> make_backend(const Arguments&);
+/// --memory, or what the machine has free.
+std::int64_t memory_limit(const Arguments&);
+/// Throws ResourceError that names what needs the memory, when it does not fit.
+void require_memory(std::int64_t wanted, std::int64_t limit, const std::string& what, const std::string& remedy);
+
+}  // namespace raincell::app

@@ -1,0 +1,78 @@
+#include "app/frame_series.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "app/signals.hpp"
+
+namespace raincell::app {
+
+FrameSeries::FrameSeries(const std::filesystem::path& folder, const io::SourceOptions& options, std::size_t kept,
+                         Log& log)
+    : reader_(options), kept_(kept) {
+  Progress progress(log, "looking through " + folder.string(), 1, "files");
+  catalogue_ = io::scan({folder}, reader_, [&](std::int64_t done, std::int64_t) {
+    stop_if_asked();
+    progress.update(done);
+  });
+  constexpr std::size_t kShown = 5;
+  for (std::size_t i = 0; i < std::min(kShown, catalogue_.rejected.size()); ++i) {
+    log.warning("left out: " + catalogue_.rejected[i].reason);
+  }
+  if (catalogue_.rejected.size() > kShown) {
+    log.warning(fmt::format("left out: {} further files; 'raincell inspect' says why",
+                            catalogue_.rejected.size() - kShown));
+  }
+}
+
+std::optional<std::int64_t> FrameSeries::latest_until(io::TimePoint time) const {
+  const auto later = std::upper_bound(
+      catalogue_.frames.begin(), catalogue_.frames.end(), time,
+      [](io::TimePoint t, const io::CatalogueEntry& e) { return t < e.key.valid_time; });
+  if (later == catalogue_.frames.begin()) return std::nullopt;
+  return later - catalogue_.frames.begin() - 1;
+}
+
+std::optional<std::int64_t> FrameSeries::at(io::TimePoint time) const {
+  const std::chrono::seconds tolerance(std::max<std::int64_t>(1, step_s() / 10));
+  const auto found = latest_until(time + tolerance);
+  if (!found || this->time(*found) < time - tolerance) return std::nullopt;
+  return found;
+}
+
+std::span<const float> FrameSeries::values(std::int64_t index) {
+  for (auto it = cache_.begin(); it != cache_.end(); ++it) {
+    if (it->index == index) {
+      cache_.splice(cache_.begin(), cache_, it);
+      return cache_.front().values;
+    }
+  }
+  const io::FrameKey& key = entry(index).key;
+  std::vector<io::Frame> frames = reader_.read(key.file);
+  const auto frame = std::find_if(frames.begin(), frames.end(),
+                                  [&](const io::Frame& f) { return f.valid_time == key.valid_time; });
+  if (frame == frames.end()) {
+    throw io::DataError(fmt::format("{}: the frame of {} is gone; the file changed while it was in use",
+                                    key.file.string(), io::format_time(key.valid_time)));
+  }
+  if (!frame->zr.empty()) zr_ = frame->zr;
+  cache_.push_front({index, std::move(frame->values)});
+  if (cache_.size() > kept_) cache_.pop_back();
+  return cache_.front().values;
+}
+
+void FrameSeries::require_same_grid(std::int64_t like, std::int64_t index) const {
+  const io::CatalogueEntry &a = entry(like), &b = entry(index);
+  if (a.quantity != b.quantity) {
+    throw io::DataError(fmt::format("{}: holds {}, but {} holds {}; keep one quantity a folder", b.key.file.string(),
+                                    io::name_of(b.quantity), a.key.file.string(), io::name_of(a.quantity)));
+  }
+  if (!io::same_grid(a.grid, b.grid)) {
+    throw io::DataError(fmt::format("{}: lies on another grid ({}) than {} ({}); keep one grid a folder",
+                                    b.key.file.string(), io::describe(b.grid), a.key.file.string(),
+                                    io::describe(a.grid)));
+  }
+}
+
+}  // namespace raincell::app
