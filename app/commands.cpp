@@ -3,7 +3,7 @@
 namespace raincell::app {
 
 std::vector<Command> all_commands() {
-  return {};
+  return {simulate_command()};
 }
 
 }  // namespace raincell::app

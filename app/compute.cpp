@@ -33,7 +33,8 @@ std::unique_ptr<kernels::Backend> make_backend(const Arguments& arguments) {
   if (std::find(names.begin(), names.end(), name) == names.end()) {
     const std::string near = nearest(name, names);
     throw UsageError(fmt::format("--backend {}: there is no such backend; expected one of {}{}", name,
-                                 fmt::join(names, ", "), near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+                                 fmt::join(names, ", "),
+                                 near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
   }
   kernels::BackendOptions options;
   options.threads = static_cast<int>(arguments.integer("threads", 0, 1, 4096));
@@ -51,11 +52,12 @@ std::int64_t memory_limit(const Arguments& arguments) {
   return *bytes;
 }
 
-void require_memory(std::int64_t wanted, std::int64_t limit, const std::string& what, const std::string& remedy) {
+void require_memory(std::int64_t wanted, std::int64_t limit, const std::string& what,
+                    const std::string& remedy) {
   if (wanted <= limit) return;
   throw ResourceError(fmt::format("{} needs about {} of memory, and {} may be used; {}", what,
-                                  format_bytes(static_cast<double>(wanted)), format_bytes(static_cast<double>(limit)),
-                                  remedy));
+                                  format_bytes(static_cast<double>(wanted)),
+                                  format_bytes(static_cast<double>(limit)), remedy));
 }
 
 }  // namespace raincell::app

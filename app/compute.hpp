@@ -13,6 +13,7 @@ std::unique_ptr<kernels::Backend> make_backend(const Arguments&);
 /// --memory, or what the machine has free.
 std::int64_t memory_limit(const Arguments&);
 /// Throws ResourceError that names what needs the memory, when it does not fit.
-void require_memory(std::int64_t wanted, std::int64_t limit, const std::string& what, const std::string& remedy);
+void require_memory(std::int64_t wanted, std::int64_t limit, const std::string& what,
+                    const std::string& remedy);
 
 }  // namespace raincell::app

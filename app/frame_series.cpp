@@ -8,12 +8,13 @@
 
 namespace raincell::app {
 
-FrameSeries::FrameSeries(const std::filesystem::path& folder, const io::SourceOptions& options, std::size_t kept,
-                         Log& log)
+FrameSeries::FrameSeries(const std::filesystem::path& folder, const io::SourceOptions& options,
+                         std::size_t kept, Log& log)
     : reader_(options), kept_(kept) {
   Progress progress(log, "looking through " + folder.string(), 1, "files");
-  catalogue_ = io::scan({folder}, reader_, [&](std::int64_t done, std::int64_t) {
+  catalogue_ = io::scan({folder}, reader_, [&](std::int64_t done, std::int64_t all) {
     stop_if_asked();
+    progress.total(all);
     progress.update(done);
   });
   constexpr std::size_t kShown = 5;
@@ -27,9 +28,9 @@ FrameSeries::FrameSeries(const std::filesystem::path& folder, const io::SourceOp
 }
 
 std::optional<std::int64_t> FrameSeries::latest_until(io::TimePoint time) const {
-  const auto later = std::upper_bound(
-      catalogue_.frames.begin(), catalogue_.frames.end(), time,
-      [](io::TimePoint t, const io::CatalogueEntry& e) { return t < e.key.valid_time; });
+  const auto later =
+      std::upper_bound(catalogue_.frames.begin(), catalogue_.frames.end(), time,
+                       [](io::TimePoint t, const io::CatalogueEntry& e) { return t < e.key.valid_time; });
   if (later == catalogue_.frames.begin()) return std::nullopt;
   return later - catalogue_.frames.begin() - 1;
 }
@@ -65,8 +66,9 @@ std::span<const float> FrameSeries::values(std::int64_t index) {
 void FrameSeries::require_same_grid(std::int64_t like, std::int64_t index) const {
   const io::CatalogueEntry &a = entry(like), &b = entry(index);
   if (a.quantity != b.quantity) {
-    throw io::DataError(fmt::format("{}: holds {}, but {} holds {}; keep one quantity a folder", b.key.file.string(),
-                                    io::name_of(b.quantity), a.key.file.string(), io::name_of(a.quantity)));
+    throw io::DataError(fmt::format("{}: holds {}, but {} holds {}; keep one quantity a folder",
+                                    b.key.file.string(), io::name_of(b.quantity), a.key.file.string(),
+                                    io::name_of(a.quantity)));
   }
   if (!io::same_grid(a.grid, b.grid)) {
     throw io::DataError(fmt::format("{}: lies on another grid ({}) than {} ({}); keep one grid a folder",

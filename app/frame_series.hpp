@@ -34,7 +34,8 @@ class FrameSeries {
   std::span<const float> values(std::int64_t index);
   /// How the values came from reflectivity, or empty.
   const std::string& zr() const { return zr_; }
-  /// Throws DataError that names the file unless it lies on the grid of frame `like` and holds the same quantity.
+  /// Throws DataError that names the file unless it lies on the grid of frame `like` and holds the same
+  /// quantity.
   void require_same_grid(std::int64_t like, std::int64_t index) const;
 
  private:

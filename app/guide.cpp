@@ -43,7 +43,8 @@ class MotionCache {
     }
     entries_.push_front({key, std::make_shared<Field>()});
     const std::int64_t each = 3 * 4 * archive.grid().pixels();
-    while (entries_.size() > 1 && static_cast<std::int64_t>(entries_.size()) * each > bytes_) entries_.pop_back();
+    while (entries_.size() > 1 && static_cast<std::int64_t>(entries_.size()) * each > bytes_)
+      entries_.pop_back();
     return entries_.front().field;
   }
 
@@ -52,8 +53,9 @@ class MotionCache {
     const std::int64_t frames = std::min(spec_.frames, window.past), pixels = grid.pixels();
     std::vector<float> past(static_cast<std::size_t>(frames * pixels));  // [frames, rows, columns]
     for (std::int64_t i = 0; i < frames; ++i) {
-      archive.read(window.first + window.past - frames + i, {0, 0, grid.rows, grid.columns},
-                   std::span(past).subspan(static_cast<std::size_t>(i * pixels), static_cast<std::size_t>(pixels)));
+      archive.read(
+          window.first + window.past - frames + i, {0, 0, grid.rows, grid.columns},
+          std::span(past).subspan(static_cast<std::size_t>(i * pixels), static_cast<std::size_t>(pixels)));
     }
     field.motion = model::estimate_motion({frames, grid.rows, grid.columns, past}, spec_);
     field.last.assign(past.end() - pixels, past.end());
@@ -70,8 +72,8 @@ class MotionCache {
 io::GuideFunction make_guide(const model::MotionSpec& spec, std::int64_t cache_bytes) {
   // A std::function must be copyable, and its copies shall share the cache.
   auto cache = std::make_shared<MotionCache>(spec, cache_bytes);
-  return [cache](const io::Archive& archive, const io::Window& window, const io::Crop& crop, std::int64_t leads,
-                 std::span<float> values) {
+  return [cache](const io::Archive& archive, const io::Window& window, const io::Crop& crop,
+                 std::int64_t leads, std::span<float> values) {
     const std::shared_ptr<const Field> field = cache->field(archive, window);
     model::advect(field->last, field->motion, leads, crop.row, crop.column, crop.rows, crop.columns, values);
   };

@@ -1,4 +1,5 @@
-// The advected frames of a training window: motion of the whole domain, estimated once a window, then any crop.
+// The advected frames of a training window: motion of the whole domain, estimated once a window, then any
+// crop.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +11,8 @@
 
 namespace raincell::app {
 
-/// Advected frames for io::BatchSource. Pure in its result; the motion of windows is kept within `cache_bytes` (at
-/// least one window), oldest use dropped first. Any thread. Copies share one cache.
+/// Advected frames for io::BatchSource. Pure in its result; the motion of windows is kept within
+/// `cache_bytes` (at least one window), oldest use dropped first. Any thread. Copies share one cache.
 io::GuideFunction make_guide(const model::MotionSpec&, std::int64_t cache_bytes);
 
 }  // namespace raincell::app

@@ -22,11 +22,18 @@ using Json = nlohmann::ordered_json;
 constexpr float kWet_mm_h = 0.1F;
 
 Json grid_json(const io::Grid& grid) {
-  return {{"columns", grid.columns}, {"rows", grid.rows}, {"projection", grid.projection}, {"x0", grid.x0},
-          {"y0", grid.y0},           {"dx", grid.dx},     {"dy", grid.dy}};
+  return {{"columns", grid.columns},
+          {"rows", grid.rows},
+          {"projection", grid.projection},
+          {"x0", grid.x0},
+          {"y0", grid.y0},
+          {"dx", grid.dx},
+          {"dy", grid.dy}};
 }
 
-Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+Json number_or_null(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
 
 /// The frames of one file, counted together.
 Json summary_of(const std::string& file, const std::vector<io::Frame>& frames) {
@@ -87,19 +94,25 @@ std::string readable(const Json& json, const io::Frame& first) {
     return json[key].is_null() ? std::string("none") : fmt::format("{:g}", json[key].get<double>());
   };
   std::string text = json["file"].get<std::string>() + "\n";
-  const auto row = [&](const char* name, const std::string& value) { text += fmt::format("  {:<10} {}\n", name, value); };
+  const auto row = [&](const char* name, const std::string& value) {
+    text += fmt::format("  {:<10} {}\n", name, value);
+  };
   row("format", json["format"].get<std::string>());
-  row("quantity", fmt::format("{} [{}]", json["quantity"].get<std::string>(), json["unit"].get<std::string>()));
-  row("valid", json.contains("last_valid_time")
-                   ? fmt::format("{} to {} ({} frames)", json["valid_time"].get<std::string>(),
-                                 json["last_valid_time"].get<std::string>(), json["frames"].get<std::size_t>())
-                   : json["valid_time"].get<std::string>());
+  row("quantity",
+      fmt::format("{} [{}]", json["quantity"].get<std::string>(), json["unit"].get<std::string>()));
+  row("valid",
+      json.contains("last_valid_time")
+          ? fmt::format("{} to {} ({} frames)", json["valid_time"].get<std::string>(),
+                        json["last_valid_time"].get<std::string>(), json["frames"].get<std::size_t>())
+          : json["valid_time"].get<std::string>());
   row("window", first.window_s == 0 ? "instantaneous" : format_duration(static_cast<double>(first.window_s)));
   row("grid", io::describe(first.grid));
-  row("pixels", fmt::format("{}: missing {}, dry {}, wet (0.1 mm/h or more) {}", json["pixels"].get<std::int64_t>(),
-                            percent("missing_fraction"), percent("dry_fraction"), percent("wet_fraction")));
-  row("maximum", fmt::format("{} {}{}", number("max"), json["unit"].get<std::string>(),
-                             json["max_mm_h"].is_null() ? "" : ", as rain rate " + number("max_mm_h") + " mm/h"));
+  row("pixels",
+      fmt::format("{}: missing {}, dry {}, wet (0.1 mm/h or more) {}", json["pixels"].get<std::int64_t>(),
+                  percent("missing_fraction"), percent("dry_fraction"), percent("wet_fraction")));
+  row("maximum",
+      fmt::format("{} {}{}", number("max"), json["unit"].get<std::string>(),
+                  json["max_mm_h"].is_null() ? "" : ", as rain rate " + number("max_mm_h") + " mm/h"));
   if (!first.zr.empty()) row("Z-R", first.zr);
   for (const auto& rule : json["rules"]) row("rule", rule.get<std::string>());
   for (const auto& warning : json["warnings"]) row("warning", warning.get<std::string>());
@@ -107,7 +120,8 @@ std::string readable(const Json& json, const io::Frame& first) {
   return text;
 }
 
-void draw(const std::filesystem::path& folder, const std::string& file, const std::vector<io::Frame>& frames, Log& log) {
+void draw(const std::filesystem::path& folder, const std::string& file, const std::vector<io::Frame>& frames,
+          Log& log) {
   io::make_folder(folder);
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const io::Frame& frame = frames[i];

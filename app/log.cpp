@@ -65,6 +65,7 @@ std::string format_bytes(double bytes) {
 std::string format_duration(double seconds) {
   const auto total = static_cast<std::int64_t>(seconds + 0.5);
   if (total < 60) return fmt::format("{} s", total);
+  if (total < 3600 && total % 60 == 0) return fmt::format("{} min", total / 60);
   if (total < 3600) return fmt::format("{}:{:02} min", total / 60, total % 60);
   return fmt::format("{}:{:02}:{:02} h", total / 3600, total / 60 % 60, total % 60);
 }

@@ -45,6 +45,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
   /// `note` is shown behind the numbers, e.g. "loss 0.0123".
   void update(std::int64_t done, std::string_view note = {});
+  /// When the total is known only later.
+  void total(std::int64_t total) { total_ = total; }
 
  private:
   using Clock = std::chrono::steady_clock;

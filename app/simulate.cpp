@@ -14,7 +14,8 @@ namespace raincell::app {
 
 namespace {
 
-std::string one_of(const Arguments& arguments, const std::string& name, const std::vector<std::string>& allowed) {
+std::string one_of(const Arguments& arguments, const std::string& name,
+                   const std::vector<std::string>& allowed) {
   const std::string value = arguments.text(name, allowed[0]);
   if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return value;
   const std::string near = nearest(value, allowed);
@@ -45,8 +46,9 @@ io::SimulationSpec spec_of(const Arguments& arguments) {
   spec.frames = arguments.integer("frames", spec.frames, 1, 10000000);
   const auto size = parse_grid_size(arguments.text("size", "128x128"));
   if (!size || size->first < 8 || size->second < 8 || size->first > 16384 || size->second > 16384) {
-    throw UsageError(fmt::format("--size {}: expected COLUMNSxROWS, each from 8 to 16384, for example 128x128",
-                                 arguments.text("size")));
+    throw UsageError(
+        fmt::format("--size {}: expected COLUMNSxROWS, each from 8 to 16384, for example 128x128",
+                    arguments.text("size")));
   }
   spec.columns = size->first;
   spec.rows = size->second;
@@ -72,9 +74,10 @@ int run(const Arguments& arguments, Log& log) {
   const std::filesystem::path folder = arguments.text("output");
   std::error_code none;
   if (std::filesystem::is_directory(folder, none) && !std::filesystem::is_empty(folder, none)) {
-    throw UsageError(fmt::format("{}: the folder is not empty, and its files would mix with the new ones; choose another "
-                                 "--output or remove it",
-                                 folder.string()));
+    throw UsageError(
+        fmt::format("{}: the folder is not empty, and its files would mix with the new ones; choose another "
+                    "--output or remove it",
+                    folder.string()));
   }
   std::vector<std::filesystem::path> files;
   {
@@ -85,10 +88,13 @@ int run(const Arguments& arguments, Log& log) {
     });
   }
   if (arguments.has("json")) {
-    log.result(nlohmann::ordered_json{{"folder", folder.string()}, {"files", files.size()}, {"seed", spec.seed}}.dump());
+    log.result(
+        nlohmann::ordered_json{{"folder", folder.string()}, {"files", files.size()}, {"seed", spec.seed}}
+            .dump());
   } else {
-    log.result(fmt::format("{}: {} files of {}x{} pixels every {} from {}", folder.string(), files.size(), spec.columns,
-                           spec.rows, format_duration(static_cast<double>(spec.step_s)), io::format_time(spec.start)));
+    log.result(fmt::format("{}: {} files of {}x{} pixels every {} from {}", folder.string(), files.size(),
+                           spec.columns, spec.rows, format_duration(static_cast<double>(spec.step_s)),
+                           io::format_time(spec.start)));
     log.info(fmt::format("next: raincell pack {} --output archive.nc", folder.string()));
   }
   return kOk;
@@ -97,26 +103,27 @@ int run(const Arguments& arguments, Log& log) {
 }  // namespace
 
 Command simulate_command() {
-  return {{"simulate",
-           "Writes a synthetic radar archive: moving, growing and decaying rain, from a seed.",
-           "  raincell simulate --output radar --frames 120 --size 128x128 --step 5min --seed 1 --format odim",
-           "",
-           0,
-           0,
-           {{"output", "DIR", "folder for the files; must be new or empty", false},
-            {"frames", "N", "frames to write; default 120", false},
-            {"size", "COLUMNSxROWS", "pixels of 1 km; default 128x128", false},
-            {"step", "DURATION", "between two frames; default 5min", false},
-            {"seed", "N", "the same seed gives the same files; default 1", false},
-            {"format", "NAME", "odim (default) or cf", false},
-            {"kind", "NAME", "rain (default) or moving-mnist", false},
-            {"digits", "FILE", "idx or idx.gz file of digits, for moving-mnist", false},
-            {"start", "TIME", "valid time of the first frame; default 2024-06-01T00:00Z", false},
-            {"gaps", "LIST", "frames that are left out, e.g. 30-35,50", false},
-            {"full-coverage", "", "no missing pixels", false},
-            {"json", "", "one JSON object on stdout", false}},
-           {"output"}},
-          run};
+  return {
+      {"simulate",
+       "Writes a synthetic radar archive: moving, growing and decaying rain, from a seed.",
+       "  raincell simulate --output radar --frames 120 --size 128x128 --step 5min --seed 1 --format odim",
+       "",
+       0,
+       0,
+       {{"output", "DIR", "folder for the files; must be new or empty", false},
+        {"frames", "N", "frames to write; default 120", false},
+        {"size", "COLUMNSxROWS", "pixels of 1 km; default 128x128", false},
+        {"step", "DURATION", "between two frames; default 5min", false},
+        {"seed", "N", "the same seed gives the same files; default 1", false},
+        {"format", "NAME", "odim (default) or cf", false},
+        {"kind", "NAME", "rain (default) or moving-mnist", false},
+        {"digits", "FILE", "idx or idx.gz file of digits, for moving-mnist", false},
+        {"start", "TIME", "valid time of the first frame; default 2024-06-01T00:00Z", false},
+        {"gaps", "LIST", "frames that are left out, e.g. 30-35,50", false},
+        {"full-coverage", "", "no missing pixels", false},
+        {"json", "", "one JSON object on stdout", false}},
+       {"output"}},
+      run};
 }
 
 }  // namespace raincell::app
