@@ -5,6 +5,7 @@
 # --no-packages  leave the packages alone                    --jobs N       processes (default: cores, memory permitting)
 # Tests on real radar files look for them in the folder that RAINCELL_TEST_DATA names, and are skipped without it.
 set -euo pipefail
+called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
@@ -26,7 +27,13 @@ while (($#)); do
   esac
   shift
 done
+[[ -z $build || $build == /* ]] || build=$called_from/$build
 build=${build:-build/$preset}
+if [[ -n ${RAINCELL_TEST_DATA:-} ]]; then
+  RAINCELL_TEST_DATA=$(cd "$called_from" && cd "$RAINCELL_TEST_DATA" && pwd) ||
+    { echo "tests/run.sh: RAINCELL_TEST_DATA names no folder that can be read; correct or unset it" >&2; exit 2; }
+  export RAINCELL_TEST_DATA
+fi
 
 # A compiler process of this project takes up to 1.2 GiB.
 if [[ -z $jobs ]]; then
@@ -43,13 +50,8 @@ if [[ $packages == yes ]]; then
 fi
 
 header "Configure: preset $preset in $build"
-cmake --preset "$preset" -B "$build" -DRAINCELL_TESTS=ON >"${TMPDIR:-/tmp}/raincell-configure.$$" 2>&1 || {
-  cat "${TMPDIR:-/tmp}/raincell-configure.$$" >&2
-  rm -f "${TMPDIR:-/tmp}/raincell-configure.$$"
-  echo "tests/run.sh: configuring failed" >&2
-  exit 1
-}
-rm -f "${TMPDIR:-/tmp}/raincell-configure.$$"
+configured=$(cmake --preset "$preset" -B "$build" -DRAINCELL_TESTS=ON 2>&1) ||
+  { printf '%s\n' "$configured" >&2; exit 1; }
 
 header "Build: $jobs at a time"
 cmake --build "$build" -j "$jobs"
