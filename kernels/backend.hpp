@@ -86,7 +86,6 @@ class ConvPlan {
   virtual void do_backward_weights(ConstView x, ConstView dy, View d_weights, View d_bias, Accumulate) = 0;
 
  private:
-  friend class ForwardingConvPlan;  // decorators reach the do_ functions of what they wrap
   void expect_activation(const ConstView&, bool output, const char* call, const char* tensor) const;
   void expect_parameter(const ConstView&, const Shape&, const char* call, const char* tensor) const;
 
@@ -199,7 +198,7 @@ class Backend {
                                  ConstView gradient_sum_of_squares, View skipped) = 0;
 
  private:
-  friend class ForwardingBackend;  // decorators reach the do_ functions of what they wrap
+  friend class ForwardingBackend;  // decorators reach do_place and do_allocate of what they wrap
   void expect_activation(const ConstView&, const Shape&, const char* call, const char* tensor) const;
   void expect_plain(const ConstView&, const Shape&, const char* call, const char* tensor) const;
   void expect_like(const ConstView&, const ConstView& model, const char* call, const char* tensor) const;

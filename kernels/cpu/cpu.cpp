@@ -1,9 +1,402 @@
+// The seam on the CPU: fixed parts of vectorised range kernels over threads, convolutions by oneDNN.
 #include "kernels/cpu/cpu.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+
+#include "kernels/cpu/conv_onednn.hpp"
+#include "kernels/cpu/memory.hpp"
+#include "kernels/cpu/pointwise.hpp"
+#include "kernels/cpu/threads.hpp"
 
 namespace raincell::kernels {
 
-std::unique_ptr<Backend> make_cpu(const BackendOptions&) {
-  throw BackendUnavailable("the cpu backend is not in this build; use --backend reference");
+namespace {
+
+using namespace cpu;
+using std::int64_t;
+
+const float* data(const ConstView& view) {
+  return static_cast<const float*>(view.memory);
+}
+float* data(const View& view) {
+  return static_cast<float*>(view.memory);
+}
+
+int64_t stored(const ConstView& view) {
+  return stored_elements(view.shape, view.placement);
+}
+
+std::string processor_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.rfind("model name", 0) != 0) continue;
+    const std::size_t colon = line.find(": ");
+    if (colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "processor";
+}
+
+CellGeometry geometry_of(const CellSpec& spec, const ConstView& gates, const Placement& state) {
+  CellGeometry g;
+  const int64_t hidden = spec.hidden, all = spec.gates() * hidden;
+  g.lanes = state.channel_block;
+  g.blocks = hidden / g.lanes;
+  g.pixels = gates.shape.pixels();
+  g.rows = gates.shape.n * g.blocks * g.pixels;
+  g.gate_image = all * g.pixels;
+  if (gates.placement.channel_block == all) {  // channels last
+    g.gate_block = g.lanes;
+    g.gate_pixel = all;
+    g.gate_plane = hidden;
+  } else if (gates.placement.channel_block == g.lanes) {
+    g.gate_block = g.pixels * g.lanes;
+    g.gate_pixel = g.lanes;
+    g.gate_plane = hidden * g.pixels;
+  } else {
+    throw std::logic_error("kernels: cpu cell: gates in blocks of " +
+                           std::to_string(gates.placement.channel_block) + ", states of " +
+                           std::to_string(g.lanes));
+  }
+  return g;
+}
+
+LossRange loss_range_of(const LossSpec& spec) {
+  LossRange range;
+  range.kind = spec.kind;
+  range.huber_delta = spec.huber_delta;
+  range.target_weight = spec.target_weight;
+  range.class_bounds = spec.class_bounds.data();
+  range.class_weights = spec.class_weights.data();
+  range.classes = static_cast<int64_t>(spec.class_bounds.size());
+  return range;
+}
+
+OptimizerRange optimizer_range_of(const OptimizerSpec& spec, double sum_of_squares) {
+  OptimizerRange range;
+  const double norm = std::sqrt(sum_of_squares), step = static_cast<double>(spec.step);
+  range.kind = spec.kind;
+  range.clip = static_cast<float>(spec.clip_norm > 0 && norm > spec.clip_norm ? spec.clip_norm / norm : 1.);
+  range.beta1 = static_cast<float>(spec.beta1);
+  range.one_minus_beta1 = static_cast<float>(1. - spec.beta1);
+  range.beta2 = static_cast<float>(spec.beta2);
+  range.one_minus_beta2 = static_cast<float>(1. - spec.beta2);
+  range.epsilon = static_cast<float>(spec.epsilon);
+  const bool adam = spec.kind == OptimizerKind::adam || spec.kind == OptimizerKind::adamw;
+  range.rate =
+      static_cast<float>(adam ? spec.learning_rate / (1. - std::pow(spec.beta1, step)) : spec.learning_rate);
+  range.second_scale = static_cast<float>(adam ? 1. / std::sqrt(1. - std::pow(spec.beta2, step)) : 1.);
+  const bool decoupled = spec.kind == OptimizerKind::adamw;
+  range.decay = static_cast<float>(decoupled ? spec.learning_rate * spec.weight_decay : spec.weight_decay);
+  return range;
+}
+
+class CpuBackend : public Backend {
+ public:
+  explicit CpuBackend(const BackendOptions& options)
+      : threads_(options.threads > 0 ? options.threads : omp_get_num_procs()),
+        kernels_(pointwise_kernels()),
+        onednn_(threads_, kernels_),
+        partial_(static_cast<std::size_t>(threads_)) {
+    info_.name = "cpu";
+    info_.device = processor_name() + ", " + std::to_string(threads_) +
+                   (threads_ == 1 ? " thread" : " threads") + ", " + kernels_.name;
+    info_.libraries = Onednn::version();
+    info_.threads = threads_;
+  }
+
+  const BackendInfo& info() const override { return info_; }
+  DType dtype() const override { return DType::f32; }
+  void synchronize() override {}
+
+ protected:
+  /// Channels last: the cell reads all gates of a pixel from one place, and any number of channels fits.
+  Placement do_place(const Shape& shape, DType) const override { return {shape.c}; }
+
+  Buffer do_allocate(std::size_t bytes, std::string_view what) override {
+    return allocate_host(bytes, what, threads_);
+  }
+
+  void do_write(View view, std::span<const double> values) override { write_values(view, values); }
+  void do_write(View view, std::span<const float> values) override { write_values(view, values); }
+  void do_read(ConstView view, std::span<double> values) override { read_values(view, values); }
+  void do_read(ConstView view, std::span<float> values) override { read_values(view, values); }
+
+  void do_import_frames(std::span<const float> ntchw, const FrameLayout& layout, View tnchw) override {
+    const bool padded =
+        tnchw.shape.h * layout.patch != layout.height || tnchw.shape.w * layout.patch != layout.width;
+    if (padded) do_fill(tnchw, 0.F);
+    each_frame_row(layout, tnchw,
+                   [&](int64_t host, int64_t device, int64_t channel_step, int64_t pixel_step) {
+                     float* const out = data(tnchw) + device;
+                     const float* const in = ntchw.data() + host;
+                     each_column(layout, channel_step, pixel_step,
+                                 [=](int64_t column, int64_t at) { out[at] = in[column]; });
+                   });
+  }
+
+  void do_export_frames(ConstView tnchw, const FrameLayout& layout, std::span<float> ntchw) override {
+    each_frame_row(layout, tnchw,
+                   [&](int64_t host, int64_t device, int64_t channel_step, int64_t pixel_step) {
+                     const float* const in = data(tnchw) + device;
+                     float* const out = ntchw.data() + host;
+                     each_column(layout, channel_step, pixel_step,
+                                 [=](int64_t column, int64_t at) { out[column] = in[at]; });
+                   });
+  }
+
+  std::unique_ptr<ConvPlan> do_plan_convolution(const ConvSpec& spec, ConvUse use) override {
+    const Shape x{1, spec.images, spec.channels_in, spec.height, spec.width};
+    const Shape y{1, spec.images, spec.channels_out, spec.out_height(), spec.out_width()};
+    return onednn_.plan(spec, use, do_place(x, DType::f32), do_place(y, DType::f32));
+  }
+
+  void do_cell_forward(const CellSpec& spec, View gates, ConstView recurrent, ConstView h_prev,
+                       ConstView c_prev, ConstView peephole, View c, View h) override {
+    const CellForward cell{geometry_of(spec, gates, h.placement),
+                           spec.hidden,
+                           data(gates),
+                           data(recurrent),
+                           data(h_prev),
+                           data(c_prev),
+                           data(peephole),
+                           data(c),
+                           data(h)};
+    auto* const kernel = spec.kind == CellKind::convlstm  ? kernels_.lstm_forward
+                         : spec.kind == CellKind::convgru ? kernels_.gru_forward
+                                                          : kernels_.rnn_forward;
+    parallel_parts(threads_, cell.geometry.rows, kSerialElements / 8 / cell.geometry.lanes,
+                   [&](int64_t begin, int64_t end, int) { kernel(cell, begin, end); });
+  }
+
+  void do_cell_backward(const CellSpec& spec, View gates, View recurrent, ConstView h_prev, ConstView c_prev,
+                        ConstView c, ConstView peephole, ConstView dh, ConstView dh_recurrent, View dc,
+                        View dh_prev, View d_peephole) override {
+    Shape state = gates.shape;
+    state.c = spec.hidden;
+    const CellBackward cell{geometry_of(spec, gates, do_place(state, DType::f32)),
+                            spec.hidden,
+                            data(gates),
+                            data(recurrent),
+                            data(h_prev),
+                            data(c_prev),
+                            data(c),
+                            data(peephole),
+                            data(dh),
+                            data(dh_recurrent),
+                            data(dc),
+                            data(dh_prev)};
+    const int64_t serial_below = kSerialElements / 8 / cell.geometry.lanes;
+    if (spec.kind == CellKind::convlstm) {
+      double* const sums = d_peephole.empty() ? nullptr : peephole_sums(3 * spec.hidden);
+      parallel_parts(threads_, cell.geometry.rows, serial_below, [&](int64_t begin, int64_t end, int part) {
+        kernels_.lstm_backward(cell, sums == nullptr ? nullptr : sums + part * 3 * spec.hidden, begin, end);
+      });
+      if (sums != nullptr) add_peephole_sums(data(d_peephole), sums, 3 * spec.hidden);
+      return;
+    }
+    auto* const kernel = spec.kind == CellKind::convgru ? kernels_.gru_backward : kernels_.rnn_backward;
+    parallel_parts(threads_, cell.geometry.rows, serial_below,
+                   [&](int64_t begin, int64_t end, int) { kernel(cell, begin, end); });
+  }
+
+  void do_activate(Activation activation, float slope, View x) override {
+    each_part(x, [&](int64_t begin, int64_t end, int) {
+      kernels_.activate(activation, slope, data(x), begin, end);
+    });
+  }
+  void do_activate_backward(Activation activation, float slope, ConstView y, View dy) override {
+    each_part(y, [&](int64_t begin, int64_t end, int) {
+      kernels_.activate_backward(activation, slope, data(y), data(dy), begin, end);
+    });
+  }
+  void do_fill(View view, float value) override {
+    each_part(view, [&](int64_t begin, int64_t end, int) {
+      std::fill(data(view) + begin, data(view) + end, value);
+    });
+  }
+  void do_copy(ConstView x, View y) override {
+    each_part(y, [&](int64_t begin, int64_t end, int) {
+      std::memcpy(data(y) + begin, data(x) + begin, static_cast<std::size_t>(end - begin) * sizeof(float));
+    });
+  }
+  void do_add_scaled(View y, float a, ConstView x) override {
+    each_part(y,
+              [&](int64_t begin, int64_t end, int) { kernels_.add_scaled(data(y), a, data(x), begin, end); });
+  }
+  void do_lerp(View y, float a, ConstView x) override {
+    each_part(y, [&](int64_t begin, int64_t end, int) { kernels_.lerp(data(y), a, data(x), begin, end); });
+  }
+
+  void do_mix(View y, ConstView a, ConstView b, ConstView weights) override {
+    each_image(y, [&](int64_t image, int64_t begin, int64_t end) {
+      const float w = data(weights)[image % y.shape.n];
+      kernels_.combine(data(y), w, data(a), 1.F - w, data(b), begin, end);
+    });
+  }
+  void do_mix_backward(View y, ConstView x, ConstView weights, Accumulate accumulate) override {
+    each_image(y, [&](int64_t image, int64_t begin, int64_t end) {
+      const float w = 1.F - data(weights)[image % y.shape.n];
+      if (accumulate == Accumulate::yes) {
+        kernels_.add_scaled(data(y), w, data(x), begin, end);
+      } else {
+        kernels_.combine(data(y), w, data(x), 0.F, data(x), begin, end);
+      }
+    });
+  }
+
+  void do_loss(const LossSpec& spec, ConstView forecast, ConstView target, ConstView mask, View d_forecast,
+               View sums, float scale) override {
+    for (LossSums& part : partial_) part = {};
+    const LossRange range = loss_range_of(spec);
+    each_lead(spec, forecast, range, [&](const LossRange& lead, int64_t begin, int64_t end, int part) {
+      const LossSums some = kernels_.loss_sums(lead, data(forecast), data(target), data(mask), begin, end);
+      partial_[static_cast<std::size_t>(part)].loss += some.loss;
+      partial_[static_cast<std::size_t>(part)].valid += some.valid;
+    });
+    LossSums total;
+    for (const LossSums& part : partial_) total.loss += part.loss, total.valid += part.valid;
+    data(sums)[0] = static_cast<float>(total.valid > 0 ? total.loss / total.valid : 0.);
+    data(sums)[1] = static_cast<float>(total.valid);
+    if (d_forecast.empty()) return;
+    const auto factor = static_cast<float>(total.valid > 0 ? scale / total.valid : 0.);
+    each_lead(spec, forecast, range, [&](const LossRange& lead, int64_t begin, int64_t end, int) {
+      kernels_.loss_gradient(lead, factor, data(forecast), data(target), data(mask), data(d_forecast), begin,
+                             end);
+    });
+  }
+
+  void do_add_sum_of_squares(ConstView x, View sum) override {
+    for (LossSums& part : partial_) part = {};
+    each_part(x, [&](int64_t begin, int64_t end, int part) {
+      partial_[static_cast<std::size_t>(part)].loss = kernels_.sum_of_squares(data(x), begin, end);
+    });
+    double total = 0;
+    for (const LossSums& part : partial_) total += part.loss;
+    *data(sum) += static_cast<float>(total);
+  }
+
+  void do_optimizer_step(const OptimizerSpec& spec, View value, ConstView gradient, View m, View v,
+                         ConstView gradient_sum_of_squares, View skipped) override {
+    const double squares = *data(gradient_sum_of_squares);
+    if (!std::isfinite(squares)) {
+      *data(skipped) += 1.F;
+      return;
+    }
+    const OptimizerRange range = optimizer_range_of(spec, squares);
+    each_part(value, [&](int64_t begin, int64_t end, int) {
+      kernels_.optimizer(range, data(value), data(gradient), data(m), data(v), begin, end);
+    });
+  }
+
+ private:
+  template <class Work>
+  void each_part(const ConstView& view, const Work& work) {
+    parallel_parts(threads_, stored(view), kSerialElements, work);
+  }
+
+  /// work(image, begin, end) over the elements of whole or partial images.
+  template <class Work>
+  void each_image(const ConstView& view, const Work& work) {
+    const int64_t size = stored(view) / view.shape.images();
+    each_part(view, [&](int64_t begin, int64_t end, int) {
+      for (int64_t image = begin / size; image * size < end; ++image) {
+        work(image, std::max(begin, image * size), std::min(end, (image + 1) * size));
+      }
+    });
+  }
+
+  /// work(scalars of the lead, begin, end, part) over the elements of whole or partial leads.
+  template <class Work>
+  void each_lead(const LossSpec& spec, const ConstView& view, const LossRange& range, const Work& work) {
+    const int64_t size = stored(view) / view.shape.t;
+    each_part(view, [&](int64_t begin, int64_t end, int part) {
+      for (int64_t t = begin / size; t * size < end; ++t) {
+        LossRange lead = range;
+        if (!spec.lead_weights.empty()) lead.lead_weight = spec.lead_weights[static_cast<std::size_t>(t)];
+        work(lead, std::max(begin, t * size), std::min(end, (t + 1) * size), part);
+      }
+    });
+  }
+
+  template <class Value>
+  static void write_values(View view, std::span<const Value> values) {
+    each_plain(view,
+               [&](std::size_t plain, int64_t at) { data(view)[at] = static_cast<float>(values[plain]); });
+  }
+  template <class Value>
+  static void read_values(ConstView view, std::span<Value> values) {
+    each_plain(view,
+               [&](std::size_t plain, int64_t at) { values[plain] = static_cast<Value>(data(view)[at]); });
+  }
+  template <class Visit>
+  static void each_plain(const ConstView& view, const Visit& visit) {
+    const Shape& s = view.shape;
+    std::size_t plain = 0;
+    for (int64_t t = 0; t < s.t; ++t)
+      for (int64_t n = 0; n < s.n; ++n)
+        for (int64_t c = 0; c < s.c; ++c) {
+          const int64_t first = offset_of(s, view.placement, t, n, c, 0);
+          for (int64_t p = 0; p < s.pixels(); ++p) visit(plain++, first + p * view.placement.channel_block);
+        }
+  }
+
+  /// visit(host offset, device offset, step to the next channel of a patch row, step to the next pixel).
+  template <class Visit>
+  void each_frame_row(const FrameLayout& layout, const ConstView& view, const Visit& visit) {
+    const int64_t p = layout.patch, rows = layout.batch * layout.steps * layout.channels * layout.height;
+    const Shape& s = view.shape;
+    parallel_parts(threads_, rows, kSerialElements / layout.width, [&](int64_t begin, int64_t end, int) {
+      for (int64_t index = begin; index < end; ++index) {
+        const int64_t row = index % layout.height, c = index / layout.height % layout.channels;
+        const int64_t frame = index / layout.height / layout.channels;
+        const int64_t t = frame % layout.steps, n = frame / layout.steps, channel = (c * p + row % p) * p;
+        const int64_t pixel = row / p * s.w;
+        const int64_t device = offset_of(s, view.placement, t, n, channel, pixel);
+        // Columns of a patch are neighbouring channels, in one block or in neighbouring planes.
+        const int64_t next = p > 1 ? offset_of(s, view.placement, t, n, channel + 1, pixel) - device : 0;
+        visit(index * layout.width, device, next, view.placement.channel_block);
+      }
+    });
+  }
+
+  template <class Visit>
+  static void each_column(const FrameLayout& layout, int64_t channel_step, int64_t pixel_step,
+                          const Visit& visit) {
+    for (int64_t column = 0, pixel = 0; column < layout.width; ++pixel) {
+      for (int64_t q = 0; q < layout.patch && column < layout.width; ++q, ++column) {
+        visit(column, pixel * pixel_step + q * channel_step);
+      }
+    }
+  }
+
+  double* peephole_sums(int64_t count) {
+    const auto wanted = static_cast<std::size_t>(count) * static_cast<std::size_t>(threads_);
+    if (peephole_sums_.size() < wanted) peephole_sums_.resize(wanted);  // once, in the first step
+    std::fill_n(peephole_sums_.begin(), wanted, 0.);
+    return peephole_sums_.data();
+  }
+  void add_peephole_sums(float* d_peephole, const double* sums, int64_t count) const {
+    for (int64_t k = 0; k < count; ++k) {
+      double sum = 0;
+      for (int part = 0; part < threads_; ++part) sum += sums[part * count + k];
+      d_peephole[k] += static_cast<float>(sum);
+    }
+  }
+
+  int threads_;
+  const PointwiseKernels& kernels_;
+  Onednn onednn_;
+  BackendInfo info_;
+  std::vector<LossSums> partial_;  // one a part
+  std::vector<double> peephole_sums_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu(const BackendOptions& options) {
+  return std::make_unique<CpuBackend>(options);
 }
 
 }  // namespace raincell::kernels

@@ -1,0 +1,455 @@
+// Convolutions by oneDNN: y = w * x + b, and its two adjoints. The only file that sees dnnl.hpp.
+//
+// An ordinary convolution runs oneDNN's forward, backward_data and backward_weights. A transposed one is the
+// adjoint of the ordinary one that leads from y back to x: its forward is that one's backward_data, its
+// backward_data that one's forward, and its weight gradient that one's with x and dy exchanged.
+// Nothing is created after the constructor: primitives, packed weights, argument lists and scratch wait
+// there.
+#include "kernels/cpu/conv_onednn.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <dnnl.hpp>
+#include <optional>
+
+#include "kernels/cpu/memory.hpp"
+#include "kernels/cpu/threads.hpp"
+
+namespace raincell::kernels::cpu {
+
+namespace {
+
+using Tag = dnnl::memory::format_tag;
+using Desc = dnnl::memory::desc;
+using dnnl::memory;
+
+/// Runs a oneDNN call, turning its error into ours.
+template <class Call>
+auto checked(const char* name, const std::string& what, Call call) {
+  try {
+    return call();
+  } catch (const dnnl::error& error) {
+    throw DeviceError("oneDNN", name, std::string(error.what()) + " for " + what);
+  }
+}
+
+// --- the one difference between oneDNN 2 and 3: operation descriptors --------------------------------------
+
+struct ConvShape {
+  Desc x, weights, bias, y;  // bias: empty when there is none
+  memory::dims stride, padding;
+};
+
+#if DNNL_VERSION_MAJOR >= 3
+template <class Primitive, class... Rest>
+typename Primitive::primitive_desc describe(const dnnl::engine& engine, const ConvShape& s, const Desc& first,
+                                            const Desc& second, const Desc* bias, const Desc& last,
+                                            const dnnl::primitive_attr& attributes, const Rest&... hint) {
+  using Made = typename Primitive::primitive_desc;
+  const auto direct = dnnl::algorithm::convolution_direct;
+  if constexpr (sizeof...(Rest) == 0) {
+    return Made(engine, dnnl::prop_kind::forward_training, direct, first, second, bias ? *bias : Desc(), last,
+                s.stride, s.padding, s.padding, attributes);
+  } else if (bias != nullptr) {
+    if constexpr (std::is_same_v<Primitive, dnnl::convolution_backward_weights>) {
+      return Made(engine, direct, first, second, *bias, last, s.stride, s.padding, s.padding, hint...,
+                  attributes);
+    }
+  }
+  if constexpr (sizeof...(Rest) > 0) {
+    return Made(engine, direct, first, second, last, s.stride, s.padding, s.padding, hint..., attributes);
+  }
+}
+#else
+template <class Primitive, class... Rest>
+typename Primitive::primitive_desc describe(const dnnl::engine& engine, const ConvShape& s, const Desc& first,
+                                            const Desc& second, const Desc* bias, const Desc& last,
+                                            const dnnl::primitive_attr& attributes, const Rest&... hint) {
+  using Made = typename Primitive::primitive_desc;
+  using Wanted = typename Primitive::desc;
+  const auto direct = dnnl::algorithm::convolution_direct;
+  if constexpr (sizeof...(Rest) == 0) {
+    return Made(Wanted(dnnl::prop_kind::forward_training, direct, first, second, bias ? *bias : Desc(), last,
+                       s.stride, s.padding, s.padding),
+                attributes, engine);
+  } else if constexpr (std::is_same_v<Primitive, dnnl::convolution_backward_weights>) {
+    return Made(Wanted(direct, first, second, bias ? *bias : Desc(), last, s.stride, s.padding, s.padding),
+                attributes, engine, hint...);
+  } else {
+    return Made(Wanted(direct, first, second, last, s.stride, s.padding, s.padding), attributes, engine,
+                hint...);
+  }
+}
+#endif
+
+/// One primitive with its argument list, ready to run. Addresses change from run to run, objects do not.
+class Call {
+ public:
+  Call() = default;
+  explicit Call(dnnl::primitive primitive) : primitive_(std::move(primitive)) {}
+
+  void add(int argument, memory value) {
+    arguments_.push_back({argument, value.get()});
+    keep_.push_back(std::move(value));
+  }
+  /// An argument whose address is given at each run, by its position among these.
+  memory& add_moving(int argument, const Desc& desc, const dnnl::engine& engine) {
+    add(argument, memory(desc, engine, DNNL_MEMORY_NONE));
+    return keep_.back();
+  }
+  void place(std::size_t position, const void* address) {
+    keep_[position].set_data_handle(const_cast<void*>(address));
+  }
+  void run(const dnnl::stream& stream, const char* name) const {
+    const dnnl_status_t status = dnnl_primitive_execute(
+        primitive_.get(), stream.get(), static_cast<int>(arguments_.size()), arguments_.data());
+    if (status != dnnl_success) {
+      throw DeviceError("oneDNN", name, "status " + std::to_string(static_cast<int>(status)));
+    }
+  }
+
+ private:
+  dnnl::primitive primitive_;
+  std::vector<memory> keep_;
+  std::vector<dnnl_exec_arg_t> arguments_;
+};
+
+}  // namespace
+
+struct Onednn::State {
+  int threads;
+  const PointwiseKernels& kernels;
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream{engine};
+  Buffer scratch;    // oneDNN's own, shared by all plans
+  Buffer temporary;  // results that are added to something
+  std::vector<double> channel_sums;
+
+  State(int thread_count, const PointwiseKernels& pointwise) : threads(thread_count), kernels(pointwise) {}
+  void grow(Buffer& buffer, std::size_t bytes, const char* what) {
+    if (bytes > buffer.bytes()) buffer = allocate_host(bytes, what, threads);
+  }
+};
+
+namespace {
+
+/// Weights in the layout that one primitive prefers, with the reorder that fills them.
+struct Packed {
+  memory value;
+  Call reorder;  // from plain
+};
+
+class OnednnPlan : public ConvPlan {
+ public:
+  OnednnPlan(Onednn::State& state, const ConvSpec& spec, ConvUse use, Placement x, Placement y)
+      : ConvPlan(spec, use, DType::f32, x, y), state_(state) {
+    checked("convolution", spec.text(), [&] { build(x, y); });
+    state_.grow(state_.scratch, scratch_bytes_, "the scratch memory of convolutions");
+    state_.grow(state_.temporary, temporary_bytes_, "the temporary of convolutions");
+  }
+
+  std::string implementation() const override { return implementation_; }
+  std::size_t bytes() const override { return packed_bytes_ + scratch_bytes_ + temporary_bytes_; }
+
+ protected:
+  void do_load_weights(ConstView weights, ConstView bias) override {
+    omp_set_num_threads(state_.threads);
+    for (Packed& packed : packed_) {
+      packed.reorder.place(0, weights.memory);
+      run(packed.reorder, kScratchPosition, "reorder of weights");
+    }
+    if (bias.empty()) return;
+    std::memcpy(bias_.memory(), bias.memory, static_cast<std::size_t>(spec().channels_out) * sizeof(float));
+  }
+
+  void do_forward(ConstView x, View y, Accumulate accumulate) override {
+    if (spec().transposed) {
+      adjoint(x.memory, y, accumulate);
+    } else {
+      direct(x.memory, y.memory, accumulate);
+    }
+  }
+
+  void do_backward_data(ConstView dy, View dx, Accumulate accumulate) override {
+    if (spec().transposed) {
+      direct(dy.memory, dx.memory, accumulate);
+    } else {
+      adjoint(dy.memory, dx, accumulate);
+    }
+  }
+
+  void do_backward_weights(ConstView x, ConstView dy, View d_weights, View d_bias,
+                           Accumulate accumulate) override {
+    omp_set_num_threads(state_.threads);
+    weights_gradient_.place(0, spec().transposed ? dy.memory : x.memory);
+    weights_gradient_.place(1, spec().transposed ? x.memory : dy.memory);
+    run(weights_gradient_, kScratchPosition, "convolution_backward_weights");
+    unpack_gradient(static_cast<float*>(d_weights.memory), d_weights.shape.elements(), accumulate);
+    if (d_bias.empty()) return;
+    if (spec().transposed) sum_bias_gradient(dy);
+    const auto* gradient = static_cast<const float*>(bias_gradient_.memory());
+    auto* sum = static_cast<float*>(d_bias.memory);
+    if (accumulate == Accumulate::yes) {
+      state_.kernels.add_scaled(sum, 1.F, gradient, 0, spec().channels_out);
+    } else {
+      std::memcpy(sum, gradient, static_cast<std::size_t>(spec().channels_out) * sizeof(float));
+    }
+  }
+
+ private:
+  // --- construction ---------------------------------------------------------------------------------------
+
+  /// The layout of an activation as oneDNN calls it: planes, channels last or blocks of channels.
+  static Desc activation(std::int64_t images, std::int64_t channels, std::int64_t height, std::int64_t width,
+                         Placement placement) {
+    const memory::dims sizes{images, channels, height, width};
+    const auto type = memory::data_type::f32;
+    if (placement.channel_block == 16 && channels % 16 == 0) return {sizes, type, Tag::nChw16c};
+    if (placement.channel_block == channels && channels > 1) return {sizes, type, Tag::nhwc};
+    if (placement.channel_block == 1) return {sizes, type, Tag::nchw};
+    throw std::logic_error("kernels: cpu convolution: channel block " +
+                           std::to_string(placement.channel_block));
+  }
+
+  dnnl::primitive_attr attributes(bool sum) const {
+    dnnl::primitive_attr made;
+    made.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    if (sum) {
+      dnnl::post_ops post;
+      post.append_sum(1.F);
+      made.set_post_ops(post);
+    }
+    return made;
+  }
+
+  void build(Placement x_placement, Placement y_placement) {
+    omp_set_num_threads(state_.threads);
+    const ConvSpec& s = spec();
+    const Desc x = activation(s.images, s.channels_in, s.height, s.width, x_placement);
+    const Desc y = activation(s.images, s.channels_out, s.out_height(), s.out_width(), y_placement);
+    const Shape w = s.weight_shape();
+    const memory::dims sizes{w.n, w.c, w.h, w.w};
+    plain_ = Desc(sizes, memory::data_type::f32, Tag::oihw);
+    if (s.bias) {
+      bias_ = allocate_host(static_cast<std::size_t>(s.channels_out) * sizeof(float), "a bias", 1);
+      bias_gradient_ =
+          allocate_host(static_cast<std::size_t>(s.channels_out) * sizeof(float), "a bias gradient", 1);
+    }
+    const bool library_bias = s.bias && !s.transposed;
+    const ConvShape shape{s.transposed ? y : x,
+                          Desc(sizes, memory::data_type::f32, Tag::any),
+                          library_bias ? Desc({s.channels_out}, memory::data_type::f32, Tag::x) : Desc(),
+                          s.transposed ? x : y,
+                          {s.stride, s.stride},
+                          {s.padding, s.padding}};
+    const Desc* bias = library_bias ? &shape.bias : nullptr;
+    const auto hint = describe<dnnl::convolution_forward>(state_.engine, shape, shape.x, shape.weights, bias,
+                                                          shape.y, attributes(false));
+    const bool inference = use() == ConvUse::inference, all = use() == ConvUse::training;
+    if (!s.transposed || all) build_direct(shape, bias, hint);
+    if (s.transposed || all) build_adjoint(shape, hint);
+    if (!inference) build_weights_gradient(shape, bias, hint);
+  }
+
+  void build_direct(const ConvShape& shape, const Desc* bias,
+                    const dnnl::convolution_forward::primitive_desc& plain) {
+    const auto adding = describe<dnnl::convolution_forward>(state_.engine, shape, shape.x, shape.weights,
+                                                            bias, shape.y, attributes(true));
+    for (const bool sum : {false, true}) {
+      const auto& made = sum ? adding : plain;
+      Call& call = direct_[sum ? 1 : 0];
+      call = Call(dnnl::convolution_forward(made));
+      call.add_moving(DNNL_ARG_SRC, shape.x, state_.engine);
+      call.add_moving(DNNL_ARG_DST, shape.y, state_.engine);
+      add_scratch(call, made.scratchpad_desc());
+      call.add(DNNL_ARG_WEIGHTS, packed(made.weights_desc()));
+      if (bias != nullptr) call.add(DNNL_ARG_BIAS, memory(*bias, state_.engine, bias_.memory()));
+      note(sum ? "forward (added)" : "forward", made.impl_info_str());
+    }
+  }
+
+  void build_adjoint(const ConvShape& shape, const dnnl::convolution_forward::primitive_desc& hint) {
+    const auto made = describe<dnnl::convolution_backward_data>(state_.engine, shape, shape.x, shape.weights,
+                                                                nullptr, shape.y, attributes(false), hint);
+    adjoint_ = Call(dnnl::convolution_backward_data(made));
+    adjoint_.add_moving(DNNL_ARG_DIFF_DST, shape.y, state_.engine);
+    adjoint_.add_moving(DNNL_ARG_DIFF_SRC, shape.x, state_.engine);
+    add_scratch(adjoint_, made.scratchpad_desc());
+    adjoint_.add(DNNL_ARG_WEIGHTS, packed(made.weights_desc()));
+    temporary_bytes_ = std::max(temporary_bytes_, shape.x.get_size());
+    note("adjoint", made.impl_info_str());
+  }
+
+  void build_weights_gradient(const ConvShape& shape, const Desc* bias,
+                              const dnnl::convolution_forward::primitive_desc& hint) {
+    const auto made = describe<dnnl::convolution_backward_weights>(
+        state_.engine, shape, shape.x, shape.weights, bias, shape.y, attributes(false), hint);
+    weights_gradient_ = Call(dnnl::convolution_backward_weights(made));
+    weights_gradient_.add_moving(DNNL_ARG_SRC, shape.x, state_.engine);
+    weights_gradient_.add_moving(DNNL_ARG_DIFF_DST, shape.y, state_.engine);
+    add_scratch(weights_gradient_, made.scratchpad_desc());
+    memory gradient(made.diff_weights_desc(), state_.engine);
+    packed_bytes_ += made.diff_weights_desc().get_size();
+    weights_gradient_.add(DNNL_ARG_DIFF_WEIGHTS, gradient);
+    if (bias != nullptr) {
+      weights_gradient_.add(DNNL_ARG_DIFF_BIAS, memory(*bias, state_.engine, bias_gradient_.memory()));
+    }
+    // Back into the plain order of the parameters.
+    const dnnl::reorder::primitive_desc back(state_.engine, made.diff_weights_desc(), state_.engine, plain_,
+                                             attributes(false));
+    unpack_ = Call(dnnl::reorder(back));
+    unpack_.add(DNNL_ARG_FROM, gradient);
+    unpack_.add_moving(DNNL_ARG_TO, plain_, state_.engine);
+    add_scratch(unpack_, back.scratchpad_desc());
+    temporary_bytes_ = std::max(temporary_bytes_, plain_.get_size());
+    const auto sums = static_cast<std::size_t>(spec().channels_out * state_.threads);
+    if (spec().transposed && state_.channel_sums.size() < sums) state_.channel_sums.resize(sums);
+    note("weights", made.impl_info_str());
+  }
+
+  /// Scratch is always the third argument.
+  void add_scratch(Call& call, const Desc& desc) {
+    scratch_bytes_ = std::max(scratch_bytes_, desc.get_size());
+    call.add_moving(DNNL_ARG_SCRATCHPAD, desc, state_.engine);
+  }
+
+  /// Weights in this layout; primitives that prefer the same one share them.
+  memory packed(const Desc& desc) {
+    for (const Packed& have : packed_) {
+      if (have.value.get_desc() == desc) return have.value;
+    }
+    Packed made{memory(desc, state_.engine), Call()};
+    const dnnl::reorder::primitive_desc order(state_.engine, plain_, state_.engine, desc, attributes(false));
+    made.reorder = Call(dnnl::reorder(order));
+    made.reorder.add_moving(DNNL_ARG_FROM, plain_, state_.engine);
+    made.reorder.add(DNNL_ARG_TO, made.value);
+    add_scratch(made.reorder, order.scratchpad_desc());
+    packed_bytes_ += desc.get_size();
+    packed_.push_back(std::move(made));
+    return packed_.back().value;
+  }
+
+  void note(const std::string& use, const std::string& name) {
+    implementation_ += (implementation_.empty() ? "" : ", ") + use + " " + name;
+  }
+
+  // --- running --------------------------------------------------------------------------------------------
+
+  void run(Call& call, std::size_t scratch_position, const char* name) {
+    call.place(scratch_position, state_.scratch.memory());
+    call.run(state_.stream, name);
+  }
+
+  /// y (+)= ordinary convolution of x (+ bias)
+  void direct(const void* x, void* y, Accumulate accumulate) {
+    omp_set_num_threads(state_.threads);
+    Call& call = direct_[accumulate == Accumulate::yes ? 1 : 0];
+    call.place(0, x);
+    call.place(1, y);
+    run(call, kScratchPosition, "convolution_forward");
+  }
+
+  /// x (+)= adjoint of the ordinary convolution at y (+ bias of a transposed forward)
+  void adjoint(const void* y, View x, Accumulate accumulate) {
+    omp_set_num_threads(state_.threads);
+    const bool adds = accumulate == Accumulate::yes;
+    const bool biased = spec().transposed && spec().bias;
+    adjoint_.place(0, y);
+    adjoint_.place(1, adds ? state_.temporary.memory() : x.memory);
+    run(adjoint_, kScratchPosition, "convolution_backward_data");
+    if (!adds && !biased) return;
+    const auto* addend = adds ? static_cast<const float*>(state_.temporary.memory()) : nullptr;
+    const auto* bias = biased ? static_cast<const float*>(bias_.memory()) : nullptr;
+    add_rows(static_cast<float*>(x.memory), x.shape, x.placement, addend, bias);
+  }
+
+  /// Rows are pixels of one channel block, in any placement.
+  void add_rows(float* x, const Shape& shape, Placement placement, const float* addend, const float* bias) {
+    const std::int64_t lanes = placement.channel_block, blocks = shape.c / lanes, pixels = shape.pixels();
+    if (blocks == 1 || bias == nullptr) {
+      const std::int64_t rows = shape.elements() / lanes;
+      parallel_parts(state_.threads, rows, kSerialElements / lanes,
+                     [&](std::int64_t begin, std::int64_t end, int) {
+                       state_.kernels.add_rows(x, addend, bias, lanes, begin, end);
+                     });
+      return;
+    }
+    parallel_parts(state_.threads, shape.images() * blocks, 2,
+                   [&](std::int64_t begin, std::int64_t end, int) {
+                     for (std::int64_t plane = begin; plane < end; ++plane) {
+                       state_.kernels.add_rows(x, addend, bias + plane % blocks * lanes, lanes,
+                                               plane * pixels, (plane + 1) * pixels);
+                     }
+                   });
+  }
+
+  void unpack_gradient(float* d_weights, std::int64_t count, Accumulate accumulate) {
+    const bool adds = accumulate == Accumulate::yes;
+    unpack_.place(1, adds ? state_.temporary.memory() : d_weights);
+    run(unpack_, kScratchPosition, "reorder of a weight gradient");
+    if (!adds) return;
+    const auto* gradient = static_cast<const float*>(state_.temporary.memory());
+    parallel_parts(state_.threads, count, kSerialElements, [&](std::int64_t begin, std::int64_t end, int) {
+      state_.kernels.add_scaled(d_weights, 1.F, gradient, begin, end);
+    });
+  }
+
+  /// The bias gradient of a transposed convolution: sums of dy over images and pixels, in fixed parts.
+  void sum_bias_gradient(ConstView dy) {
+    const std::int64_t lanes = dy.placement.channel_block, channels = spec().channels_out,
+                       blocks = channels / lanes;
+    const std::int64_t pixels = dy.shape.pixels();
+    double* const sums = state_.channel_sums.data();
+    std::fill_n(sums, channels * state_.threads, 0.);
+    const auto* values = static_cast<const float*>(dy.memory);
+    parallel_parts(state_.threads, dy.shape.images() * pixels, kSerialElements / channels,
+                   [&](std::int64_t begin, std::int64_t end, int part) {
+                     for (std::int64_t image = begin / pixels; image * pixels < end; ++image) {
+                       const std::int64_t first = std::max(begin - image * pixels, std::int64_t{0});
+                       const std::int64_t last = std::min(end - image * pixels, pixels);
+                       for (std::int64_t block = 0; block < blocks; ++block) {
+                         const std::int64_t row = (image * blocks + block) * pixels;
+                         state_.kernels.sum_rows(values, sums + part * channels + block * lanes, lanes,
+                                                 row + first, row + last);
+                       }
+                     }
+                   });
+    auto* gradient = static_cast<float*>(bias_gradient_.memory());
+    for (std::int64_t c = 0; c < channels; ++c) {
+      double sum = 0;
+      for (int part = 0; part < state_.threads; ++part) sum += sums[part * channels + c];
+      gradient[c] = static_cast<float>(sum);
+    }
+  }
+
+  static constexpr std::size_t kScratchPosition = 2;
+
+  Onednn::State& state_;
+  Desc plain_;
+  std::vector<Packed> packed_;
+  Buffer bias_, bias_gradient_;
+  Call direct_[2];  // overwriting, adding
+  Call adjoint_, weights_gradient_, unpack_;
+  std::size_t packed_bytes_ = 0, scratch_bytes_ = 0, temporary_bytes_ = 0;
+  std::string implementation_;
+};
+
+}  // namespace
+
+Onednn::Onednn(int threads, const PointwiseKernels& kernels)
+    : state_(checked("engine", "this processor", [&] { return std::make_unique<State>(threads, kernels); })) {
+}
+
+Onednn::~Onednn() = default;
+
+std::unique_ptr<ConvPlan> Onednn::plan(const ConvSpec& spec, ConvUse use, Placement x, Placement y) {
+  return std::make_unique<OnednnPlan>(*state_, spec, use, x, y);
+}
+
+std::string Onednn::version() {
+  const dnnl::version_t* const version = dnnl::version();
+  return "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
+         std::to_string(version->patch);
+}
+
+}  // namespace raincell::kernels::cpu

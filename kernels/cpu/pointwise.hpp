@@ -1,0 +1,101 @@
+// Ranges of pointwise work, single-threaded and vectorised. One source is compiled for several instruction
+// sets; the best one of the machine is chosen at run time. Internal to the cpu backend.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/specs.hpp"
+
+namespace raincell::kernels::cpu {
+
+/// Where the gates of a state element lie. A "row" is one pixel of one channel block of one image:
+/// h: row * lanes + lane. gates: image * gate_image + block * gate_block + pixel * gate_pixel + g *
+/// gate_plane + lane.
+struct CellGeometry {
+  std::int64_t rows = 0, lanes = 0, blocks = 0, pixels = 0;
+  std::int64_t gate_image = 0, gate_block = 0, gate_pixel = 0, gate_plane = 0;
+};
+
+/// Null pointers mean zeros for inputs and "not wanted" for outputs, as in Backend::cell_forward and
+/// cell_backward.
+struct CellForward {
+  CellGeometry geometry;
+  std::int64_t hidden = 0;
+  float* gates = nullptr;
+  const float *recurrent = nullptr, *h_prev = nullptr, *c_prev = nullptr, *peephole = nullptr;
+  float *c = nullptr, *h = nullptr;
+};
+
+struct CellBackward {
+  CellGeometry geometry;
+  std::int64_t hidden = 0;
+  float *gates = nullptr, *recurrent = nullptr;
+  const float *h_prev = nullptr, *c_prev = nullptr, *c = nullptr, *peephole = nullptr;
+  const float *dh = nullptr, *dh_recurrent = nullptr;
+  float *dc = nullptr, *dh_prev = nullptr;
+};
+
+/// Scalars of LossSpec as the range kernels take them; class pointers have `classes` bounds and one weight
+/// more.
+struct LossRange {
+  LossKind kind = LossKind::mse;
+  float huber_delta = 0, target_weight = 0, lead_weight = 1;
+  const float *class_bounds = nullptr, *class_weights = nullptr;
+  std::int64_t classes = 0;
+};
+
+struct LossSums {
+  double loss = 0, valid = 0;
+};
+
+/// One update with everything that is the same for all parameters worked out before.
+struct OptimizerRange {
+  OptimizerKind kind = OptimizerKind::adam;
+  float clip = 1, rate = 0;  // rate: learning rate, for adam over 1 - beta1^step
+  float beta1 = 0, one_minus_beta1 = 1, beta2 = 0, one_minus_beta2 = 1, epsilon = 0;
+  float second_scale = 1;  // 1 / sqrt(1 - beta2^step)
+  float decay = 0;         // added to the gradient; for adamw learning rate times decay
+};
+
+/// [begin, end) are rows for cells and elements for the rest.
+struct PointwiseKernels {
+  const char* name;
+  void (*lstm_forward)(const CellForward&, std::int64_t begin, std::int64_t end);
+  /// d_peephole: 3 * hidden partial sums of this range, added to; null without.
+  void (*lstm_backward)(const CellBackward&, double* d_peephole, std::int64_t begin, std::int64_t end);
+  void (*gru_forward)(const CellForward&, std::int64_t begin, std::int64_t end);
+  void (*gru_backward)(const CellBackward&, std::int64_t begin, std::int64_t end);
+  void (*rnn_forward)(const CellForward&, std::int64_t begin, std::int64_t end);
+  void (*rnn_backward)(const CellBackward&, std::int64_t begin, std::int64_t end);
+  void (*activate)(Activation, float slope, float* x, std::int64_t begin, std::int64_t end);
+  void (*activate_backward)(Activation, float slope, const float* y, float* dy, std::int64_t begin,
+                            std::int64_t end);
+  void (*add_scaled)(float* y, float a, const float* x, std::int64_t begin, std::int64_t end);
+  void (*lerp)(float* y, float a, const float* x, std::int64_t begin, std::int64_t end);
+  /// y = a wa + b wb
+  void (*combine)(float* y, float wa, const float* a, float wb, const float* b, std::int64_t begin,
+                  std::int64_t end);
+  /// y[row, c] += addend[row, c] (when not null) + bias[c] (when not null), rows of `channels`.
+  void (*add_rows)(float* y, const float* addend, const float* bias, std::int64_t channels,
+                   std::int64_t begin, std::int64_t end);
+  /// sums[c] += x[row, c]
+  void (*sum_rows)(const float* x, double* sums, std::int64_t channels, std::int64_t begin, std::int64_t end);
+  double (*sum_of_squares)(const float* x, std::int64_t begin, std::int64_t end);
+  LossSums (*loss_sums)(const LossRange&, const float* forecast, const float* target, const float* mask,
+                        std::int64_t begin, std::int64_t end);
+  /// gradient = factor * d loss / d forecast, 0 where the mask is 0
+  void (*loss_gradient)(const LossRange&, float factor, const float* forecast, const float* target,
+                        const float* mask, float* gradient, std::int64_t begin, std::int64_t end);
+  void (*optimizer)(const OptimizerRange&, float* value, const float* gradient, float* m, float* v,
+                    std::int64_t begin, std::int64_t end);
+};
+
+/// The same source compiled for any machine, for AVX2 with FMA, and for AVX-512.
+extern const PointwiseKernels kPointwisePortable;
+extern const PointwiseKernels kPointwiseAvx2;
+extern const PointwiseKernels kPointwiseAvx512;
+
+/// The best that this processor runs.
+const PointwiseKernels& pointwise_kernels();
+
+}  // namespace raincell::kernels::cpu

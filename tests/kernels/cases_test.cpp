@@ -1,0 +1,91 @@
+// Is it right? Every case on every backend against the reference in double, canaries round every tensor.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/kernels/cases.hpp"
+
+namespace raincell::test {
+namespace {
+
+using namespace kernels;
+
+struct Variant {
+  const char* name;
+  const char* backend;
+  int threads;
+};
+
+// 3 threads on any machine: the parts of the work must not depend on how many really run.
+constexpr Variant kVariants[] = {
+    {"reference_f32", "reference-f32", 1}, {"cpu_1", "cpu", 1}, {"cpu_3", "cpu", 3}};
+
+/// Of the largest value of a tensor, plus as much of each value.
+constexpr double kToleranceF32 = 2e-6;
+
+void expect_equal(const std::vector<double>& have, const std::vector<double>& want, bool exact,
+                  const std::string& tensor) {
+  ASSERT_EQ(have.size(), want.size()) << tensor;
+  double largest = 0;
+  for (const double value : want) largest = std::max(largest, std::abs(value));
+  int wrong = 0;
+  for (std::size_t i = 0; i < want.size() && wrong < 5; ++i) {
+    const bool equal = exact ? have[i] == want[i]
+                             : std::abs(have[i] - want[i]) <= kToleranceF32 * (largest + std::abs(want[i]));
+    if (equal) continue;
+    ++wrong;
+    ADD_FAILURE() << tensor << "[" << i << "] is " << have[i] << ", wanted " << want[i] << ", largest "
+                  << largest;
+  }
+}
+
+class Cases : public testing::TestWithParam<Variant> {};
+
+void run_all(const std::vector<Case>& cases, const Variant& variant) {
+  const auto truth = make_backend("reference", {});
+  const auto backend = make_backend(variant.backend, {.threads = variant.threads});
+  GuardedBackend guarded(*backend);
+  for (const Case& item : cases) {
+    SCOPED_TRACE(item.name);
+    const auto want = run_case(*truth, item);
+    const auto have = run_case(guarded, item);
+    guarded.verify();
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      expect_equal(have[i], want[i], item.exact, item.slots[i].name);
+    }
+  }
+}
+
+TEST_P(Cases, Convolutions) {
+  run_all(convolution_cases(), GetParam());
+}
+TEST_P(Cases, Cells) {
+  run_all(cell_cases(), GetParam());
+}
+TEST_P(Cases, Pointwise) {
+  run_all(pointwise_cases(), GetParam());
+}
+TEST_P(Cases, Losses) {
+  run_all(loss_cases(), GetParam());
+}
+TEST_P(Cases, Optimizers) {
+  run_all(optimizer_cases(), GetParam());
+}
+
+TEST_P(Cases, RunTwiceGivesTheSameBits) {
+  const auto backend = make_backend(GetParam().backend, {.threads = GetParam().threads});
+  for (const Case& item : all_cases()) {
+    SCOPED_TRACE(item.name);
+    const auto first = run_case(*backend, item), second = run_case(*backend, item);
+    for (std::size_t i = 0; i < first.size(); ++i) {
+      for (std::size_t k = 0; k < first[i].size(); ++k)
+        ASSERT_EQ(first[i][k], second[i][k]) << item.slots[i].name;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, Cases, testing::ValuesIn(kVariants),
+                         [](const auto& variant) { return std::string(variant.param.name); });
+
+}  // namespace
+}  // namespace raincell::test
