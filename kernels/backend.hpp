@@ -110,6 +110,8 @@ class Backend {
   Tensor allocate(const Shape&, std::string_view what);
   /// Zero-filled with channel_block 1: parameters, gradients, moments, scalars.
   Tensor allocate_plain(const Shape&, std::string_view what);
+  /// Where allocate() would put the channels; lets a plan be sized without allocating.
+  Placement place(const Shape& shape) const { return do_place(shape, dtype()); }
   /// Plain host values [T,N,C,H,W] into a tensor of any placement, and back. Named acts: never inside a step.
   void write(View, std::span<const double> values);
   void write(View, std::span<const float> values);

@@ -7,7 +7,11 @@ namespace raincell::model {
 
 ForecastFrames Persistence::forecast(const PastFrames& past, std::int64_t leads) {
   if (past.frames < 1) throw std::invalid_argument("persistence needs one past frame");
-  ForecastFrames out{.leads = leads, .rows = past.rows, .columns = past.columns, .values = {}, .thresholds = {},
+  ForecastFrames out{.leads = leads,
+                     .rows = past.rows,
+                     .columns = past.columns,
+                     .values = {},
+                     .thresholds = {},
                      .probabilities = {}};
   const auto pixels = static_cast<std::size_t>(past.rows * past.columns);
   const auto last = past.values.last(pixels);

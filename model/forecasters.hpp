@@ -18,9 +18,9 @@ struct PastFrames {
 /// Future frames, NaN where there is no forecast.
 struct ForecastFrames {
   std::int64_t leads = 0, rows = 0, columns = 0;
-  std::vector<float> values;              // [leads, rows, columns]
-  std::vector<double> thresholds;         // exceedance forecasts: thresholds in physical units
-  std::vector<float> probabilities;       // [thresholds, leads, rows, columns], empty otherwise
+  std::vector<float> values;         // [leads, rows, columns]
+  std::vector<double> thresholds;    // exceedance forecasts: thresholds in physical units
+  std::vector<float> probabilities;  // [thresholds, leads, rows, columns], empty otherwise
 };
 
 /// Lead l of a forecast is valid (l + 1) steps after the last past frame.

@@ -1,0 +1,501 @@
+#include "model/network.hpp"
+
+#include <cmath>
+#include <stdexcept>
+
+namespace raincell::model {
+
+using kernels::FrameLayout;
+using kernels::Shape;
+using kernels::View;
+using std::int64_t;
+
+namespace {
+
+void expect_size(std::size_t have, int64_t want, const char* what) {
+  if (have == static_cast<std::size_t>(want)) return;
+  throw std::invalid_argument(std::string(what) + " has " + std::to_string(have) + " values, wanted " +
+                              std::to_string(want));
+}
+
+/// Height and width on the device: padded to the strides, then patched.
+std::pair<int64_t, int64_t> device_size(const ModelSpec& spec, const NetworkPlan& plan) {
+  if (spec.flatten) return {1, 1};
+  const int64_t multiple = spec.size_multiple();
+  const auto padded = [&](int64_t size) { return (size + multiple - 1) / multiple * multiple / spec.patch; };
+  return {padded(plan.height), padded(plan.width)};
+}
+
+void check_plan(const ModelSpec& spec, const NetworkPlan& plan) {
+  if (plan.batch < 1 || plan.height < 1 || plan.width < 1) {
+    throw ModelError("a network needs a batch and frames of at least 1, not " + std::to_string(plan.batch) +
+                     " of " + std::to_string(plan.width) + "x" + std::to_string(plan.height));
+  }
+  const int64_t pixels = spec.channels * plan.height * plan.width;
+  if (spec.flatten && pixels != spec.flatten_pixels) {
+    throw ModelError("model.flatten_pixels: is " + std::to_string(spec.flatten_pixels) + ", but frames of " +
+                     std::to_string(plan.width) + "x" + std::to_string(plan.height) + " have " +
+                     std::to_string(pixels) + " values");
+  }
+  if (plan.predict_input && (spec.forecaster != ForecasterKind::shared || spec.feed != Feed::previous)) {
+    throw ModelError("training.predict_input: needs model.forecaster: shared and model.feed: previous");
+  }
+}
+
+std::vector<int64_t> distinct(int64_t a, int64_t b) {
+  return a == b ? std::vector<int64_t>{a} : std::vector<int64_t>{a, b};
+}
+
+RunPlan encoder_plan(const ModelSpec& spec, const NetworkPlan& plan, int64_t& steps) {
+  const bool shared = spec.forecaster == ForecasterKind::shared, back = spec.feed == Feed::previous;
+  steps = !shared ? spec.past : back ? spec.past + spec.future - 1 : spec.past + spec.future;
+  if (!plan.training) return {};
+  RunPlan run;
+  run.body_weights = steps;
+  if (!shared) {
+    run.body_counts = {spec.past};
+  } else if (!back) {
+    run.body_counts = distinct(spec.past, spec.future);
+    run.head_counts = {spec.future};
+    run.head_weights = spec.future;
+  } else {
+    run.body_counts = spec.future > 1 ? distinct(spec.past, 1) : std::vector<int64_t>{spec.past};
+    run.head_counts = plan.predict_input ? distinct(spec.past, 1) : std::vector<int64_t>{1};
+    run.head_weights = plan.predict_input ? steps : spec.future;
+    run.frame_gradient = true;
+  }
+  return run;
+}
+
+RunPlan forecaster_plan(const ModelSpec& spec, const NetworkPlan& plan) {
+  if (!plan.training) return {};
+  const bool back = spec.feed == Feed::previous;
+  const int64_t count = back ? 1 : spec.future;
+  return {{count}, {count}, spec.future, spec.future, back};
+}
+
+PlanBytes placed(const kernels::Backend& backend, std::size_t bytes, std::size_t staging) {
+  if (backend.info().name == "cuda") return {staging, bytes};
+  return {bytes + staging, 0};
+}
+
+}  // namespace
+
+Network::Network(const ModelSpec& spec, kernels::Backend& backend, std::uint64_t seed)
+    : spec_(spec),
+      backend_(backend),
+      blueprint_(blueprint(spec)),
+      parameters_(std::make_unique<Parameters>(blueprint_.parameters, backend, seed)) {}
+
+void Network::parameters_changed() {
+  if (encoder_) encoder_->load_weights();
+  if (forecaster_) forecaster_->load_weights();
+}
+
+int64_t Network::first_lead() const {
+  return !shared() ? 0 : fed_back() ? spec_.past - 1 : spec_.past;
+}
+
+// --- planning --------------------------------------------------------------------------------------------
+
+/// Makes the runs; puts them into `network` unless that is null (then the workspace is dry). Bytes of the
+/// plan.
+std::size_t Network::build(const ModelSpec& spec, const Blueprint& blueprint, Workspace& workspace,
+                           Parameters& parameters, const NetworkPlan& plan, Network* network) {
+  const auto [height, width] = device_size(spec, plan);
+  LayerContext context{workspace, parameters, plan.batch, height, width, 1, plan.training, false};
+  std::vector<Carry> own_carries;
+  std::vector<Carry>& carries = network == nullptr ? own_carries : network->carries_;
+  if (plan.training) {
+    int64_t divisor = 1;
+    for (const Stage& stage : spec.stages) {
+      divisor *= stage.down ? stage.down->stride : 1;
+      carries.push_back(Carry::make(context, {spec.cell, stage.layer.hidden, spec.peephole}, height / divisor,
+                                    width / divisor));
+    }
+  }
+  const RunPlan encoder_run = encoder_plan(spec, plan, context.steps);
+  auto encoder = std::make_unique<GraphRun>(context, blueprint.encoder, encoder_run, carries);
+  std::unique_ptr<GraphRun> forecaster;
+  if (spec.forecaster != ForecasterKind::shared) {
+    context.steps = spec.future;
+    context.initial_state = true;
+    forecaster =
+        std::make_unique<GraphRun>(context, blueprint.forecaster, forecaster_plan(spec, plan), carries);
+  }
+  const int64_t scored = spec.future + (plan.predict_input ? spec.past - 1 : 0);
+  const Shape target{scored, plan.batch, spec.out_planes(), height, width};
+  const Shape frame{1, plan.batch, spec.frame_planes(), height, width};
+  kernels::Tensor tensors[6];
+  if (plan.training) {
+    tensors[0] = workspace.activation(target, "target frames");
+    tensors[1] = workspace.activation(target, "mask of the target frames");
+    if (plan.predict_input && !spec.mask_channel) {
+      Shape past = frame;
+      past.t = spec.past;
+      tensors[2] = workspace.activation(past, "mask of the past frames");
+    }
+    if (spec.feed == Feed::previous) {
+      tensors[3] = workspace.plain({spec.future, plan.batch, 1, 1, 1}, "weights of scheduled sampling");
+      if (spec.mask_channel) tensors[4] = workspace.activation(frame, "a full mask");
+    }
+    tensors[5] = workspace.plain({1, 1, 2, 1, 1}, "loss");
+  }
+  if (network != nullptr) {
+    network->encoder_ = std::move(encoder);
+    network->forecaster_ = std::move(forecaster);
+    network->target_ = std::move(tensors[0]);
+    network->loss_mask_ = std::move(tensors[1]);
+    network->past_mask_ = std::move(tensors[2]);
+    network->teacher_ = std::move(tensors[3]);
+    network->ones_ = std::move(tensors[4]);
+    network->sums_ = std::move(tensors[5]);
+  }
+  return workspace.bytes();
+}
+
+namespace {
+
+/// Floats of host staging: classes of thresholds in training, one step of several samples in inference.
+int64_t staging_size(const ModelSpec& spec, const NetworkPlan& plan) {
+  const int64_t image = plan.batch * plan.height * plan.width;
+  if (plan.training) return spec.thresholds.empty() ? 0 : image * spec.future * spec.out_channels();
+  return plan.batch == 1 ? 0 : image * std::max(spec.channels, spec.out_channels());
+}
+
+}  // namespace
+
+void Network::plan(const NetworkPlan& wanted) {
+  check_plan(spec_, wanted);
+  encoder_.reset();
+  forecaster_.reset();
+  carries_.clear();
+  for (kernels::Tensor* tensor : {&target_, &loss_mask_, &past_mask_, &teacher_, &ones_, &sums_})
+    *tensor = {};
+  plan_ = wanted;
+  teacher_set_ = false;
+  if (wanted.training) parameters_->need_gradients();
+  Workspace workspace(backend_);
+  plan_bytes_ = build(spec_, blueprint_, workspace, *parameters_, wanted, this);
+  if (!ones_.empty()) backend_.fill(ones_.view(), 1.F);
+  staging_.assign(static_cast<std::size_t>(staging_size(spec_, wanted)), 0.F);
+  parameters_changed();
+}
+
+PlanBytes Network::bytes(int parameter_blocks) const {
+  const std::size_t block = static_cast<std::size_t>(layout().stored()) * kernels::size_of(backend_.dtype());
+  return placed(backend_, plan_bytes_ + block * static_cast<std::size_t>(parameter_blocks),
+                staging_.size() * 4);
+}
+
+PlanBytes Network::predict_bytes(const ModelSpec& spec, kernels::Backend& backend, const NetworkPlan& plan,
+                                 int parameter_blocks) {
+  check_plan(spec, plan);
+  const Blueprint drawn = blueprint(spec);
+  Parameters none(ParameterLayout{}, backend, 0);  // a dry run reads no parameter
+  Workspace workspace(backend, true);
+  const std::size_t bytes = build(spec, drawn, workspace, none, plan, nullptr);
+  const std::size_t block =
+      static_cast<std::size_t>(drawn.parameters.stored()) * kernels::size_of(backend.dtype());
+  return placed(backend, bytes + block * static_cast<std::size_t>(parameter_blocks),
+                static_cast<std::size_t>(staging_size(spec, plan)) * 4);
+}
+
+// --- host frames to tensors --------------------------------------------------------------------------------
+
+FrameLayout Network::frame_layout(int64_t steps, int64_t channels) const {
+  if (spec_.flatten) {
+    return {plan_.batch, steps, channels * plan_.height * plan_.width, 1, 1, 1};
+  }
+  return {plan_.batch, steps, channels, plan_.height, plan_.width, spec_.patch};
+}
+
+void Network::load_past(const HostBatch& batch) {
+  const FrameLayout layout = frame_layout(spec_.past, spec_.channels);
+  expect_size(batch.past.size(), layout.elements(), "HostBatch::past");
+  backend_.import_frames(batch.past, layout, encoder_->frames().at(0, spec_.past));
+  const bool wanted = encoder_->has_mask() || !past_mask_.empty();
+  if (!wanted) return;
+  expect_size(batch.past_mask.size(), layout.elements(), "HostBatch::past_mask");
+  if (encoder_->has_mask())
+    backend_.import_frames(batch.past_mask, layout, encoder_->mask().at(0, spec_.past));
+  if (!past_mask_.empty()) backend_.import_frames(batch.past_mask, layout, past_mask_.view());
+}
+
+void Network::load_guide(const HostBatch& batch) {
+  if (spec_.feed != Feed::advection) return;
+  const FrameLayout layout = frame_layout(spec_.future, spec_.channels);
+  expect_size(batch.guide.size(), layout.elements(), "HostBatch::guide");
+  expect_size(batch.guide_mask.size(), layout.elements(), "HostBatch::guide_mask");
+  backend_.import_frames(batch.guide, layout, decoder().frames().at(first_lead(), spec_.future));
+  backend_.import_frames(batch.guide_mask, layout, decoder().mask().at(first_lead(), spec_.future));
+}
+
+void Network::load_target(const HostBatch& batch) {
+  const FrameLayout layout = frame_layout(spec_.future, spec_.out_channels());
+  const int64_t first = plan_.predict_input ? spec_.past - 1 : 0;
+  const View target = target_.view().steps(first, spec_.future),
+             mask = loss_mask_.view().steps(first, spec_.future);
+  const int64_t pixels = plan_.height * plan_.width, images = plan_.batch * spec_.future;
+  expect_size(batch.future.size(), images * spec_.channels * pixels, "HostBatch::future");
+  expect_size(batch.future_mask.size(), images * spec_.channels * pixels, "HostBatch::future_mask");
+  if (spec_.thresholds.empty()) {
+    backend_.import_frames(batch.future, layout, target);
+    backend_.import_frames(batch.future_mask, layout, mask);
+  } else {
+    const auto classes = static_cast<int64_t>(spec_.thresholds.size());
+    expect_size(batch.thresholds.size(), classes, "HostBatch::thresholds");
+    const auto spread = [&](auto value_at) {
+      for (int64_t i = 0; i < images; ++i)
+        for (int64_t k = 0; k < classes; ++k)
+          for (int64_t p = 0; p < pixels; ++p)
+            staging_[static_cast<std::size_t>((i * classes + k) * pixels + p)] =
+                value_at(static_cast<std::size_t>(i * pixels + p), static_cast<std::size_t>(k));
+    };
+    spread(
+        [&](std::size_t at, std::size_t k) { return batch.future[at] >= batch.thresholds[k] ? 1.F : 0.F; });
+    backend_.import_frames(staging_, layout, target);
+    spread([&](std::size_t at, std::size_t) { return batch.future_mask[at]; });
+    backend_.import_frames(staging_, layout, mask);
+  }
+  if (first == 0) return;
+  View past_mask = past_mask_.empty() ? encoder_->mask().at(0, spec_.past) : past_mask_.view();
+  backend_.copy(encoder_->frames().at(1, first), target_.view().steps(0, first));
+  backend_.copy(past_mask.steps(1, first), loss_mask_.view().steps(0, first));
+}
+
+void Network::load(const HostBatch& batch) {
+  if (!plan_.training || !encoder_) throw std::logic_error("Network::load needs a training plan");
+  load_past(batch);
+  load_guide(batch);
+  load_target(batch);
+}
+
+void Network::set_teacher(std::span<const float> weights) {
+  teacher_set_ = !weights.empty();
+  if (!teacher_set_) return;
+  if (teacher_.empty())
+    throw std::logic_error("Network::set_teacher needs a training plan and feed: previous");
+  backend_.write(teacher_.view(), weights);
+}
+
+// --- training
+// ------------------------------------------------------------------------------------------------
+
+/// The frame, and its mask, that the decoder sees at a lead: the last past frame, then its own output or
+/// truth.
+void Network::feed(int64_t lead) {
+  GraphRun& run = decoder();
+  const int64_t step = first_lead() + lead;
+  if (lead == 0) {
+    if (shared()) return;  // the last past frame is already there
+    backend_.copy(encoder_->frames().step(spec_.past - 1), run.frames().step(0));
+    if (run.has_mask()) backend_.copy(encoder_->mask().step(spec_.past - 1), run.mask().step(0));
+    return;
+  }
+  const View own = run.output().step(step - 1);
+  if (!teacher_set_) {
+    backend_.copy(own, run.frames().step(step));
+    if (run.has_mask()) backend_.fill(run.mask().step(step), 1.F);
+    return;
+  }
+  const int64_t truth = lead - 1 + (plan_.predict_input ? spec_.past - 1 : 0);
+  const View weights = teacher_.view().step(lead);
+  backend_.mix(run.frames().step(step), target_.step(truth), own, weights);
+  if (run.has_mask()) backend_.mix(run.mask().step(step), loss_mask_.step(truth), ones_.view(), weights);
+}
+
+void Network::forward() {
+  if (!plan_.training || !encoder_) throw std::logic_error("Network::forward needs a training plan");
+  const int64_t past = spec_.past, future = spec_.future, first = first_lead();
+  encoder_->body(0, past);
+  if (!shared()) forecaster_->start_from(*encoder_, past - 1);
+  GraphRun& run = decoder();
+  if (!fed_back()) {
+    run.body(first, future);
+    run.head(first, future);
+    if (spec_.adds_guide()) {
+      backend_.add_scaled(run.output().at(first, future), 1.F, run.frames().at(first, future));
+    }
+    return;
+  }
+  for (int64_t lead = 0; lead < future; ++lead) {
+    feed(lead);
+    const int64_t step = first + lead;
+    if (shared() && lead == 0) {
+      plan_.predict_input ? run.head(0, past) : run.head(step, 1);
+      continue;
+    }
+    run.body(step, 1);
+    run.head(step, 1);
+  }
+}
+
+void Network::set_loss(const kernels::LossSpec& spec) {
+  loss_spec_ = spec;
+  auto& leads = loss_spec_.lead_weights;
+  if (leads.empty()) return;
+  expect_size(leads.size(), spec_.future, "LossSpec::lead_weights");
+  if (plan_.predict_input) leads.insert(leads.begin(), static_cast<std::size_t>(spec_.past - 1), 1.F);
+}
+
+void Network::loss(float gradient_scale) {
+  const int64_t first = plan_.predict_input ? 0 : first_lead();
+  GraphRun& run = decoder();
+  backend_.loss(loss_spec_, run.output().at(first, loss_steps()), target_.view(), loss_mask_.view(),
+                run.output_gradient().at(first, loss_steps()), sums_.view(), gradient_scale);
+}
+
+/// Adds the gradient of the frame fed at a lead to that of the output it was made of.
+void Network::feed_back(int64_t lead) {
+  GraphRun& run = decoder();
+  const int64_t step = first_lead() + lead;
+  const View to = run.output_gradient().step(step - 1), from = run.frames_gradient().step(step);
+  if (teacher_set_) {
+    backend_.mix_backward(to, from, teacher_.view().step(lead), kernels::Accumulate::yes);
+  } else {
+    backend_.add_scaled(to, 1.F, from);
+  }
+}
+
+void Network::backward() {
+  const int64_t past = spec_.past, future = spec_.future, first = first_lead();
+  GraphRun& run = decoder();
+  for (Carry& carry : carries_) carry.reset(backend_);
+  if (shared()) run.clear_state_gradients(plan_.predict_input ? 0 : first);
+  if (!fed_back()) {
+    run.head_backward(first, future);
+    run.body_backward(first, future, false);
+  } else {
+    for (int64_t lead = future; lead-- > 0;) {
+      const int64_t step = first + lead;
+      if (shared() && lead == 0) {
+        plan_.predict_input ? run.head_backward(0, past) : run.head_backward(step, 1);
+        continue;
+      }
+      run.head_backward(step, 1);
+      run.body_backward(step, 1, lead > 0);
+      if (lead > 0) feed_back(lead);
+    }
+  }
+  encoder_->body_backward(0, past, false);
+  const int64_t head_first = plan_.predict_input ? 0 : first;
+  run.head_weights(head_first, loss_steps());
+  if (shared()) {
+    run.body_weights(0, first + future);
+  } else {
+    run.body_weights(0, future);
+    encoder_->body_weights(0, past);
+  }
+}
+
+void Network::zero_gradients() {
+  backend_.fill(parameters_->gradients(), 0.F);
+}
+
+Network::LossValue Network::read_loss() {
+  double values[2] = {};
+  backend_.read(sums_.view(), std::span<double>(values));
+  return {values[0], values[1]};
+}
+
+void Network::export_forecast(std::span<float> out) {
+  const FrameLayout layout = frame_layout(spec_.future, spec_.out_channels());
+  expect_size(out.size(), layout.elements(), "the forecast");
+  backend_.export_frames(decoder().output().at(first_lead(), spec_.future), layout, out);
+}
+
+// --- forecasting
+// ---------------------------------------------------------------------------------------------
+
+void Network::forecast(const HostBatch& batch, int64_t leads, std::span<float> out) {
+  if (!encoder_) throw std::logic_error("Network::forecast needs a plan");
+  if (leads < 1) throw std::invalid_argument("a forecast needs at least one lead");
+  expect_size(out.size(), frame_layout(leads, spec_.out_channels()).elements(), "the forecast");
+  if (!plan_.training) {
+    forecast_rolling(batch, leads, out);
+  } else {
+    if (leads != spec_.future)
+      throw std::invalid_argument("a network planned for training forecasts model.future leads");
+    load_past(batch);
+    load_guide(batch);
+    const bool teacher = teacher_set_;
+    teacher_set_ = false;
+    forward();
+    teacher_set_ = teacher;
+    export_forecast(out);
+  }
+  to_probabilities(out);
+}
+
+void Network::to_probabilities(std::span<float> out) const {
+  if (spec_.thresholds.empty()) return;
+  for (float& value : out) value = 1.F / (1.F + std::exp(-value));
+}
+
+/// Frame t of [N,steps,C,H,W] into one step.
+void Network::import_step(std::span<const float> frames, int64_t steps, int64_t t, View to) {
+  const FrameLayout layout = frame_layout(1, spec_.channels);
+  const auto image = static_cast<std::size_t>(layout.elements() / plan_.batch);
+  if (plan_.batch == 1) {
+    backend_.import_frames(frames.subspan(static_cast<std::size_t>(t) * image, image), layout, to);
+    return;
+  }
+  for (int64_t n = 0; n < plan_.batch; ++n) {
+    const auto from = frames.subspan(static_cast<std::size_t>(n * steps + t) * image, image);
+    std::copy(from.begin(), from.end(), staging_.begin() + static_cast<std::ptrdiff_t>(image) * n);
+  }
+  backend_.import_frames(
+      std::span<const float>(staging_).first(image * static_cast<std::size_t>(plan_.batch)), layout, to);
+}
+
+void Network::export_step(kernels::ConstView from, int64_t steps, int64_t t, std::span<float> out) {
+  const FrameLayout layout = frame_layout(1, spec_.out_channels());
+  const auto image = static_cast<std::size_t>(layout.elements() / plan_.batch);
+  if (plan_.batch == 1) {
+    backend_.export_frames(from, layout, out.subspan(static_cast<std::size_t>(t) * image, image));
+    return;
+  }
+  const auto staged = std::span<float>(staging_).first(image * static_cast<std::size_t>(plan_.batch));
+  backend_.export_frames(from, layout, staged);
+  for (int64_t n = 0; n < plan_.batch; ++n) {
+    const auto part = staged.subspan(static_cast<std::size_t>(n) * image, image);
+    std::copy(part.begin(), part.end(), out.begin() + static_cast<std::ptrdiff_t>(image) * (n * steps + t));
+  }
+}
+
+void Network::forecast_rolling(const HostBatch& batch, int64_t leads, std::span<float> out) {
+  const bool guided = spec_.feed == Feed::advection;
+  expect_size(batch.past.size(), frame_layout(spec_.past, spec_.channels).elements(), "HostBatch::past");
+  if (encoder_->has_mask())
+    expect_size(batch.past_mask.size(), static_cast<int64_t>(batch.past.size()), "HostBatch::past_mask");
+  if (guided) {
+    expect_size(batch.guide.size(), frame_layout(leads, 1).elements(), "HostBatch::guide");
+    expect_size(batch.guide_mask.size(), frame_layout(leads, 1).elements(), "HostBatch::guide_mask");
+  }
+  for (int64_t t = 0; t < spec_.past; ++t) {
+    import_step(batch.past, spec_.past, t, encoder_->frames().step(t));
+    if (encoder_->has_mask()) import_step(batch.past_mask, spec_.past, t, encoder_->mask().step(t));
+    encoder_->body(t, 1);
+  }
+  GraphRun& run = decoder();
+  if (!shared()) run.start_from(*encoder_, spec_.past - 1);
+  for (int64_t lead = 0; lead < leads; ++lead) {
+    const int64_t step = first_lead() + lead;
+    if (guided) {
+      import_step(batch.guide, leads, lead, run.frames().step(step));
+      import_step(batch.guide_mask, leads, lead, run.mask().step(step));
+    } else if (fed_back()) {
+      feed(lead);
+    } else if (shared()) {
+      backend_.fill(run.frames().step(step), 0.F);
+      if (run.has_mask()) backend_.fill(run.mask().step(step), 0.F);
+    }
+    if (!(shared() && fed_back() && lead == 0)) run.body(step, 1);
+    run.head(step, 1);
+    if (spec_.adds_guide()) backend_.add_scaled(run.output().step(step), 1.F, run.frames().step(step));
+    export_step(run.output().step(step), leads, lead, out);
+  }
+}
+
+}  // namespace raincell::model

@@ -1,0 +1,124 @@
+// The network on a device: plan once, then load, forward, loss, backward; or forecast step by step.
+//
+//   Network network(spec, *backend, seed);
+//   network.plan({.batch = 8, .height = 96, .width = 96, .training = true});
+//   network.set_loss(loss_spec);
+//   network.load(batch); network.forward(); network.loss(1.F); network.backward();
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "model/graph_run.hpp"
+
+namespace raincell::model {
+
+/// One batch on the host, network units. Values under a mask of 0 must be finite (0 by convention).
+struct HostBatch {
+  std::span<const float> past, past_mask;  // [N,T,C,H,W]; the mask only with mask_channel or predict_input
+  std::span<const float> future, future_mask;  // [N,T',C,H,W]; not needed by forecast()
+  std::span<const float> guide, guide_mask;    // [N,T',1,H,W], feed: advection only
+  std::span<const float> thresholds;  // spec().thresholds in network units, for load() with thresholds
+};
+
+struct NetworkPlan {
+  std::int64_t batch = 1, height = 1, width = 1;  // of frames, before padding and patching
+  bool training = false;
+  bool predict_input = false;  // shared and fed previous: frames 2..T are predicted and scored as well
+};
+
+/// Memory a plan takes, by where it lies.
+struct PlanBytes {
+  std::size_t host = 0, device = 0;
+};
+
+class Network {
+ public:
+  /// Draws the parameters from the seed. Throws ModelError with all problems of the spec. The backend must
+  /// outlive it.
+  Network(const ModelSpec&, kernels::Backend&, std::uint64_t seed);
+
+  const ModelSpec& spec() const { return spec_; }
+  kernels::Backend& backend() const { return backend_; }
+  Parameters& parameters() { return *parameters_; }
+  const ParameterLayout& layout() const { return parameters_->layout(); }
+  /// Packs the weights again; after every change of the parameters (the trainer does).
+  void parameters_changed();
+
+  /// Allocates everything for this shape, once; a second plan replaces the first. Any height and width.
+  /// Throws ModelError when the spec cannot take the shape, kernels::OutOfMemory when memory is short.
+  void plan(const NetworkPlan&);
+  const NetworkPlan& planned() const { return plan_; }
+  /// Bytes of the plan and of `parameter_blocks` blocks of parameters (values, gradients, moments, average).
+  PlanBytes bytes(int parameter_blocks) const;
+  /// The same without allocating, within 10 %.
+  static PlanBytes predict_bytes(const ModelSpec&, kernels::Backend&, const NetworkPlan&,
+                                 int parameter_blocks);
+
+  // --- training plans ---------------------------------------------------------------------------------
+  void load(const HostBatch&);
+  /// Scheduled sampling: weight of the truth fed at lead j instead of the own output, [T',N] in [0,1]; the
+  /// weights of lead 0 are unused. Empty: always the own output. Only with feed: previous.
+  void set_teacher(std::span<const float> weights);
+  void forward();
+  /// Lead weights are those of the T' forecast frames.
+  void set_loss(const kernels::LossSpec&);
+  /// Loss of the last forward() and its gradient, times `gradient_scale`. The value stays on the device.
+  void loss(float gradient_scale);
+  /// Adds to the gradients of the parameters. Once a loss().
+  void backward();
+  void zero_gradients();
+  /// Copies to the host: mean loss over valid pixels of the last loss(), and their number.
+  struct LossValue {
+    double mean = 0., valid_pixels = 0.;
+  };
+  LossValue read_loss();
+  /// The forecast of the last forward(): [N,T',Cout,H,W], network units; logits with thresholds.
+  void export_forecast(std::span<float> out);
+
+  // --- any plan ---------------------------------------------------------------------------------------
+  /// past (and guide) -> `leads` frames [N,leads,Cout,H,W], probabilities with thresholds. An inference plan
+  /// keeps one step of gates whatever T; any number of leads >= 1 then; a training plan takes spec().future.
+  void forecast(const HostBatch&, std::int64_t leads, std::span<float> out);
+
+ private:
+  bool shared() const { return spec_.forecaster == ForecasterKind::shared; }
+  bool fed_back() const { return spec_.feed == Feed::previous; }
+  /// The run that makes frames, and its step of lead 0.
+  GraphRun& decoder() { return shared() ? *encoder_ : *forecaster_; }
+  std::int64_t first_lead() const;
+  std::int64_t loss_steps() const { return spec_.future + (plan_.predict_input ? spec_.past - 1 : 0); }
+  static std::size_t build(const ModelSpec&, const Blueprint&, Workspace&, Parameters&, const NetworkPlan&,
+                           Network*);
+  kernels::FrameLayout frame_layout(std::int64_t steps, std::int64_t channels) const;
+  void import_step(std::span<const float> frames, std::int64_t steps, std::int64_t t, kernels::View to);
+  void export_step(kernels::ConstView from, std::int64_t steps, std::int64_t t, std::span<float> out);
+  void load_past(const HostBatch&);
+  void load_guide(const HostBatch&);
+  void load_target(const HostBatch&);
+  void feed(std::int64_t lead);
+  void feed_back(std::int64_t lead);
+  void forecast_rolling(const HostBatch&, std::int64_t leads, std::span<float> out);
+  void to_probabilities(std::span<float> out) const;
+
+  ModelSpec spec_;
+  kernels::Backend& backend_;
+  Blueprint blueprint_;
+  std::unique_ptr<Parameters> parameters_;
+  NetworkPlan plan_;
+  std::size_t plan_bytes_ = 0;
+  kernels::LossSpec loss_spec_;
+  bool teacher_set_ = false;
+
+  std::vector<Carry> carries_;
+  std::unique_ptr<GraphRun> encoder_, forecaster_;
+  kernels::Tensor target_, loss_mask_;  // [loss_steps,N,Cout,h,w]
+  kernels::Tensor past_mask_;           // [T,N,C,h,w], predict_input without mask_channel
+  kernels::Tensor teacher_, ones_;      // [T',N,1,1,1]; [1,N,C,h,w]
+  kernels::Tensor sums_;                // loss, valid pixels
+  std::vector<float> staging_;          // one step of frames, or the classes of thresholds
+};
+
+}  // namespace raincell::model

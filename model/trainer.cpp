@@ -1,0 +1,231 @@
+#include "model/trainer.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "model/random.hpp"
+#include "model/safetensors.hpp"
+
+namespace raincell::model {
+
+namespace {
+
+constexpr const char* kStateVersion = "1";
+constexpr std::uint64_t kSamplingStream = hash_of("scheduled sampling");
+
+void check_training(const TrainingSpec& spec, const Network& network) {
+  const auto require = [](bool fine, const std::string& problem) {
+    if (!fine) throw ModelError("training." + problem);
+  };
+  const auto& optimizer = spec.optimizer;
+  require(std::isfinite(optimizer.learning_rate) && optimizer.learning_rate > 0.,
+          fmt::format("optimizer.learning_rate: is {}, must be positive", optimizer.learning_rate));
+  require(optimizer.beta1 >= 0. && optimizer.beta1 < 1., "optimizer.beta1: must lie in [0, 1)");
+  require(optimizer.beta2 >= 0. && optimizer.beta2 < 1., "optimizer.beta2: must lie in [0, 1)");
+  require(optimizer.epsilon > 0., "optimizer.epsilon: must be positive");
+  require(optimizer.weight_decay >= 0., "optimizer.weight_decay: must not be negative");
+  require(optimizer.clip_norm >= 0., "optimizer.clip_norm: must not be negative");
+  require(spec.accumulation >= 1, "accumulation: must be at least 1");
+  require(spec.average_decay >= 0. && spec.average_decay < 1., "average_decay: must lie in [0, 1)");
+  require(spec.sampling.kind == SamplingKind::own_output || network.spec().feed == Feed::previous,
+          "sampling: needs model.feed: previous");
+  require((spec.loss.kind == kernels::LossKind::bce) == !network.spec().thresholds.empty(),
+          "loss: bce goes with model.thresholds, and only with them");
+  require(network.planned().training, "batch: the network is not planned for training");
+}
+
+std::string exact(double value) {
+  return fmt::format("{:a}", value);
+}
+
+/// Reads back what exact() and integers wrote.
+double number(const WeightsFile& file, const std::string& key) {
+  const auto found = file.metadata.find(key);
+  if (found == file.metadata.end()) throw WeightsError("training state: '" + key + "' is missing");
+  char* end = nullptr;
+  const double value = std::strtod(found->second.c_str(), &end);
+  if (found->second.empty() || *end != '\0')
+    throw WeightsError("training state: '" + key + "' is not a number");
+  return value;
+}
+
+}  // namespace
+
+Trainer::Trainer(Network& network, const TrainingSpec& spec) : network_(network), spec_(spec) {
+  check_training(spec, network);
+  Parameters& parameters = network.parameters();
+  kernels::Backend& backend = network.backend();
+  first_moment_ = parameters.block("first moments");
+  if (spec.optimizer.kind != kernels::OptimizerKind::sgd) second_moment_ = parameters.block("second moments");
+  if (spec.average_decay > 0.) {
+    average_ = parameters.block("average of the parameters");
+    backend.copy(parameters.values(), average_.view());
+  }
+  gradient_squares_ = backend.allocate_plain({1, 1, 1, 1, 1}, "gradient norm");
+  skipped_ = backend.allocate_plain({1, 1, 1, 1, 1}, "skipped updates");
+  if (spec.sampling.kind != SamplingKind::own_output) {
+    truth_weights_.resize(static_cast<std::size_t>(network.spec().future * network.planned().batch));
+  }
+  network.set_loss(spec.loss);
+}
+
+double Trainer::learning_rate() const {
+  return spec_.optimizer.learning_rate * learning_rate_factor(spec_.schedule, updates_) * plateau_.factor *
+         rate_scale_;
+}
+
+/// Draws, for every lead and sample, whether the truth is fed: a function of (seed, batch number) alone.
+void Trainer::choose_inputs() {
+  if (truth_weights_.empty()) return;
+  const double probability = truth_probability();
+  for (std::size_t i = 0; i < truth_weights_.size(); ++i) {
+    const auto index = static_cast<std::uint64_t>(batches_) * truth_weights_.size() + i;
+    truth_weights_[i] = uniform(spec_.seed, kSamplingStream, index) < probability ? 1.F : 0.F;
+  }
+  network_.set_teacher(truth_weights_);
+}
+
+bool Trainer::step(const HostBatch& batch) {
+  if (averaged_) throw std::logic_error("Trainer::step while the average is in use");
+  if (batches_ % spec_.accumulation == 0) network_.zero_gradients();
+  choose_inputs();
+  network_.load(batch);
+  network_.forward();
+  network_.loss(1.F / static_cast<float>(spec_.accumulation));
+  network_.backward();
+  ++batches_;
+  if (batches_ % spec_.accumulation != 0) return false;
+  update();
+  return true;
+}
+
+void Trainer::update() {
+  kernels::Backend& backend = network_.backend();
+  Parameters& parameters = network_.parameters();
+  backend.fill(gradient_squares_.view(), 0.F);
+  backend.add_sum_of_squares(parameters.gradients(), gradient_squares_.view());
+  kernels::OptimizerSpec optimizer = spec_.optimizer;
+  optimizer.learning_rate = learning_rate();
+  optimizer.step = updates_ + 1;
+  backend.optimizer_step(optimizer, parameters.values(), parameters.gradients(), first_moment_.view(),
+                         second_moment_.view(), gradient_squares_.view(), skipped_.view());
+  ++updates_;
+  if (!average_.empty()) {
+    // The average forgets its start quickly: the decay grows from 0.1 to its setting.
+    const auto done = static_cast<double>(updates_);
+    const double decay = std::min(spec_.average_decay, (1. + done) / (10. + done));
+    backend.lerp(average_.view(), static_cast<float>(1. - decay), parameters.values());
+  }
+  network_.parameters_changed();
+}
+
+double Trainer::read_gradient_norm() {
+  double squares = 0.;
+  network_.backend().read(gradient_squares_.view(), std::span<double>(&squares, 1));
+  return std::sqrt(squares);
+}
+
+std::int64_t Trainer::read_skipped() {
+  double count = 0.;
+  network_.backend().read(skipped_.view(), std::span<double>(&count, 1));
+  return static_cast<std::int64_t>(count);
+}
+
+void Trainer::use_average(bool wanted) {
+  if (average_.empty() || wanted == averaged_) return;
+  network_.parameters().swap_values(average_);
+  averaged_ = wanted;
+  network_.parameters_changed();
+}
+
+// --- state -------------------------------------------------------------------------------------------------
+
+std::vector<Trainer::Block> Trainer::blocks() {
+  std::vector<Block> all = {{"value", network_.parameters().values()},
+                            {"first_moment", first_moment_.view()}};
+  if (!second_moment_.empty()) all.push_back({"second_moment", second_moment_.view()});
+  if (!average_.empty()) all.push_back({"average", average_.view()});
+  if (spec_.accumulation > 1) all.push_back({"gradient", network_.parameters().gradients()});
+  return all;
+}
+
+std::vector<std::byte> Trainer::state() {
+  if (averaged_) throw std::logic_error("Trainer::state while the average is in use");
+  WeightsFile file;
+  file.metadata = {{"training_state", kStateVersion},
+                   {"model", to_text(network_.spec())},
+                   {"batches", std::to_string(batches_)},
+                   {"updates", std::to_string(updates_)},
+                   {"skipped", std::to_string(read_skipped())},
+                   {"rate_scale", exact(rate_scale_)},
+                   {"plateau.factor", exact(plateau_.factor)},
+                   {"plateau.best", exact(plateau_.best)},
+                   {"plateau.validations", std::to_string(plateau_.validations)},
+                   {"plateau.without_improvement", std::to_string(plateau_.without_improvement)}};
+  kernels::Backend& backend = network_.backend();
+  const auto& slices = network_.layout().slices();
+  for (const Block& block : blocks()) {
+    for (std::size_t i = 0; i < slices.size(); ++i) {
+      WeightTensor tensor{
+          fmt::format("{}.{}", block.name, slices[i].name), {slices[i].shape.elements()}, {}, false};
+      tensor.f64 = backend.dtype() == kernels::DType::f64;
+      tensor.values.resize(static_cast<std::size_t>(slices[i].shape.elements()));
+      backend.read(network_.parameters().cut(block.view, static_cast<int>(i)),
+                   std::span<double>(tensor.values));
+      file.tensors.push_back(std::move(tensor));
+    }
+  }
+  return to_safetensors(file);
+}
+
+void Trainer::restore(std::span<const std::byte> bytes) {
+  if (averaged_) throw std::logic_error("Trainer::restore while the average is in use");
+  const WeightsFile file = parse_safetensors(bytes, FiniteCheck::no);
+  const auto version = file.metadata.find("training_state");
+  if (version == file.metadata.end() || version->second != kStateVersion) {
+    throw WeightsError("training state: this is not a training state of version " +
+                       std::string(kStateVersion));
+  }
+  const auto text = file.metadata.find("model");
+  if (text == file.metadata.end() || text->second != to_text(network_.spec())) {
+    throw WeightsError("training state: it belongs to another model");
+  }
+  const auto& slices = network_.layout().slices();
+  std::vector<const WeightTensor*> found;  // in the order of blocks and slices
+  for (const Block& block : blocks()) {
+    for (const ParameterSlice& slice : slices) {
+      const WeightTensor* tensor = file.find(fmt::format("{}.{}", block.name, slice.name));
+      if (tensor == nullptr || static_cast<std::int64_t>(tensor->values.size()) != slice.shape.elements()) {
+        throw WeightsError(
+            fmt::format("training state: tensor '{}.{}' is missing or has another size; was another "
+                        "optimizer or average in use?",
+                        block.name, slice.name));
+      }
+      found.push_back(tensor);
+    }
+  }
+  const auto integer = [&](const char* key) { return static_cast<std::int64_t>(number(file, key)); };
+  const PlateauState plateau{number(file, "plateau.factor"), number(file, "plateau.best"),
+                             integer("plateau.validations"), integer("plateau.without_improvement")};
+  const std::int64_t batches = integer("batches"), updates = integer("updates");
+  const double skipped = number(file, "skipped"), rate_scale = number(file, "rate_scale");
+  std::size_t next = 0;
+  kernels::Backend& backend = network_.backend();
+  for (const Block& block : blocks()) {
+    for (std::size_t i = 0; i < slices.size(); ++i) {
+      backend.write(network_.parameters().cut(block.view, static_cast<int>(i)),
+                    std::span<const double>(found[next++]->values));
+    }
+  }
+  backend.write(skipped_.view(), std::span<const double>(&skipped, 1));
+  plateau_ = plateau;
+  batches_ = batches;
+  updates_ = updates;
+  rate_scale_ = rate_scale;
+  network_.parameters_changed();
+}
+
+}  // namespace raincell::model

@@ -1,0 +1,82 @@
+// Updates of a network: optimizer, schedules, clipping, accumulation, average, and everything that a resumed
+// run needs to end in the same bits.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "model/network.hpp"
+#include "model/schedule.hpp"
+
+namespace raincell::model {
+
+struct TrainingSpec {
+  kernels::LossSpec loss;
+  kernels::OptimizerSpec optimizer;  // learning_rate is the schedule's peak; step is set by the trainer
+  ScheduleSpec schedule;
+  SamplingSpec sampling;          // feed: previous only
+  std::int64_t accumulation = 1;  // batches an update
+  double average_decay = 0.;      // exponential moving average of the parameters; 0: none
+  std::uint64_t seed = 1;         // of scheduled sampling
+};
+
+/// One training run. The network must be planned for training and outlive the trainer.
+class Trainer {
+ public:
+  /// Throws ModelError naming the key of a setting that cannot be.
+  Trainer(Network&, const TrainingSpec&);
+
+  /// One batch: load, forward, loss, backward; every `accumulation` batches one update. Nothing is allocated
+  /// and nothing copied to the host. A non-finite gradient changes nothing and is counted on the device.
+  /// Returns true when the parameters were updated.
+  bool step(const HostBatch&);
+
+  /// Batches and updates so far; the rate and the probability of the truth of the next update.
+  std::int64_t batches() const { return batches_; }
+  std::int64_t updates() const { return updates_; }
+  double learning_rate() const;
+  double truth_probability() const { return model::truth_probability(spec_.sampling, updates_); }
+
+  // Copies to the host, for logging.
+  Network::LossValue read_loss() { return network_.read_loss(); }
+  double read_gradient_norm();  // of the last update, before clipping
+  std::int64_t read_skipped();  // updates skipped because of non-finite gradients
+
+  /// Tells a plateau schedule the validation loss.
+  void report_validation(double loss) { model::report_validation(spec_.schedule, plateau_, loss); }
+  /// Multiplies all further learning rates; after a roll-back.
+  void scale_learning_rate(double factor) { rate_scale_ *= factor; }
+
+  /// True: the network computes with the average of the parameters until false. No effect without an average.
+  void use_average(bool);
+
+  /// All that determines the future, as bytes: parameters, moments, average, gradients under accumulation,
+  /// counters and schedule.
+  std::vector<std::byte> state();
+  /// Throws WeightsError when the bytes are damaged or belong to another model; the trainer is then
+  /// unchanged.
+  void restore(std::span<const std::byte>);
+
+ private:
+  struct Block {
+    const char* name;
+    kernels::View view;
+  };
+  std::vector<Block> blocks();
+  void choose_inputs();
+  void update();
+
+  Network& network_;
+  TrainingSpec spec_;
+  kernels::Tensor first_moment_, second_moment_, average_;  // {1,1,stored,1,1}; the last two may be empty
+  kernels::Tensor gradient_squares_, skipped_;              // scalars
+  std::vector<float> truth_weights_;                        // [T',N]
+  PlateauState plateau_;
+  std::int64_t batches_ = 0, updates_ = 0;
+  double rate_scale_ = 1.;
+  bool averaged_ = false;
+};
+
+}  // namespace raincell::model

@@ -1,0 +1,32 @@
+#include "model/workspace.hpp"
+
+namespace raincell::model {
+
+kernels::Tensor Workspace::activation(const kernels::Shape& shape, std::string_view what) {
+  bytes_ += static_cast<std::size_t>(kernels::stored_elements(shape, backend_.place(shape))) *
+            kernels::size_of(backend_.dtype());
+  return dry_ ? kernels::Tensor{} : backend_.allocate(shape, what);
+}
+
+kernels::Tensor Workspace::plain(const kernels::Shape& shape, std::string_view what) {
+  bytes_ += static_cast<std::size_t>(shape.elements()) * kernels::size_of(backend_.dtype());
+  return dry_ ? kernels::Tensor{} : backend_.allocate_plain(shape, what);
+}
+
+std::unique_ptr<kernels::ConvPlan> Workspace::convolution(const kernels::ConvSpec& spec,
+                                                          kernels::ConvUse use) {
+  if (!dry_) {
+    auto plan = backend_.plan_convolution(spec, use);
+    bytes_ += plan->bytes();
+    return plan;
+  }
+  // Packed weights once for inference, with those of the backward pass and the packed gradient in training.
+  const std::size_t copies = use == kernels::ConvUse::training    ? 3
+                             : use == kernels::ConvUse::inference ? 1
+                                                                  : 2;
+  bytes_ +=
+      copies * static_cast<std::size_t>(spec.weight_shape().elements()) * kernels::size_of(backend_.dtype());
+  return nullptr;
+}
+
+}  // namespace raincell::model

@@ -1,0 +1,53 @@
+// Memory of a plan: everything a network needs is taken once, here, or only counted.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "kernels/backend.hpp"
+
+namespace raincell::model {
+
+/// Allocates on a backend and keeps count. A dry workspace counts only: its tensors are empty, its
+/// convolution plans null, and their workspace is estimated.
+class Workspace {
+ public:
+  explicit Workspace(kernels::Backend& backend, bool dry = false) : backend_(backend), dry_(dry) {}
+  kernels::Backend& backend() const { return backend_; }
+  bool dry() const { return dry_; }
+  std::size_t bytes() const { return bytes_; }
+
+  kernels::Tensor activation(const kernels::Shape&, std::string_view what);
+  kernels::Tensor plain(const kernels::Shape&, std::string_view what);
+  std::unique_ptr<kernels::ConvPlan> convolution(const kernels::ConvSpec&, kernels::ConvUse);
+
+ private:
+  kernels::Backend& backend_;
+  bool dry_;
+  std::size_t bytes_ = 0;
+};
+
+/// A value at every step: [slots,N,C,H,W]. Step t lies in slot (t + offset) modulo slots, so that a rolling
+/// run keeps one or two steps, and an initial state is step -1.
+class StepStore {
+ public:
+  StepStore() = default;
+  StepStore(kernels::Tensor tensor, std::int64_t slots, std::int64_t offset)
+      : tensor_(std::move(tensor)), slots_(slots), offset_(offset) {}
+  bool empty() const { return tensor_.empty(); }
+  /// Steps [first, first + count), which must not wrap.
+  kernels::View at(std::int64_t first, std::int64_t count) {
+    return tensor_.view().steps((first + offset_) % slots_, count);
+  }
+  kernels::View step(std::int64_t t) { return at(t, 1); }
+  /// The step, or an empty view when there is no such value.
+  kernels::View step_or_empty(std::int64_t t) { return empty() ? kernels::View{} : step(t); }
+  kernels::View all() { return tensor_.view(); }
+
+ private:
+  kernels::Tensor tensor_;
+  std::int64_t slots_ = 1, offset_ = 0;
+};
+
+}  // namespace raincell::model

@@ -1,0 +1,106 @@
+// What the tests of the model share: small random batches and the comparison with central differences.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "model/network.hpp"
+#include "model/random.hpp"
+
+namespace raincell::model::testing {
+
+/// One batch of random frames in (0, 1) that owns its values; one pixel in eight is masked.
+struct RandomBatch {
+  std::vector<float> past, past_mask, future, future_mask, guide, guide_mask, thresholds;
+
+  RandomBatch(const ModelSpec& spec, const NetworkPlan& plan, std::uint64_t seed = 1) {
+    const auto pixels = static_cast<std::size_t>(plan.batch * plan.height * plan.width);
+    const auto frames = [&](std::int64_t steps, std::int64_t channels) {
+      return pixels * static_cast<std::size_t>(steps * channels);
+    };
+    fill(past, past_mask, frames(spec.past, spec.channels), seed, 1);
+    fill(future, future_mask, frames(spec.future, spec.channels), seed, 3);
+    fill(guide, guide_mask, frames(spec.future, 1), seed, 5);
+    for (std::size_t i = 0; i < spec.thresholds.size(); ++i)
+      thresholds.push_back(0.3F + 0.2F * static_cast<float>(i));
+  }
+  HostBatch view() const { return {past, past_mask, future, future_mask, guide, guide_mask, thresholds}; }
+
+ private:
+  static void fill(std::vector<float>& values, std::vector<float>& mask, std::size_t count,
+                   std::uint64_t seed, std::uint64_t stream) {
+    for (std::size_t i = 0; i < count; ++i) {
+      mask.push_back(uniform(seed, stream + 1, i) < 0.125 ? 0.F : 1.F);
+      values.push_back(mask.back() * static_cast<float>(uniform(seed, stream, i)));
+    }
+  }
+};
+
+struct GradientCheck {
+  int points = 0, left_out = 0;
+  std::string failures;
+};
+
+/// Compares analytic gradients with central differences (step 1e-5): |a - d| <= 1e-6 max(|a|, |d|, 1e-2 of
+/// the tensor's largest entry). Up to `entries` entries a tensor. Points at a kink, seen by a second
+/// difference that a smooth function cannot have, are left out and counted.
+inline GradientCheck check_gradients(Network& network, const RandomBatch& batch, int entries) {
+  constexpr double kStep = 1e-5;
+  GradientCheck result;
+  const auto loss = [&] {
+    network.parameters_changed();
+    network.load(batch.view());
+    network.forward();
+    network.loss(1.F);
+    return network.read_loss().mean;
+  };
+  network.zero_gradients();
+  const double here = loss();
+  network.backward();
+  const auto& slices = network.layout().slices();
+  std::vector<std::vector<double>> gradients(slices.size());
+  for (std::size_t s = 0; s < slices.size(); ++s) {
+    gradients[s].resize(static_cast<std::size_t>(slices[s].shape.elements()));
+    network.backend().read(network.parameters().gradient(static_cast<int>(s)),
+                           std::span<double>(gradients[s]));
+  }
+  for (std::size_t s = 0; s < slices.size(); ++s) {
+    const int slice = static_cast<int>(s);
+    double largest = 0.;
+    for (const double gradient : gradients[s]) largest = std::max(largest, std::abs(gradient));
+    if (largest == 0.) result.failures += slices[s].name + ": gradient is zero everywhere\n";
+    std::vector<double> values = network.parameters().read(slice);
+    for (int e = 0; e < entries && e < static_cast<int>(values.size()); ++e) {
+      const auto i =
+          static_cast<std::size_t>(mix_bits(s * 1000 + static_cast<std::size_t>(e)) % values.size());
+      const double kept = values[i];
+      const auto at = [&](double value) {
+        values[i] = value;
+        network.parameters().write(slice, values);
+        return loss();
+      };
+      const double above = at(kept + kStep), below = at(kept - kStep);
+      at(kept);
+      ++result.points;
+      const double analytic = gradients[s][i], difference = (above - below) / (2. * kStep);
+      const double bend = std::abs(above - 2. * here + below) / kStep;
+      const double scale = std::max({std::abs(analytic), std::abs(difference), 1e-2 * largest});
+      if (bend > 1e-2 * scale + 1e-8) {
+        ++result.left_out;
+        continue;
+      }
+      if (std::abs(analytic - difference) > 1e-6 * scale + 1e-10) {
+        result.failures += slices[s].name + "[" + std::to_string(i) + "]: analytic " +
+                           std::to_string(analytic) + ", difference " + std::to_string(difference) +
+                           ", relative " + std::to_string(std::abs(analytic - difference) / scale) + "\n";
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace raincell::model::testing
