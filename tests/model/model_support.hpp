@@ -87,17 +87,19 @@ inline GradientCheck check_gradients(Network& network, const RandomBatch& batch,
       at(kept);
       ++result.points;
       const double analytic = gradients[s][i], difference = (above - below) / (2. * kStep);
-      const double bend = std::abs(above - 2. * here + below) / kStep;
       const double scale = std::max({std::abs(analytic), std::abs(difference), 1e-2 * largest});
-      if (bend > 1e-2 * scale + 1e-8) {
+      if (std::abs(analytic - difference) <= 1e-6 * scale + 1e-10) continue;
+      // The second difference of a smooth function shrinks with the step; across a kink it does not.
+      const double bend = (above - 2. * here + below) / kStep;
+      const double near = (at(kept + kStep / 10.) - 2. * here + at(kept - kStep / 10.)) / (kStep / 10.);
+      at(kept);
+      if (std::abs(bend - 10. * near) > 1e-6 * scale) {
         ++result.left_out;
         continue;
       }
-      if (std::abs(analytic - difference) > 1e-6 * scale + 1e-10) {
-        result.failures += slices[s].name + "[" + std::to_string(i) + "]: analytic " +
-                           std::to_string(analytic) + ", difference " + std::to_string(difference) +
-                           ", relative " + std::to_string(std::abs(analytic - difference) / scale) + "\n";
-      }
+      result.failures += slices[s].name + "[" + std::to_string(i) + "]: analytic " +
+                         std::to_string(analytic) + ", difference " + std::to_string(difference) +
+                         ", relative " + std::to_string(std::abs(analytic - difference) / scale) + "\n";
     }
   }
   return result;
