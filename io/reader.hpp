@@ -49,6 +49,7 @@ class FrameReader {
   std::vector<Frame> read(const std::filesystem::path&);
   /// The frames of a file without their values: time, grid, quantity.
   std::vector<Frame> describe(const std::filesystem::path&);
+  const SourceOptions& options() const;
 
  private:
   struct State;

@@ -1,0 +1,57 @@
+// An HDF5 file in memory: every call checked, the library's error stack turned into text, everything that points outside
+// the file or asks for too much refused before data are read. Used in raincell-reader only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/decode.hpp"
+
+namespace raincell::io {
+
+/// What a file may ask for at most.
+inline constexpr std::int64_t kMaxSide = 32768;                       // pixels
+inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 26;     // of one field
+inline constexpr std::int64_t kMaxFileValues = std::int64_t{1} << 28;  // of all fields of a file
+inline constexpr std::int64_t kMaxChunkBytes = std::int64_t{1} << 28;
+
+class Hdf5File {
+ public:
+  /// Opens a file image; the bytes must outlive it. Throws DataError.
+  explicit Hdf5File(std::span<const std::byte> bytes);
+  Hdf5File(Hdf5File&&) noexcept;
+  Hdf5File& operator=(Hdf5File&&) noexcept;
+  ~Hdf5File();
+
+  /// True when every step of the path ("/dataset1/what") is a hard link inside this file.
+  bool exists(const std::string& path) const;
+  bool is_dataset(const std::string& path) const;
+  /// At most `limit` names in the root group.
+  std::vector<std::string> root_members(std::size_t limit = 20) const;
+
+  /// Attributes; empty when absent. Throw DataError when present but of another kind or too large.
+  std::optional<std::string> text(const std::string& object, const std::string& attribute) const;
+  std::optional<double> number(const std::string& object, const std::string& attribute) const;
+  std::vector<double> numbers(const std::string& object, const std::string& attribute) const;
+
+  /// Dimensions, after the storage was checked: no virtual dataset, external storage, unknown or stacked filter, huge
+  /// chunk. Throws DataError.
+  std::vector<std::int64_t> checked_dimensions(const std::string& dataset) const;
+  /// The whole dataset in its stored type, or the hyperslab from `start` of `count`.
+  Stored read(const std::string& dataset) const;
+  Stored read(const std::string& dataset, const std::vector<std::int64_t>& start,
+              const std::vector<std::int64_t>& count) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// True when the bytes begin (also after a user block) like HDF5.
+bool looks_like_hdf5(std::span<const std::byte> bytes);
+
+}  // namespace raincell::io
