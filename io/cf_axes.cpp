@@ -18,12 +18,14 @@ std::string lower(std::string text) {
 }
 
 bool is_degrees_east(const std::string& unit) {
-  static const std::set<std::string> names = {"degrees_east", "degree_east", "degree_e", "degrees_e", "degreee", "degreese"};
+  static const std::set<std::string> names = {"degrees_east", "degree_east", "degree_e",
+                                              "degrees_e",    "degreee",     "degreese"};
   return names.count(lower(unit)) != 0;
 }
 
 bool is_degrees_north(const std::string& unit) {
-  static const std::set<std::string> names = {"degrees_north", "degree_north", "degree_n", "degrees_n", "degreen", "degreesn"};
+  static const std::set<std::string> names = {"degrees_north", "degree_north", "degree_n",
+                                              "degrees_n",     "degreen",      "degreesn"};
   return names.count(lower(unit)) != 0;
 }
 
@@ -35,17 +37,24 @@ enum class Axis : std::uint8_t { none, time, y, x };
 
 /// What a dimension is, by its coordinate variable's axis, standard_name, units, then by name.
 Axis axis_of(const NetcdfFile& file, const std::string& dimension) {
-  if (const NetcdfVariable* variable = file.find(dimension); variable != nullptr && variable->sides.size() == 1) {
+  if (const NetcdfVariable* variable = file.find(dimension);
+      variable != nullptr && variable->sides.size() == 1) {
     const std::string axis = lower(file.text(variable->id, "axis"));
     const std::string standard = file.text(variable->id, "standard_name");
     const std::string unit = file.text(variable->id, "units");
     if (axis == "t" || standard == "time" || is_time_unit(unit)) return Axis::time;
-    if (axis == "y" || standard == "projection_y_coordinate" || standard == "latitude" || is_degrees_north(unit)) return Axis::y;
-    if (axis == "x" || standard == "projection_x_coordinate" || standard == "longitude" || is_degrees_east(unit)) return Axis::x;
+    if (axis == "y" || standard == "projection_y_coordinate" || standard == "latitude" ||
+        is_degrees_north(unit))
+      return Axis::y;
+    if (axis == "x" || standard == "projection_x_coordinate" || standard == "longitude" ||
+        is_degrees_east(unit))
+      return Axis::x;
   }
   const std::string name = lower(dimension);
-  static const std::set<std::string> xs = {"x", "nx", "lon", "longitude", "xc", "easting", "columns", "projection_x_coordinate"};
-  static const std::set<std::string> ys = {"y", "ny", "lat", "latitude", "yc", "northing", "rows", "projection_y_coordinate"};
+  static const std::set<std::string> xs = {"x",  "nx",      "lon",     "longitude",
+                                           "xc", "easting", "columns", "projection_x_coordinate"};
+  static const std::set<std::string> ys = {"y",  "ny",       "lat",  "latitude",
+                                           "yc", "northing", "rows", "projection_y_coordinate"};
   if (name == "time" || name == "t") return Axis::time;
   if (ys.count(name) != 0) return Axis::y;
   if (xs.count(name) != 0) return Axis::x;
@@ -82,26 +91,32 @@ std::optional<TimePoint> parse_epoch(const std::string& text) {
     }
   }
   const auto zone = zone_offset(rest);
-  const std::chrono::year_month_day date{std::chrono::year{year}, std::chrono::month{static_cast<unsigned>(month)},
+  const std::chrono::year_month_day date{std::chrono::year{year},
+                                         std::chrono::month{static_cast<unsigned>(month)},
                                          std::chrono::day{static_cast<unsigned>(day)}};
-  if (!zone || !date.ok() || year < 1583 || hour < 0 || hour > 24 || minute < 0 || minute > 59 || second < 0. || second > 60.) {
+  if (!zone || !date.ok() || year < 1583 || hour < 0 || hour > 24 || minute < 0 || minute > 59 ||
+      second < 0. || second > 60.) {
     return std::nullopt;
   }
-  return std::chrono::sys_days{date} + std::chrono::seconds{hour * 3600 + minute * 60 + std::llround(second) - *zone};
+  return std::chrono::sys_days{date} +
+         std::chrono::seconds{hour * 3600 + minute * 60 + std::llround(second) - *zone};
 }
 
 /// Times of a coordinate variable, decoded.
-std::vector<TimePoint> decode_times(const NetcdfFile& file, const NetcdfVariable& variable, const std::string& unit) {
+std::vector<TimePoint> decode_times(const NetcdfFile& file, const NetcdfVariable& variable,
+                                    const std::string& unit) {
   const std::string calendar = lower(file.text(variable.id, "calendar"));
   static const std::set<std::string> calendars = {"", "standard", "gregorian", "proleptic_gregorian"};
   if (calendars.count(calendar) == 0) {
-    throw error_at(variable.name, fmt::format("calendar \"{}\" is not supported; expected standard or gregorian", calendar));
+    throw error_at(variable.name,
+                   fmt::format("calendar \"{}\" is not supported; expected standard or gregorian", calendar));
   }
   const auto parsed = parse_time_unit(unit);
   if (!parsed) {
-    throw error_at(variable.name, fmt::format("time unit \"{}\" is not supported; expected seconds, minutes, hours or days "
-                                              "since a date; set time_from",
-                                              unit.substr(0, 80)));
+    throw error_at(variable.name,
+                   fmt::format("time unit \"{}\" is not supported; expected seconds, minutes, hours or days "
+                               "since a date; set time_from",
+                               unit.substr(0, 80)));
   }
   std::vector<TimePoint> times;
   for (const double value : file.read_all(variable)) {
@@ -118,7 +133,8 @@ std::vector<TimePoint> decode_times(const NetcdfFile& file, const NetcdfVariable
 const NetcdfVariable* scalar_time(const NetcdfFile& file) {
   for (const char* name : {"time", "valid_time"}) {
     const NetcdfVariable* variable = file.find(name);
-    if (variable != nullptr && variable->sides.size() <= 1 && is_time_unit(file.text(variable->id, "units"))) return variable;
+    if (variable != nullptr && variable->sides.size() <= 1 && is_time_unit(file.text(variable->id, "units")))
+      return variable;
   }
   for (const NetcdfVariable& variable : file.variables()) {
     if (variable.sides.empty() && file.text(variable.id, "standard_name") == "time") return &variable;
@@ -133,8 +149,8 @@ std::optional<TimePoint> time_attribute(const NetcdfFile& file, const std::strin
 }
 
 /// Windows from CF bounds, BoM's start_time, or an attribute that names the length.
-void add_windows(const NetcdfFile& file, const NetcdfVariable& variable, const NetcdfVariable& time, const std::string& unit,
-                 std::vector<CfTime>& times, std::vector<std::string>& rules) {
+void add_windows(const NetcdfFile& file, const NetcdfVariable& variable, const NetcdfVariable& time,
+                 const std::string& unit, std::vector<CfTime>& times, std::vector<std::string>& rules) {
   if (const NetcdfVariable* bounds = file.find(file.text(time.id, "bounds")); bounds != nullptr) {
     std::string bounds_unit = file.text(bounds->id, "units");
     const std::vector<TimePoint> ends = decode_times(file, *bounds, bounds_unit.empty() ? unit : bounds_unit);
@@ -171,7 +187,9 @@ CoordinateLine line_of(const NetcdfFile& file, const NetcdfVariable& variable) {
   const double first = values.front(), last = values.back();
   const double step = count > 1 ? (last - first) / static_cast<double>(count - 1) : 0.;
   if (!std::isfinite(step) || step == 0.) {
-    throw error_at(variable.name, fmt::format("from {} to {} in {} steps; expected at least two distinct values", first, last, count));
+    throw error_at(
+        variable.name,
+        fmt::format("from {} to {} in {} steps; expected at least two distinct values", first, last, count));
   }
   double worst = 0.;
   for (std::size_t i = 0; i < count; ++i) {
@@ -181,24 +199,27 @@ CoordinateLine line_of(const NetcdfFile& file, const NetcdfVariable& variable) {
   // Coordinates in float are rounded to a few parts in 1e7 of their size.
   const double rounding = variable.bytes == 4 ? 2.4e-7 * std::max(std::abs(first), std::abs(last)) : 0.;
   if (worst > 0.01 * std::abs(step) + rounding) {
-    throw error_at(variable.name, fmt::format("is not evenly spaced (off by {:.4g}, step {:.6g}); expected a regular grid",
-                                              worst, step));
+    throw error_at(variable.name,
+                   fmt::format("is not evenly spaced (off by {:.4g}, step {:.6g}); expected a regular grid",
+                               worst, step));
   }
   return {first, step};
 }
 
 /// The projection: grid_mapping, then the attributes providers use instead.
-std::string projection_of(const NetcdfFile& file, const NetcdfVariable& variable, std::vector<std::string>& rules) {
+std::string projection_of(const NetcdfFile& file, const NetcdfVariable& variable,
+                          std::vector<std::string>& rules) {
   std::string name = file.text(variable.id, "grid_mapping");
   name = name.substr(0, name.find_first_of(": "));
   if (const NetcdfVariable* mapping = file.find(name); mapping != nullptr) {
     CfGridMapping cf;
     cf.name = file.text(mapping->id, "grid_mapping_name");
-    for (const char* key : {"standard_parallel", "longitude_of_central_meridian", "longitude_of_projection_origin",
-                            "latitude_of_projection_origin", "straight_vertical_longitude_from_pole", "false_easting",
-                            "false_northing", "scale_factor_at_central_meridian", "scale_factor_at_projection_origin",
-                            "semi_major_axis", "semi_minor_axis", "inverse_flattening", "earth_radius",
-                            "perspective_point_height"}) {
+    for (const char* key :
+         {"standard_parallel", "longitude_of_central_meridian", "longitude_of_projection_origin",
+          "latitude_of_projection_origin", "straight_vertical_longitude_from_pole", "false_easting",
+          "false_northing", "scale_factor_at_central_meridian", "scale_factor_at_projection_origin",
+          "semi_major_axis", "semi_minor_axis", "inverse_flattening", "earth_radius",
+          "perspective_point_height"}) {
       const std::vector<double> values = file.numbers(mapping->id, key);
       if (!values.empty()) cf.parameters[key] = values;
     }
@@ -213,7 +234,8 @@ std::string projection_of(const NetcdfFile& file, const NetcdfVariable& variable
   }
   const std::vector<int> places = {variable.id, NetcdfFile::kGlobal};
   for (const int place : places) {
-    for (const char* key : {"proj_string", "proj4", "proj4_params", "proj4text", "projection", "gdal_projection"}) {
+    for (const char* key :
+         {"proj_string", "proj4", "proj4_params", "proj4text", "projection", "gdal_projection"}) {
       const std::string text = file.text(place, key);
       if (text.find("+proj=") == std::string::npos) continue;
       rules.push_back(fmt::format("projection from attribute {}", key));
@@ -228,17 +250,20 @@ double unit_scale(const NetcdfFile& file, const NetcdfVariable& coordinate, bool
   const std::string unit = lower(file.text(coordinate.id, "units"));
   if (geographic) return 1.;
   if (unit == "m" || unit == "metre" || unit == "meter" || unit == "metres" || unit == "meters") return 1.;
-  if (unit == "km" || unit == "kilometre" || unit == "kilometer" || unit == "kilometres" || unit == "kilometers") return 1000.;
+  if (unit == "km" || unit == "kilometre" || unit == "kilometer" || unit == "kilometres" ||
+      unit == "kilometers")
+    return 1000.;
   if (unit.empty()) return 0.;
-  throw error_at(coordinate.name, fmt::format("unit \"{}\" is not known; expected m, km or degrees", unit.substr(0, 60)));
+  throw error_at(coordinate.name,
+                 fmt::format("unit \"{}\" is not known; expected m, km or degrees", unit.substr(0, 60)));
 }
 
 bool is_lonlat(const NetcdfFile& file, const NetcdfVariable& x, const NetcdfVariable& y) {
   const auto one = [&](const NetcdfVariable& variable, const char* standard, const char* short_name,
                        bool (*unit_test)(const std::string&)) {
     const std::string name = lower(variable.name);
-    return file.text(variable.id, "standard_name") == standard || unit_test(file.text(variable.id, "units")) ||
-           name == standard || name == short_name;
+    return file.text(variable.id, "standard_name") == standard ||
+           unit_test(file.text(variable.id, "units")) || name == standard || name == short_name;
   };
   return one(x, "longitude", "lon", is_degrees_east) && one(y, "latitude", "lat", is_degrees_north);
 }
@@ -265,7 +290,10 @@ CfAxes find_axes(const NetcdfFile& file, const NetcdfVariable& variable) {
   std::string extra;
   for (std::size_t i = 0; i < variable.dimensions.size(); ++i) {
     const Axis axis = axis_of(file, variable.dimensions[i]);
-    int* slot = axis == Axis::time ? &axes.time : axis == Axis::y ? &axes.y : axis == Axis::x ? &axes.x : nullptr;
+    int* slot = axis == Axis::time ? &axes.time
+                : axis == Axis::y  ? &axes.y
+                : axis == Axis::x  ? &axes.x
+                                   : nullptr;
     if (slot != nullptr && *slot < 0) {
       *slot = static_cast<int>(i);
     } else if (variable.sides[i] != 1) {
@@ -273,9 +301,10 @@ CfAxes find_axes(const NetcdfFile& file, const NetcdfVariable& variable) {
     }
   }
   if (axes.x < 0 || axes.y < 0) {
-    throw error_at(variable.name, fmt::format("no {} axis among its dimensions ({}); expected coordinates with axis, "
-                                              "standard_name or units",
-                                              axes.y < 0 ? "y" : "x", fmt::join(variable.dimensions, ", ")));
+    throw error_at(variable.name,
+                   fmt::format("no {} axis among its dimensions ({}); expected coordinates with axis, "
+                               "standard_name or units",
+                               axes.y < 0 ? "y" : "x", fmt::join(variable.dimensions, ", ")));
   }
   if (!extra.empty()) {
     throw error_at(variable.name, fmt::format("further dimensions ({}); expected (time, y, x)", extra));
@@ -284,8 +313,10 @@ CfAxes find_axes(const NetcdfFile& file, const NetcdfVariable& variable) {
 }
 
 std::vector<CfTime> find_times(const NetcdfFile& file, const NetcdfVariable& variable, const CfAxes& axes,
-                               const SourceOptions& options, const std::string& file_name, std::vector<std::string>& rules) {
-  const std::size_t steps = axes.time < 0 ? 1 : static_cast<std::size_t>(variable.sides[static_cast<std::size_t>(axes.time)]);
+                               const SourceOptions& options, const std::string& file_name,
+                               std::vector<std::string>& rules) {
+  const std::size_t steps =
+      axes.time < 0 ? 1 : static_cast<std::size_t>(variable.sides[static_cast<std::size_t>(axes.time)]);
   std::vector<CfTime> times(steps);
   constexpr const char* kAttribute = "attribute:";
   if (steps == 1 && !options.time_from.empty()) {
@@ -302,12 +333,14 @@ std::vector<CfTime> find_times(const NetcdfFile& file, const NetcdfVariable& var
       return times;
     }
   }
-  const NetcdfVariable* coordinate =
-      axes.time >= 0 ? file.find(variable.dimensions[static_cast<std::size_t>(axes.time)]) : scalar_time(file);
+  const NetcdfVariable* coordinate = axes.time >= 0
+                                         ? file.find(variable.dimensions[static_cast<std::size_t>(axes.time)])
+                                         : scalar_time(file);
   if (coordinate != nullptr) {
     const std::string unit = file.text(coordinate->id, "units");
     const std::vector<TimePoint> points = decode_times(file, *coordinate, unit);
-    if (points.size() != steps) throw error_at(coordinate->name, fmt::format("{} times for {} steps", points.size(), steps));
+    if (points.size() != steps)
+      throw error_at(coordinate->name, fmt::format("{} times for {} steps", points.size(), steps));
     for (std::size_t i = 0; i < steps; ++i) times[i].valid = points[i];
     rules.push_back("time from " + coordinate->name);
     add_windows(file, variable, *coordinate, unit, times, rules);
@@ -351,7 +384,8 @@ CfPlace find_place(const NetcdfFile& file, const NetcdfVariable& variable, const
   }
   const CoordinateLine along_x = line_of(file, *x), along_y = line_of(file, *y);
   double scale = unit_scale(file, *x, is_geographic(grid.projection));
-  if (scale != unit_scale(file, *y, is_geographic(grid.projection))) throw error_at(y->name, "x and y have different units");
+  if (scale != unit_scale(file, *y, is_geographic(grid.projection)))
+    throw error_at(y->name, "x and y have different units");
   if (grid.projection.empty()) {
     warnings.push_back("no projection: the place on Earth is unknown, coordinates are kept as they are");
     if (scale == 0.) scale = 1.;
@@ -361,15 +395,18 @@ CfPlace find_place(const NetcdfFile& file, const NetcdfVariable& variable, const
       throw error_at(x->name, fmt::format("has no unit and a step of {}; expected m or km", step));
     }
     scale = 1.;
-    warnings.push_back(fmt::format("{} and {} have no unit; a step of {} is taken as metres", x->name, y->name, step));
+    warnings.push_back(
+        fmt::format("{} and {} have no unit; a step of {} is taken as metres", x->name, y->name, step));
   }
   place.y_ascends = along_y.step > 0.;
   place.x_descends = along_x.step < 0.;
   grid.dx = std::abs(along_x.step) * scale;
   grid.dy = std::abs(along_y.step) * scale;
   // Coordinates are pixel centres.
-  const double west = place.x_descends ? along_x.first + along_x.step * static_cast<double>(grid.columns - 1) : along_x.first;
-  const double north = place.y_ascends ? along_y.first + along_y.step * static_cast<double>(grid.rows - 1) : along_y.first;
+  const double west =
+      place.x_descends ? along_x.first + along_x.step * static_cast<double>(grid.columns - 1) : along_x.first;
+  const double north =
+      place.y_ascends ? along_y.first + along_y.step * static_cast<double>(grid.rows - 1) : along_y.first;
   grid.x0 = west * scale - grid.dx / 2.;
   grid.y0 = north * scale + grid.dy / 2.;
   if (place.y_ascends) rules.push_back("y ascends: rows turned so that row 0 is north");

@@ -1,5 +1,5 @@
-// CF NetCDF of any layout: the variable is found by configuration, standard_name, unit or name; codes are read from
-// _FillValue, missing_value, the library's default fill and valid_range, all in the packed domain.
+// CF NetCDF of any layout: the variable is found by configuration, standard_name, unit or name; codes are
+// read from _FillValue, missing_value, the library's default fill and valid_range, all in the packed domain.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -32,9 +32,22 @@ const std::set<std::string>& standard_names() {
 }
 
 const std::set<std::string>& usual_names() {
-  static const std::set<std::string> names = {"rr",   "ry",   "rw",       "yw",        "rainfall", "precipitation", "precip",
-                                              "rate", "dbzh", "rainrate", "rain_rate", "dbz",      "rainfall_amount",
-                                              "precip_intensity", "reflectivity", "rainfall_rate"};
+  static const std::set<std::string> names = {"rr",
+                                              "ry",
+                                              "rw",
+                                              "yw",
+                                              "rainfall",
+                                              "precipitation",
+                                              "precip",
+                                              "rate",
+                                              "dbzh",
+                                              "rainrate",
+                                              "rain_rate",
+                                              "dbz",
+                                              "rainfall_amount",
+                                              "precip_intensity",
+                                              "reflectivity",
+                                              "rainfall_rate"};
   return names;
 }
 
@@ -52,20 +65,26 @@ std::vector<std::string> words_of(const std::string& text) {
 std::set<std::string> servants(const NetcdfFile& file) {
   std::set<std::string> names;
   for (const NetcdfVariable& variable : file.variables()) {
-    for (const char* key : {"bounds", "climatology", "grid_mapping", "ancillary_variables", "coordinates", "cell_measures"}) {
+    for (const char* key :
+         {"bounds", "climatology", "grid_mapping", "ancillary_variables", "coordinates", "cell_measures"}) {
       for (const std::string& name : words_of(file.text(variable.id, key))) names.insert(name);
     }
   }
   return names;
 }
 
-bool is_candidate(const NetcdfFile& file, const NetcdfVariable& variable, const std::set<std::string>& served) {
+bool is_candidate(const NetcdfFile& file, const NetcdfVariable& variable,
+                  const std::set<std::string>& served) {
   if (variable.kind == VariableKind::other || served.count(variable.name) != 0) return false;
-  if (std::count_if(variable.sides.begin(), variable.sides.end(), [](std::int64_t side) { return side > 1; }) < 2) return false;
+  if (std::count_if(variable.sides.begin(), variable.sides.end(),
+                    [](std::int64_t side) { return side > 1; }) < 2)
+    return false;
   const std::string standard = file.text(variable.id, "standard_name");
   const std::string unit = file.text(variable.id, "units");
   if (standard == "latitude" || standard == "longitude" || unit.rfind("degree", 0) == 0) return false;
-  if (file.has(variable.id, "flag_values") || file.has(variable.id, "flag_masks") || file.has(variable.id, "flag_mask")) return false;
+  if (file.has(variable.id, "flag_values") || file.has(variable.id, "flag_masks") ||
+      file.has(variable.id, "flag_mask"))
+    return false;
   const bool is_coordinate = variable.dimensions.size() == 1 && variable.dimensions[0] == variable.name;
   return !is_coordinate;
 }
@@ -79,14 +98,16 @@ int rank_of(const NetcdfFile& file, const NetcdfVariable& variable) {
   return usual_names().count(name) != 0 ? 3 : 9;
 }
 
-const NetcdfVariable& choose(const NetcdfFile& file, const SourceOptions& options, std::vector<std::string>& rules) {
+const NetcdfVariable& choose(const NetcdfFile& file, const SourceOptions& options,
+                             std::vector<std::string>& rules) {
   const std::set<std::string> served = servants(file);
   std::vector<const NetcdfVariable*> best;
   std::string all;
   int best_rank = 8;
   for (const NetcdfVariable& variable : file.variables()) {
     if (!is_candidate(file, variable, served)) continue;
-    all += fmt::format("{}{} [{}]", all.empty() ? "" : ", ", variable.name, file.text(variable.id, "units").substr(0, 40));
+    all += fmt::format("{}{} [{}]", all.empty() ? "" : ", ", variable.name,
+                       file.text(variable.id, "units").substr(0, 40));
     const int rank = rank_of(file, variable);
     if (rank > best_rank) continue;
     if (rank < best_rank) best.clear();
@@ -96,14 +117,16 @@ const NetcdfVariable& choose(const NetcdfFile& file, const SourceOptions& option
   if (!options.variable.empty()) {
     const NetcdfVariable* named = file.find(options.variable);
     if (named == nullptr) {
-      throw DataError(fmt::format("cf: {}: does not exist (found {}); set variable", options.variable, all.empty() ? "none" : all));
+      throw DataError(fmt::format("cf: {}: does not exist (found {}); set variable", options.variable,
+                                  all.empty() ? "none" : all));
     }
     rules.push_back("variable " + named->name + ", as configured");
     return *named;
   }
   if (best.size() != 1) {
-    throw DataError(fmt::format("cf: /: {} variables could be precipitation (found {}); expected one; set variable",
-                                best.empty() ? "no" : std::to_string(best.size()), all.empty() ? "none" : all));
+    throw DataError(
+        fmt::format("cf: /: {} variables could be precipitation (found {}); expected one; set variable",
+                    best.empty() ? "no" : std::to_string(best.size()), all.empty() ? "none" : all));
   }
   static constexpr const char* why[] = {"", "standard_name", "unit", "name"};
   rules.push_back(fmt::format("variable {} by its {}", best.front()->name, why[best_rank]));
@@ -136,7 +159,8 @@ double as_unsigned(double code, int bytes) {
   return code < 0. ? code + std::ldexp(1., bytes * 8) : code;
 }
 
-Coding coding_of(const NetcdfFile& file, const NetcdfVariable& variable, const SourceOptions& options, Frame& frame) {
+Coding coding_of(const NetcdfFile& file, const NetcdfVariable& variable, const SourceOptions& options,
+                 Frame& frame) {
   Coding coding;
   coding.missing = options.missing_values;
   const int id = variable.id;
@@ -144,7 +168,8 @@ Coding coding_of(const NetcdfFile& file, const NetcdfVariable& variable, const S
     coding.missing.push_back(*fill);
   } else if (const auto standard = file.default_fill(variable)) {
     coding.missing.push_back(*standard);
-    frame.source.rules.push_back(fmt::format("no _FillValue: the library's default fill {} is missing", *standard));
+    frame.source.rules.push_back(
+        fmt::format("no _FillValue: the library's default fill {} is missing", *standard));
   }
   for (const double value : file.numbers(id, "missing_value")) coding.missing.push_back(value);
   if (const std::vector<double> range = file.numbers(id, "valid_range"); range.size() == 2) {
@@ -161,8 +186,8 @@ Coding coding_of(const NetcdfFile& file, const NetcdfVariable& variable, const S
     frame.source.rules.push_back("_Unsigned: stored numbers and codes are read as unsigned");
   }
   if (coding.valid_min > coding.valid_max) {
-    throw DataError(fmt::format("cf: {}: valid_min {} is above valid_max {}; expected the reverse", variable.name,
-                                coding.valid_min, coding.valid_max));
+    throw DataError(fmt::format("cf: {}: valid_min {} is above valid_max {}; expected the reverse",
+                                variable.name, coding.valid_min, coding.valid_max));
   }
   coding.gain = file.number(id, "scale_factor").value_or(1.);
   coding.offset = file.number(id, "add_offset").value_or(0.);
@@ -186,7 +211,8 @@ void check_storage(const Content& content, const NetcdfFile& file, const NetcdfV
 void transpose(Frame& frame) {
   std::vector<float> values(frame.values.size());
   std::vector<PixelState> states(frame.states.size());
-  const auto rows = static_cast<std::size_t>(frame.grid.rows), columns = static_cast<std::size_t>(frame.grid.columns);
+  const auto rows = static_cast<std::size_t>(frame.grid.rows),
+             columns = static_cast<std::size_t>(frame.grid.columns);
   for (std::size_t row = 0; row < rows; ++row) {
     for (std::size_t column = 0; column < columns; ++column) {
       values[row * columns + column] = frame.values[column * rows + row];
@@ -226,7 +252,8 @@ bool is_cf(const Content& content) {
   const Hdf5File& file = *content.hdf5;
   // Enough evidence that netCDF wrote it; nc_open itself succeeds on every HDF5 file.
   if (const auto conventions = file.text("/", "Conventions")) {
-    if (conventions->find("CF-") != std::string::npos || conventions->find("COARDS") != std::string::npos) return true;
+    if (conventions->find("CF-") != std::string::npos || conventions->find("COARDS") != std::string::npos)
+      return true;
   }
   if (file.text("/", "_NCProperties")) return true;
   for (const std::string& name : file.root_members(64)) {
@@ -244,10 +271,11 @@ std::vector<Frame> read_cf(const Content& content, const ReadRequest& request) {
   check_storage(content, file, variable);
   const CfAxes axes = find_axes(file, variable);
   const CfPlace place = find_place(file, variable, axes, model.source.rules, model.source.warnings);
-  const std::vector<CfTime> times = find_times(file, variable, axes, options, content.name, model.source.rules);
+  const std::vector<CfTime> times =
+      find_times(file, variable, axes, options, content.name, model.source.rules);
   if (static_cast<std::int64_t>(times.size()) > kMaxFileValues / place.grid.pixels()) {
-    throw DataError(fmt::format("cf: {}: {} steps of {} pixels; expected at most {} values in a file", variable.name,
-                                times.size(), place.grid.pixels(), kMaxFileValues));
+    throw DataError(fmt::format("cf: {}: {} steps of {} pixels; expected at most {} values in a file",
+                                variable.name, times.size(), place.grid.pixels(), kMaxFileValues));
   }
   model.grid = place.grid;
   model.source.quantity = variable.name;
@@ -258,8 +286,10 @@ std::vector<Frame> read_cf(const Content& content, const ReadRequest& request) {
   for (std::size_t step = 0; step < times.size(); ++step) {
     Frame frame = model;
     frame.valid_time = times[step].valid;
-    frame.window_s = options.accumulation_s > 0. ? std::llround(options.accumulation_s) : times[step].window_s;
-    const Conversion conversion = conversion_for("cf: " + variable.name, model.source.unit, options, {}, frame);
+    frame.window_s =
+        options.accumulation_s > 0. ? std::llround(options.accumulation_s) : times[step].window_s;
+    const Conversion conversion =
+        conversion_for("cf: " + variable.name, model.source.unit, options, {}, frame);
     // 0 dBZ is a faint echo; 0 mm is nothing.
     coding.zero_is_dry = conversion.quantity != Quantity::reflectivity && !conversion.from_dbz;
     if (!conversion.accumulation && options.accumulation_s <= 0.) frame.window_s = times[step].window_s;

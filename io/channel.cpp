@@ -19,7 +19,8 @@ bool wait_readable(int socket, const Deadline& deadline) {
   for (;;) {
     int wait_ms = -1;
     if (deadline) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - std::chrono::steady_clock::now());
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(*deadline - std::chrono::steady_clock::now());
       wait_ms = static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 1 << 30));
     }
     pollfd entry{socket, POLLIN, 0};
@@ -44,7 +45,8 @@ Arrival receive_bytes(int socket, char* to, std::size_t size, Descriptor* taken,
     const ssize_t got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return Arrival::closed;
-    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+         header = CMSG_NXTHDR(&message, header)) {
       if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
       int fd = -1;
       std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
@@ -106,8 +108,8 @@ bool send_message(int socket, MessageKind kind, std::string_view payload, int de
 }
 
 Arrival receive_message(int socket, Message& message, Deadline deadline) {
-  const Arrival arrival = receive_bytes(socket, reinterpret_cast<char*>(&message.header), sizeof message.header,
-                                        &message.descriptor, deadline);
+  const Arrival arrival = receive_bytes(socket, reinterpret_cast<char*>(&message.header),
+                                        sizeof message.header, &message.descriptor, deadline);
   if (arrival != Arrival::message) return arrival;
   if (message.header.magic != kWireMagic || message.header.bytes > kMaxWireBytes) return Arrival::garbled;
   message.payload.resize(message.header.bytes);

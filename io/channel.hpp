@@ -36,6 +36,7 @@ bool send_message(int socket, MessageKind, std::string_view payload, int descrip
 
 enum class Arrival { message, closed, late, garbled };
 /// Waits until `deadline` (for ever without one).
-Arrival receive_message(int socket, Message&, std::optional<std::chrono::steady_clock::time_point> deadline = {});
+Arrival receive_message(int socket, Message&,
+                        std::optional<std::chrono::steady_clock::time_point> deadline = {});
 
 }  // namespace raincell::io

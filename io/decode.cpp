@@ -12,9 +12,10 @@ namespace raincell::io {
 namespace {
 
 // Above this no radar reports rain (the highest clutter seen is 8647 mm/h): a fill value or scale was missed.
-constexpr double kImpossibleRate = 1e5;   // mm/h
-constexpr double kImpossibleDbz = 120.;   // dBZ
-constexpr double kSmallestNegative = -1.;  // mm/h; encoders underflow by a code or two (BoM: -0.1 mm in 10 min)
+constexpr double kImpossibleRate = 1e5;  // mm/h
+constexpr double kImpossibleDbz = 120.;  // dBZ
+constexpr double kSmallestNegative =
+    -1.;  // mm/h; encoders underflow by a code or two (BoM: -0.1 mm in 10 min)
 
 enum class UnitKind : std::uint8_t { rate, amount, reflectivity };
 struct Unit {
@@ -24,19 +25,19 @@ struct Unit {
 
 const std::map<std::string, Unit>& units() {
   static const std::map<std::string, Unit> table = {
-      {"mm/h", {UnitKind::rate, 1.}},          {"mmh-1", {UnitKind::rate, 1.}},
-      {"mm/hr", {UnitKind::rate, 1.}},         {"mmhr-1", {UnitKind::rate, 1.}},
-      {"mm/hour", {UnitKind::rate, 1.}},       {"mmhour-1", {UnitKind::rate, 1.}},
-      {"mmh^-1", {UnitKind::rate, 1.}},        {"kgm-2h-1", {UnitKind::rate, 1.}},
-      {"mms-1", {UnitKind::rate, 3600.}},      {"mm/s", {UnitKind::rate, 3600.}},
-      {"kgm-2s-1", {UnitKind::rate, 3600.}},   {"kg/m2/s", {UnitKind::rate, 3600.}},
-      {"kg/m^2/s", {UnitKind::rate, 3600.}},   {"ms-1", {UnitKind::rate, 3.6e6}},
-      {"m/s", {UnitKind::rate, 3.6e6}},        {"mm", {UnitKind::amount, 1.}},
-      {"kgm-2", {UnitKind::amount, 1.}},       {"kg/m2", {UnitKind::amount, 1.}},
-      {"kg/m^2", {UnitKind::amount, 1.}},      {"kgm^-2", {UnitKind::amount, 1.}},
-      {"millimeter", {UnitKind::amount, 1.}},  {"millimeters", {UnitKind::amount, 1.}},
-      {"millimetre", {UnitKind::amount, 1.}},  {"cm", {UnitKind::amount, 10.}},
-      {"m", {UnitKind::amount, 1000.}},        {"dbz", {UnitKind::reflectivity, 1.}}};
+      {"mm/h", {UnitKind::rate, 1.}},         {"mmh-1", {UnitKind::rate, 1.}},
+      {"mm/hr", {UnitKind::rate, 1.}},        {"mmhr-1", {UnitKind::rate, 1.}},
+      {"mm/hour", {UnitKind::rate, 1.}},      {"mmhour-1", {UnitKind::rate, 1.}},
+      {"mmh^-1", {UnitKind::rate, 1.}},       {"kgm-2h-1", {UnitKind::rate, 1.}},
+      {"mms-1", {UnitKind::rate, 3600.}},     {"mm/s", {UnitKind::rate, 3600.}},
+      {"kgm-2s-1", {UnitKind::rate, 3600.}},  {"kg/m2/s", {UnitKind::rate, 3600.}},
+      {"kg/m^2/s", {UnitKind::rate, 3600.}},  {"ms-1", {UnitKind::rate, 3.6e6}},
+      {"m/s", {UnitKind::rate, 3.6e6}},       {"mm", {UnitKind::amount, 1.}},
+      {"kgm-2", {UnitKind::amount, 1.}},      {"kg/m2", {UnitKind::amount, 1.}},
+      {"kg/m^2", {UnitKind::amount, 1.}},     {"kgm^-2", {UnitKind::amount, 1.}},
+      {"millimeter", {UnitKind::amount, 1.}}, {"millimeters", {UnitKind::amount, 1.}},
+      {"millimetre", {UnitKind::amount, 1.}}, {"cm", {UnitKind::amount, 10.}},
+      {"m", {UnitKind::amount, 1000.}},       {"dbz", {UnitKind::reflectivity, 1.}}};
   return table;
 }
 
@@ -74,7 +75,9 @@ template <typename T>
 class Classifier {
  public:
   explicit Classifier(const Coding& coding)
-      : missing_(codes_of<T>(coding.missing)), dry_(codes_of<T>(coding.dry)), low_(coding.valid_min),
+      : missing_(codes_of<T>(coding.missing)),
+        dry_(codes_of<T>(coding.dry)),
+        low_(coding.valid_min),
         high_(coding.valid_max) {
     if constexpr (std::is_same_v<T, float>) {
       // A limit may be given in double for a float field.
@@ -118,31 +121,37 @@ double convert(double physical, const Conversion& conversion) {
   return std::pow(std::pow(10., physical / 10.) / conversion.zr_a, 1. / conversion.zr_b);
 }
 
-bool is_rain(const Conversion& conversion) { return conversion.quantity == Quantity::rain_rate; }
+bool is_rain(const Conversion& conversion) {
+  return conversion.quantity == Quantity::rain_rate;
+}
 
-void refuse_implausible(const std::string& where, const Conversion& conversion, double worst_low, double worst_high,
-                        std::int64_t low, std::int64_t high) {
+void refuse_implausible(const std::string& where, const Conversion& conversion, double worst_low,
+                        double worst_high, std::int64_t low, std::int64_t high) {
   if (low > 0) {
-    throw DataError(fmt::format(
-        "{}: {} values below {} mm/h (lowest {:.6g}); expected rain of 0 or more; a missing-value code or offset is "
-        "probably not declared: set missing_values",
-        where, low, kSmallestNegative, worst_low));
+    throw DataError(
+        fmt::format("{}: {} values below {} mm/h (lowest {:.6g}); expected rain of 0 or more; a "
+                    "missing-value code or offset is "
+                    "probably not declared: set missing_values",
+                    where, low, kSmallestNegative, worst_low));
   }
   if (high > 0) {
-    throw DataError(fmt::format(
-        "{}: {} values that cannot be {} (highest {:.6g}); a fill value, scale or unit is probably wrong: set "
-        "missing_values or units",
-        where, high, is_rain(conversion) ? "rain in mm/h" : "reflectivity in dBZ", worst_high));
+    throw DataError(
+        fmt::format("{}: {} values that cannot be {} (highest {:.6g}); a fill value, scale or unit is "
+                    "probably wrong: set "
+                    "missing_values or units",
+                    where, high, is_rain(conversion) ? "rain in mm/h" : "reflectivity in dBZ", worst_high));
   }
 }
 
 template <typename T>
-void decode_as(const std::string& where, const std::vector<T>& raw, const Coding& coding, const Conversion& conversion,
-               Frame& frame) {
+void decode_as(const std::string& where, const std::vector<T>& raw, const Coding& coding,
+               const Conversion& conversion, Frame& frame) {
   SourceSummary& source = frame.source;
   Classifier<T> classify(coding);
   const bool rain = is_rain(conversion);
-  const double limit = rain ? kImpossibleRate : conversion.quantity == Quantity::reflectivity ? kImpossibleDbz : 1e30;
+  const double limit = rain                                            ? kImpossibleRate
+                       : conversion.quantity == Quantity::reflectivity ? kImpossibleDbz
+                                                                       : 1e30;
   double worst_low = 0., worst_high = 0.;
   std::int64_t low = 0, high = 0;
   bool first = true;
@@ -192,13 +201,16 @@ void decode_as(const std::string& where, const std::vector<T>& raw, const Coding
   refuse_implausible(where, conversion, worst_low, worst_high, low, high);
   if (classify.infinite() > 0) {
     source.warnings.push_back(
-        fmt::format("{}: {} infinite values that are no declared code were taken as missing", where, classify.infinite()));
+        fmt::format("{}: {} infinite values that are no declared code were taken as missing", where,
+                    classify.infinite()));
   }
 }
 
 }  // namespace
 
-bool known_unit(const std::string& unit) { return find_unit(unit) != nullptr; }
+bool known_unit(const std::string& unit) {
+  return find_unit(unit) != nullptr;
+}
 
 Conversion conversion_for(const std::string& where, const std::string& unit, const SourceOptions& options,
                           const ZRelation& file, Frame& frame) {
@@ -213,13 +225,15 @@ Conversion conversion_for(const std::string& where, const std::string& unit, con
   }
   const Unit* known = find_unit(unit);
   if (known == nullptr) {
-    throw DataError(fmt::format(
-        "{}: {}; expected mm/h, mm, kg m-2, kg m-2 s-1, m s-1, m or dBZ; set units", where,
-        unit.empty() ? std::string("no unit is given") : fmt::format("unit \"{}\" is not known", unit.substr(0, 80))));
+    throw DataError(fmt::format("{}: {}; expected mm/h, mm, kg m-2, kg m-2 s-1, m s-1, m or dBZ; set units",
+                                where,
+                                unit.empty() ? std::string("no unit is given")
+                                             : fmt::format("unit \"{}\" is not known", unit.substr(0, 80))));
   }
   if (wanted == "reflectivity") {
     if (known->kind != UnitKind::reflectivity) {
-      throw DataError(fmt::format("{}: unit \"{}\" is no reflectivity; expected dBZ; set quantity: rain_rate", where, unit));
+      throw DataError(fmt::format("{}: unit \"{}\" is no reflectivity; expected dBZ; set quantity: rain_rate",
+                                  where, unit));
     }
     conversion.quantity = Quantity::reflectivity;
     conversion.cap = 0.;
@@ -229,7 +243,9 @@ Conversion conversion_for(const std::string& where, const std::string& unit, con
     conversion.zr_a = from_file ? file.a : from_options ? options.zr_a : 200.;
     conversion.zr_b = from_file ? file.b : from_options ? options.zr_b : 1.6;
     frame.zr = fmt::format("a={} b={} ({})", conversion.zr_a, conversion.zr_b,
-                           from_file ? "file" : from_options ? "configuration" : "default");
+                           from_file      ? "file"
+                           : from_options ? "configuration"
+                                          : "default");
     frame.source.rules.push_back("reflectivity turned into rain rate by Z = a R^b with " + frame.zr);
     if (from_file && from_options && (options.zr_a != file.a || options.zr_b != file.b)) {
       frame.source.warnings.push_back("the configured Z-R relation gives way to the file's own, " + frame.zr);
@@ -237,7 +253,8 @@ Conversion conversion_for(const std::string& where, const std::string& unit, con
   } else if (known->kind == UnitKind::amount) {
     if (frame.window_s <= 0) {
       throw DataError(fmt::format(
-          "{}: an amount in {} without the length of its window; expected time bounds; set accumulation_s", where, unit));
+          "{}: an amount in {} without the length of its window; expected time bounds; set accumulation_s",
+          where, unit));
     }
     conversion.accumulation = true;
     conversion.factor = known->factor * 3600. / static_cast<double>(frame.window_s);
@@ -251,15 +268,17 @@ Conversion conversion_for(const std::string& where, const std::string& unit, con
   return conversion;
 }
 
-void decode(const std::string& where, const Stored& stored, const Coding& coding, const Conversion& conversion,
-            Frame& frame) {
+void decode(const std::string& where, const Stored& stored, const Coding& coding,
+            const Conversion& conversion, Frame& frame) {
   if (!std::isfinite(coding.gain) || coding.gain == 0. || !std::isfinite(coding.offset)) {
-    throw DataError(fmt::format("{}: gain {} and offset {} turn every value into one; expected a finite gain other than 0",
-                                where, coding.gain, coding.offset));
+    throw DataError(fmt::format(
+        "{}: gain {} and offset {} turn every value into one; expected a finite gain other than 0", where,
+        coding.gain, coding.offset));
   }
   const std::size_t size = std::visit([](const auto& values) { return values.size(); }, stored);
   if (size != static_cast<std::size_t>(frame.grid.pixels())) {
-    throw DataError(fmt::format("{}: {} values for {}x{} pixels", where, size, frame.grid.columns, frame.grid.rows));
+    throw DataError(
+        fmt::format("{}: {} values for {}x{} pixels", where, size, frame.grid.columns, frame.grid.rows));
   }
   frame.values.assign(size, 0.F);
   frame.states.assign(size, PixelState::missing);

@@ -1,4 +1,5 @@
-// From stored numbers to pixel states and physical values: the one place where codes, packing and units are applied.
+// From stored numbers to pixel states and physical values: the one place where codes, packing and units are
+// applied.
 #pragma once
 
 #include <cstdint>
@@ -31,27 +32,28 @@ struct Coding {
 /// From the file's unit to the frame's.
 struct Conversion {
   Quantity quantity = Quantity::rain_rate;
-  bool from_dbz = false;        // R = (10^(dBZ/10) / a)^(1/b), mm/h
-  bool accumulation = false;    // the file holds an amount over the window
-  double factor = 1.;           // otherwise value * factor
+  bool from_dbz = false;      // R = (10^(dBZ/10) / a)^(1/b), mm/h
+  bool accumulation = false;  // the file holds an amount over the window
+  double factor = 1.;         // otherwise value * factor
   double zr_a = 200., zr_b = 1.6;
-  double cap = 0.;              // 0: none
+  double cap = 0.;  // 0: none
 };
 
 struct ZRelation {
   double a = 0., b = 0.;  // 0: not given
 };
 
-/// The conversion of a unit, the Z-R relation by precedence file, options, 200 / 1.6 (recorded in frame.zr and the rules).
-/// `where` begins the message of the DataError thrown when the unit is unknown or does not fit the wanted quantity.
-Conversion conversion_for(const std::string& where, const std::string& unit, const SourceOptions&, const ZRelation& file,
-                          Frame& frame);
+/// The conversion of a unit, the Z-R relation by precedence file, options, 200 / 1.6 (recorded in frame.zr
+/// and the rules). `where` begins the message of the DataError thrown when the unit is unknown or does not
+/// fit the wanted quantity.
+Conversion conversion_for(const std::string& where, const std::string& unit, const SourceOptions&,
+                          const ZRelation& file, Frame& frame);
 
 /// True for a unit that conversion_for understands.
 bool known_unit(const std::string& unit);
 
-/// Fills values, states, counts, max and sum of `frame` ([rows, columns] in the order stored). Throws DataError when the
-/// number of values does not fit the grid, or values are far outside what rain can be.
+/// Fills values, states, counts, max and sum of `frame` ([rows, columns] in the order stored). Throws
+/// DataError when the number of values does not fit the grid, or values are far outside what rain can be.
 void decode(const std::string& where, const Stored&, const Coding&, const Conversion&, Frame& frame);
 
 /// Turns the frame upside down (stored with row 0 = south).

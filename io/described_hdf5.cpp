@@ -1,4 +1,5 @@
-// HDF5 of any layout, described by the user. The description is JSON text (the application turns YAML into it):
+// HDF5 of any layout, described by the user. The description is JSON text (the application turns YAML into
+// it):
 //   dataset      path of the array (or SourceOptions.dataset)
 //   unit         mm/h, mm, dBZ, ...
 //   gain, offset, missing: [..], dry: [..], zero_is_dry
@@ -27,10 +28,12 @@ Json parse(const std::string& text) {
   if (text.empty()) throw error_at("description", "is missing; expected the layout of the file");
   Json json = Json::parse(text, nullptr, false);
   if (!json.is_object()) throw error_at("description", "is no JSON object");
-  static const std::set<std::string> known = {"dataset", "unit", "gain",     "offset", "missing", "dry", "zero_is_dry",
-                                              "rows",    "time", "window_s", "grid",   "quantity"};
+  static const std::set<std::string> known = {"dataset", "unit",     "gain",        "offset",
+                                              "missing", "dry",      "zero_is_dry", "rows",
+                                              "time",    "window_s", "grid",        "quantity"};
   for (const auto& [key, value] : json.items()) {
-    if (known.count(key) == 0) throw error_at(key, fmt::format("is no known key; expected one of {}", fmt::join(known, ", ")));
+    if (known.count(key) == 0)
+      throw error_at(key, fmt::format("is no known key; expected one of {}", fmt::join(known, ", ")));
   }
   return json;
 }
@@ -61,7 +64,8 @@ std::vector<double> list(const Json& json, const char* key) {
 /// "/group@attribute"
 std::string attribute_text(const Hdf5File& file, const std::string& path) {
   const std::size_t at = path.find('@');
-  if (at == std::string::npos) throw error_at("time", fmt::format("\"{}\" names no attribute; expected /group@name", path));
+  if (at == std::string::npos)
+    throw error_at("time", fmt::format("\"{}\" names no attribute; expected /group@name", path));
   const std::string object = at == 0 ? "/" : path.substr(0, at);
   if (object == "/" || file.exists(object)) {
     if (const auto value = file.text(object, path.substr(at + 1))) return *value;
@@ -69,10 +73,12 @@ std::string attribute_text(const Hdf5File& file, const std::string& path) {
   throw error_at(path, "does not exist; expected a text attribute");
 }
 
-TimePoint time_of_file(const Hdf5File& file, const Json& json, const ReadRequest& request, const std::string& name) {
+TimePoint time_of_file(const Hdf5File& file, const Json& json, const ReadRequest& request,
+                       const std::string& name) {
   if (const auto named = time_from_name(request.options, name)) return *named;
   if (!json.contains("time") || !json["time"].is_object()) {
-    throw error_at("time", "is missing; expected {attribute: ...}, {date: ..., time: ...} or {filename: ...}");
+    throw error_at("time",
+                   "is missing; expected {attribute: ...}, {date: ..., time: ...} or {filename: ...}");
   }
   const Json& time = json["time"];
   if (time.contains("filename")) {
@@ -81,7 +87,8 @@ TimePoint time_of_file(const Hdf5File& file, const Json& json, const ReadRequest
     return *time_from_name(options, name);
   }
   if (time.contains("date")) {
-    return time_of("described: time", attribute_text(file, text(time, "date")), attribute_text(file, text(time, "time")));
+    return time_of("described: time", attribute_text(file, text(time, "date")),
+                   attribute_text(file, text(time, "time")));
   }
   const std::string value = attribute_text(file, text(time, "attribute"));
   if (const auto parsed = parse_time(value)) return *parsed;
@@ -89,7 +96,8 @@ TimePoint time_of_file(const Hdf5File& file, const Json& json, const ReadRequest
   for (const char c : value) {
     if (c >= '0' && c <= '9') digits += c;
   }
-  if (digits.size() < 12) throw error_at("time", fmt::format("\"{}\" is no time; expected 2010-08-26T06:00Z", value.substr(0, 60)));
+  if (digits.size() < 12)
+    throw error_at("time", fmt::format("\"{}\" is no time; expected 2010-08-26T06:00Z", value.substr(0, 60)));
   return time_of("described: time", digits.substr(0, 8), digits.substr(8, digits.size() >= 14 ? 6 : 4));
 }
 
@@ -122,27 +130,32 @@ std::vector<Frame> read_described(const Content& content, const ReadRequest& req
   const std::string where = "described: " + dataset;
   std::vector<std::int64_t> sides = file.checked_dimensions(dataset);
   std::erase(sides, 1);
-  if (sides.size() != 2) throw DataError(where + fmt::format(": has {} dimensions longer than 1; expected 2", sides.size()));
+  if (sides.size() != 2)
+    throw DataError(where + fmt::format(": has {} dimensions longer than 1; expected 2", sides.size()));
   check_sides(where, sides[0], sides[1]);
   Frame frame;
   frame.grid = grid_of(json, sides);
   frame.valid_time = time_of_file(file, json, request, content.name);
-  frame.window_s = std::llround(request.options.accumulation_s > 0. ? request.options.accumulation_s : number(json, "window_s", 0.));
+  frame.window_s = std::llround(request.options.accumulation_s > 0. ? request.options.accumulation_s
+                                                                    : number(json, "window_s", 0.));
   frame.source.quantity = dataset;
   frame.source.unit = request.options.units.empty() ? text(json, "unit") : request.options.units;
   Coding coding;
   coding.gain = number(json, "gain", 1.);
   coding.offset = number(json, "offset", 0.);
   coding.missing = list(json, "missing");
-  coding.missing.insert(coding.missing.end(), request.options.missing_values.begin(), request.options.missing_values.end());
+  coding.missing.insert(coding.missing.end(), request.options.missing_values.begin(),
+                        request.options.missing_values.end());
   coding.dry = list(json, "dry");
   SourceOptions options = request.options;
   if (options.quantity == "auto" && json.contains("quantity")) options.quantity = text(json, "quantity");
   const Conversion conversion = conversion_for(where, frame.source.unit, options, {}, frame);
   coding.zero_is_dry = conversion.quantity == Quantity::rain_rate && !conversion.from_dbz;
-  if (json.contains("zero_is_dry") && json["zero_is_dry"].is_boolean()) coding.zero_is_dry = json["zero_is_dry"].get<bool>();
+  if (json.contains("zero_is_dry") && json["zero_is_dry"].is_boolean())
+    coding.zero_is_dry = json["zero_is_dry"].get<bool>();
   const std::string rows = text(json, "rows", "north");
-  if (rows != "north" && rows != "south") throw error_at("rows", fmt::format("\"{}\"; expected north or south", rows));
+  if (rows != "north" && rows != "south")
+    throw error_at("rows", fmt::format("\"{}\"; expected north or south", rows));
   if (request.with_values) {
     decode(where, file.read(dataset), coding, conversion, frame);
     if (rows == "south") flip_rows(frame);

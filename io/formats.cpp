@@ -11,7 +11,9 @@
 namespace raincell::io {
 namespace {
 
-bool never(const Content&) { return false; }
+bool never(const Content&) {
+  return false;
+}
 
 constexpr std::array<Format, 4> kFormats = {{{"odim", is_odim, read_odim},
                                              {"knmi", is_knmi, read_knmi},
@@ -28,7 +30,10 @@ using namespace std::string_view_literals;
 constexpr Magic kForeign[] = {
     {0, "\x1f\x8b"sv, "gzip-compressed; gunzip it first"},
     {0, "BZh"sv, "bzip2-compressed; bunzip2 it first"},
-    {0, "\xfd" "7zXZ"sv, "xz-compressed; unxz it first"},
+    {0,
+     "\xfd"
+     "7zXZ"sv,
+     "xz-compressed; unxz it first"},
     {0, "\x28\xb5\x2f\xfd"sv, "zstd-compressed; unzstd it first"},
     {0, "PK\x03\x04"sv, "a zip archive; unzip it first"},
     {257, "ustar"sv, "a tar archive; unpack it first"},
@@ -43,7 +48,8 @@ constexpr Magic kForeign[] = {
 };
 
 bool is_printable(std::string_view head) {
-  return std::all_of(head.begin(), head.end(), [](unsigned char c) { return c >= 0x20 || c == '\n' || c == '\r' || c == '\t'; });
+  return std::all_of(head.begin(), head.end(),
+                     [](unsigned char c) { return c >= 0x20 || c == '\n' || c == '\r' || c == '\t'; });
 }
 
 /// DWD's RADOLAN: two letters, day and time, radar number, then tokens "BY", "VS", ... ended by ETX.
@@ -57,9 +63,11 @@ bool is_radolan(std::string_view head) {
 
 /// What the bytes are when they are neither HDF5 nor NetCDF.
 std::string name_foreign(std::span<const std::byte> bytes) {
-  const std::string_view head(reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 512));
+  const std::string_view head(reinterpret_cast<const char*>(bytes.data()),
+                              std::min<std::size_t>(bytes.size(), 512));
   for (const Magic& magic : kForeign) {
-    if (head.size() >= magic.offset + magic.bytes.size() && head.substr(magic.offset, magic.bytes.size()) == magic.bytes) {
+    if (head.size() >= magic.offset + magic.bytes.size() &&
+        head.substr(magic.offset, magic.bytes.size()) == magic.bytes) {
       return magic.what;
     }
   }
@@ -83,26 +91,31 @@ const Format& choose(const Content& content, const SourceOptions& options) {
     for (const Format& format : kFormats) {
       if (options.format == format.name) return format;
     }
-    throw DataError(fmt::format("source: format \"{}\" is not known; expected auto, odim, knmi, cf or described",
-                                options.format));
+    throw DataError(fmt::format(
+        "source: format \"{}\" is not known; expected auto, odim, knmi, cf or described", options.format));
   }
   for (const Format& format : kFormats) {
     if (format.probe(content)) return format;
   }
   std::string members;
-  for (const std::string& name : content.hdf5->root_members()) members += (members.empty() ? "" : ", ") + name;
-  throw DataError(fmt::format(
-      "hdf5: /: unrecognised layout (members: {}); expected ODIM_H5, KNMI or CF NetCDF; describe it under format: described",
-      members.empty() ? "none" : members));
+  for (const std::string& name : content.hdf5->root_members())
+    members += (members.empty() ? "" : ", ") + name;
+  throw DataError(
+      fmt::format("hdf5: /: unrecognised layout (members: {}); expected ODIM_H5, KNMI or CF NetCDF; describe "
+                  "it under format: described",
+                  members.empty() ? "none" : members));
 }
-
 
 }  // namespace
 
-std::span<const Format> formats() { return kFormats; }
+std::span<const Format> formats() {
+  return kFormats;
+}
 
-std::vector<Frame> read_content(std::string name, std::span<const std::byte> bytes, const ReadRequest& request) {
-  if (bytes.empty()) throw DataError("reader: /: the file is empty (0 bytes); expected HDF5 or NetCDF; download it again");
+std::vector<Frame> read_content(std::string name, std::span<const std::byte> bytes,
+                                const ReadRequest& request) {
+  if (bytes.empty())
+    throw DataError("reader: /: the file is empty (0 bytes); expected HDF5 or NetCDF; download it again");
   Content content{std::move(name), bytes, std::nullopt};
   if (looks_like_hdf5(bytes)) {
     content.hdf5.emplace(bytes);
@@ -131,14 +144,14 @@ TimePoint time_of(const std::string& where, const std::string& date, const std::
                              (time.size() == 6 ? ":" + time.substr(4, 2) : "");
     if (const auto parsed = parse_time(text)) return *parsed;
   }
-  throw DataError(fmt::format("{}: date \"{}\" and time \"{}\" are no time; expected YYYYMMDD and HHMMSS", where,
-                              date.substr(0, 40), time.substr(0, 40)));
+  throw DataError(fmt::format("{}: date \"{}\" and time \"{}\" are no time; expected YYYYMMDD and HHMMSS",
+                              where, date.substr(0, 40), time.substr(0, 40)));
 }
 
 void check_sides(const std::string& where, std::int64_t rows, std::int64_t columns) {
   if (rows < 1 || columns < 1 || rows > kMaxSide || columns > kMaxSide || rows * columns > kMaxPixels) {
-    throw DataError(fmt::format("{}: {}x{} pixels; expected 1 to {} a side and at most {} in all", where, columns, rows,
-                                kMaxSide, kMaxPixels));
+    throw DataError(fmt::format("{}: {}x{} pixels; expected 1 to {} a side and at most {} in all", where,
+                                columns, rows, kMaxSide, kMaxPixels));
   }
 }
 
@@ -152,7 +165,8 @@ std::optional<TimePoint> time_from_name(const SourceOptions& options, const std:
       throw DataError(fmt::format("reader: file name: does not match time_from \"{}\"", pattern));
     }
   } catch (const std::regex_error& error) {
-    throw DataError(fmt::format("source: time_from \"{}\" is no regular expression: {}", pattern, error.what()));
+    throw DataError(
+        fmt::format("source: time_from \"{}\" is no regular expression: {}", pattern, error.what()));
   }
   // All captured digits in a row: YYYYMMDDHHMM[SS].
   std::string all;
@@ -162,8 +176,9 @@ std::optional<TimePoint> time_from_name(const SourceOptions& options, const std:
     }
   }
   if (all.size() != 12 && all.size() != 14) {
-    throw DataError(fmt::format("reader: file name: time_from \"{}\" caught \"{}\"; expected YYYYMMDDHHMM or with seconds",
-                                pattern, all.substr(0, 40)));
+    throw DataError(fmt::format(
+        "reader: file name: time_from \"{}\" caught \"{}\"; expected YYYYMMDDHHMM or with seconds", pattern,
+        all.substr(0, 40)));
   }
   return time_of("reader: file name", all.substr(0, 8), all.substr(8));
 }

@@ -52,8 +52,9 @@ Handle checked(hid_t id, herr_t (*close)(hid_t), const std::string& object, cons
 }
 
 void refuse_filters(hid_t plist, const std::string& dataset) {
-  static const std::set<H5Z_filter_t> known = {H5Z_FILTER_DEFLATE, H5Z_FILTER_SHUFFLE, H5Z_FILTER_FLETCHER32,
-                                               H5Z_FILTER_SZIP,    H5Z_FILTER_NBIT,    H5Z_FILTER_SCALEOFFSET};
+  static const std::set<H5Z_filter_t> known = {H5Z_FILTER_DEFLATE,    H5Z_FILTER_SHUFFLE,
+                                               H5Z_FILTER_FLETCHER32, H5Z_FILTER_SZIP,
+                                               H5Z_FILTER_NBIT,       H5Z_FILTER_SCALEOFFSET};
   const int count = H5Pget_nfilters(plist);
   if (count < 0) throw error_at(dataset, "its filters cannot be read: " + last_error());
   if (count > 4) throw error_at(dataset, fmt::format("{} filters; expected at most 4", count));
@@ -65,13 +66,15 @@ void refuse_filters(hid_t plist, const std::string& dataset) {
         H5Pget_filter2(plist, static_cast<unsigned>(i), &flags, &elements, nullptr, 0, nullptr, &config);
     if (filter < 0) throw error_at(dataset, "a filter cannot be read: " + last_error());
     if (known.count(filter) == 0) {
-      throw error_at(dataset, fmt::format("needs HDF5 filter {}; expected deflate, shuffle, fletcher32 or szip; "
-                                          "recompress the file (h5repack -f GZIP=4)",
-                                          static_cast<int>(filter)));
+      throw error_at(dataset,
+                     fmt::format("needs HDF5 filter {}; expected deflate, shuffle, fletcher32 or szip; "
+                                 "recompress the file (h5repack -f GZIP=4)",
+                                 static_cast<int>(filter)));
     }
     if (!seen.insert(filter).second) {
-      throw error_at(dataset, fmt::format("filter {} is stacked on itself, as in a decompression bomb; expected it once",
-                                          static_cast<int>(filter)));
+      throw error_at(
+          dataset, fmt::format("filter {} is stacked on itself, as in a decompression bomb; expected it once",
+                               static_cast<int>(filter)));
     }
   }
 }
@@ -108,18 +111,24 @@ hid_t native_type() {
 Stored empty_like(hid_t type, const std::string& dataset) {
   const std::size_t size = H5Tget_size(type);
   const H5T_class_t kind = H5Tget_class(type);
-  if (kind == H5T_FLOAT && size <= 8) return size <= 4 ? Stored(std::vector<float>()) : Stored(std::vector<double>());
+  if (kind == H5T_FLOAT && size <= 8)
+    return size <= 4 ? Stored(std::vector<float>()) : Stored(std::vector<double>());
   if (kind == H5T_INTEGER && (size == 1 || size == 2 || size == 4 || size == 8)) {
     const bool is_signed = H5Tget_sign(type) == H5T_SGN_2;
     switch (size) {
-      case 1: return is_signed ? Stored(std::vector<std::int8_t>()) : Stored(std::vector<std::uint8_t>());
-      case 2: return is_signed ? Stored(std::vector<std::int16_t>()) : Stored(std::vector<std::uint16_t>());
-      case 4: return is_signed ? Stored(std::vector<std::int32_t>()) : Stored(std::vector<std::uint32_t>());
-      default: return is_signed ? Stored(std::vector<std::int64_t>()) : Stored(std::vector<std::uint64_t>());
+      case 1:
+        return is_signed ? Stored(std::vector<std::int8_t>()) : Stored(std::vector<std::uint8_t>());
+      case 2:
+        return is_signed ? Stored(std::vector<std::int16_t>()) : Stored(std::vector<std::uint16_t>());
+      case 4:
+        return is_signed ? Stored(std::vector<std::int32_t>()) : Stored(std::vector<std::uint32_t>());
+      default:
+        return is_signed ? Stored(std::vector<std::int64_t>()) : Stored(std::vector<std::uint64_t>());
     }
   }
-  throw error_at(dataset, fmt::format("holds neither integers nor reals (type class {}, {} bytes); expected numbers",
-                                      static_cast<int>(kind), size));
+  throw error_at(dataset,
+                 fmt::format("holds neither integers nor reals (type class {}, {} bytes); expected numbers",
+                             static_cast<int>(kind), size));
 }
 
 }  // namespace
@@ -166,15 +175,15 @@ Hdf5File::Hdf5File(std::span<const std::byte> bytes) {
     throw error_at("/", "no file image: " + last_error());
   }
   Handle dapl = checked(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose, "/", "no dataset access list");
-  const auto refuse_link = [](const char*, const char*, const char*, const char*, unsigned*, hid_t, void*) -> herr_t {
-    return -1;
-  };
+  const auto refuse_link = [](const char*, const char*, const char*, const char*, unsigned*, hid_t,
+                              void*) -> herr_t { return -1; };
   H5Pset_elink_cb(dapl.get(), refuse_link, nullptr);
   H5Pset_nlinks(dapl.get(), 1);
   H5Pset_chunk_cache(dapl.get(), 12421, std::size_t{64} << 20, 0.75);
   const hid_t file = H5Fopen("memory", H5F_ACC_RDONLY, fapl.get());
   if (file < 0) {
-    throw error_at("/", fmt::format("cannot be opened: {}; truncated or incomplete (partial download?)", last_error()));
+    throw error_at(
+        "/", fmt::format("cannot be opened: {}; truncated or incomplete (partial download?)", last_error()));
   }
   state_ = std::make_unique<State>(Handle(file, H5Fclose), std::move(dapl));
 }
@@ -193,11 +202,13 @@ bool Hdf5File::exists(const std::string& path) const {
       return false;
     }
     H5L_info_t info{};
-    if (H5Lget_info(state_->file.get(), part.c_str(), &info, H5P_DEFAULT) < 0) throw error_at(part, last_error());
+    if (H5Lget_info(state_->file.get(), part.c_str(), &info, H5P_DEFAULT) < 0)
+      throw error_at(part, last_error());
     if (info.type == H5L_TYPE_EXTERNAL || info.type >= H5L_TYPE_UD_MIN) {
       throw error_at(part, "is a link to another file; expected the data in this file; refused");
     }
-    if (info.type != H5L_TYPE_HARD) throw error_at(part, "is a soft link; expected the object itself; refused");
+    if (info.type != H5L_TYPE_HARD)
+      throw error_at(part, "is a soft link; expected the object itself; refused");
     at = end == path.size() ? std::string::npos : end + 1;
   }
   return true;
@@ -242,13 +253,15 @@ std::optional<std::string> Hdf5File::text(const std::string& object, const std::
     const Handle memory = checked(H5Tcopy(H5T_C_S1), H5Tclose, where, "no string type");
     H5Tset_size(memory.get(), H5T_VARIABLE);
     H5Tset_cset(memory.get(), H5Tget_cset(type.get()));
-    if (H5Aread(attribute.get(), memory.get(), &pointer) < 0) throw error_at(where, "cannot be read: " + last_error());
+    if (H5Aread(attribute.get(), memory.get(), &pointer) < 0)
+      throw error_at(where, "cannot be read: " + last_error());
     if (pointer != nullptr) value.assign(pointer, strnlen(pointer, kMaxAttributeBytes));
     H5free_memory(pointer);
   } else {
     value.assign(H5Tget_size(type.get()) + 1, '\0');
     if (value.size() > kMaxAttributeBytes) throw error_at(where, "is too long");
-    if (H5Aread(attribute.get(), type.get(), value.data()) < 0) throw error_at(where, "cannot be read: " + last_error());
+    if (H5Aread(attribute.get(), type.get(), value.data()) < 0)
+      throw error_at(where, "cannot be read: " + last_error());
     value.resize(std::strlen(value.c_str()));
   }
   while (!value.empty() && (value.back() == ' ' || value.back() == '\n')) value.pop_back();
@@ -266,7 +279,8 @@ std::vector<double> Hdf5File::numbers(const std::string& object, const std::stri
   if ((kind != H5T_INTEGER && kind != H5T_FLOAT) || H5Tget_size(type.get()) > 16) {
     throw error_at(where, "is not a number; expected one");
   }
-  if (count < 1 || count > 1024) throw error_at(where, fmt::format("has {} numbers; expected 1 to 1024", count));
+  if (count < 1 || count > 1024)
+    throw error_at(where, fmt::format("has {} numbers; expected 1 to 1024", count));
   std::vector<double> values(static_cast<std::size_t>(count));
   if (H5Aread(attribute.get(), H5T_NATIVE_DOUBLE, values.data()) < 0) {
     throw error_at(where, "cannot be read: " + last_error());
@@ -277,7 +291,8 @@ std::vector<double> Hdf5File::numbers(const std::string& object, const std::stri
 std::optional<double> Hdf5File::number(const std::string& object, const std::string& name) const {
   const std::vector<double> values = numbers(object, name);
   if (values.empty()) return std::nullopt;
-  if (values.size() != 1) throw error_at(object + "@" + name, fmt::format("has {} numbers; expected one", values.size()));
+  if (values.size() != 1)
+    throw error_at(object + "@" + name, fmt::format("has {} numbers; expected one", values.size()));
   return values.front();
 }
 
@@ -288,7 +303,8 @@ std::vector<std::int64_t> Hdf5File::checked_dimensions(const std::string& path) 
   const Handle type = checked(H5Dget_type(dataset.get()), H5Tclose, path, "has no type");
   const Handle space = checked(H5Dget_space(dataset.get()), H5Sclose, path, "has no extent");
   const H5D_layout_t layout = H5Pget_layout(plist.get());
-  if (layout == H5D_VIRTUAL) throw error_at(path, "is a virtual dataset, which points to other files; refused");
+  if (layout == H5D_VIRTUAL)
+    throw error_at(path, "is a virtual dataset, which points to other files; refused");
   if (layout < 0) throw error_at(path, "has no known layout: " + last_error());
   if (layout != H5D_VIRTUAL && H5Pget_external_count(plist.get()) != 0) {
     throw error_at(path, "keeps its data in another file (external storage); refused");
@@ -304,8 +320,8 @@ std::vector<std::int64_t> Hdf5File::checked_dimensions(const std::string& path) 
   for (const hsize_t side : sides) {
     if (side > static_cast<hsize_t>(kMaxFileValues) ||
         __builtin_mul_overflow(all, static_cast<std::int64_t>(side), &all) || all > kMaxFileValues) {
-      throw error_at(path, fmt::format("dimension {} asks for too much; expected at most {} values in all", side,
-                                       kMaxFileValues));
+      throw error_at(path, fmt::format("dimension {} asks for too much; expected at most {} values in all",
+                                       side, kMaxFileValues));
     }
     out.push_back(static_cast<std::int64_t>(side));
   }
@@ -322,30 +338,35 @@ Stored Hdf5File::read(const std::string& path) const {
 Stored Hdf5File::read(const std::string& path, const std::vector<std::int64_t>& start,
                       const std::vector<std::int64_t>& count) const {
   const std::vector<std::int64_t> sides = checked_dimensions(path);
-  if (start.size() != sides.size() || count.size() != sides.size()) throw error_at(path, "hyperslab of another rank");
+  if (start.size() != sides.size() || count.size() != sides.size())
+    throw error_at(path, "hyperslab of another rank");
   const Handle dataset = state_->open_dataset(path);
   const Handle type = checked(H5Dget_type(dataset.get()), H5Tclose, path, "has no type");
   const Handle space = checked(H5Dget_space(dataset.get()), H5Sclose, path, "has no extent");
   std::size_t values = 1;
   std::vector<hsize_t> from, take;
   for (std::size_t i = 0; i < sides.size(); ++i) {
-    if (start[i] < 0 || count[i] < 1 || start[i] + count[i] > sides[i]) throw error_at(path, "hyperslab outside");
+    if (start[i] < 0 || count[i] < 1 || start[i] + count[i] > sides[i])
+      throw error_at(path, "hyperslab outside");
     from.push_back(static_cast<hsize_t>(start[i]));
     take.push_back(static_cast<hsize_t>(count[i]));
     values *= static_cast<std::size_t>(count[i]);
   }
-  if (!sides.empty() && H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, from.data(), nullptr, take.data(), nullptr) < 0) {
+  if (!sides.empty() &&
+      H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, from.data(), nullptr, take.data(), nullptr) < 0) {
     throw error_at(path, "cannot select: " + last_error());
   }
-  const Handle memory = checked(sides.empty() ? H5Screate(H5S_SCALAR)
-                                              : H5Screate_simple(static_cast<int>(take.size()), take.data(), nullptr),
-                                H5Sclose, path, "no memory extent");
+  const Handle memory =
+      checked(sides.empty() ? H5Screate(H5S_SCALAR)
+                            : H5Screate_simple(static_cast<int>(take.size()), take.data(), nullptr),
+              H5Sclose, path, "no memory extent");
   Stored out = empty_like(type.get(), path);
   std::visit(
       [&](auto& vector) {
         using T = typename std::decay_t<decltype(vector)>::value_type;
         vector.resize(values);
-        if (H5Dread(dataset.get(), native_type<T>(), memory.get(), space.get(), H5P_DEFAULT, vector.data()) < 0) {
+        if (H5Dread(dataset.get(), native_type<T>(), memory.get(), space.get(), H5P_DEFAULT, vector.data()) <
+            0) {
           throw error_at(path, fmt::format("read error: {}; the file is damaged", last_error()));
         }
       },

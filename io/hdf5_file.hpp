@@ -1,5 +1,5 @@
-// An HDF5 file in memory: every call checked, the library's error stack turned into text, everything that points outside
-// the file or asks for too much refused before data are read. Used in raincell-reader only.
+// An HDF5 file in memory: every call checked, the library's error stack turned into text, everything that
+// points outside the file or asks for too much refused before data are read. Used in raincell-reader only.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@
 namespace raincell::io {
 
 /// What a file may ask for at most.
-inline constexpr std::int64_t kMaxSide = 32768;                       // pixels
-inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 26;     // of one field
+inline constexpr std::int64_t kMaxSide = 32768;                        // pixels
+inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 26;      // of one field
 inline constexpr std::int64_t kMaxFileValues = std::int64_t{1} << 28;  // of all fields of a file
 inline constexpr std::int64_t kMaxChunkBytes = std::int64_t{1} << 28;
 
@@ -38,8 +38,8 @@ class Hdf5File {
   std::optional<double> number(const std::string& object, const std::string& attribute) const;
   std::vector<double> numbers(const std::string& object, const std::string& attribute) const;
 
-  /// Dimensions, after the storage was checked: no virtual dataset, external storage, unknown or stacked filter, huge
-  /// chunk. Throws DataError.
+  /// Dimensions, after the storage was checked: no virtual dataset, external storage, unknown or stacked
+  /// filter, huge chunk. Throws DataError.
   std::vector<std::int64_t> checked_dimensions(const std::string& dataset) const;
   /// The whole dataset in its stored type, or the hyperslab from `start` of `count`.
   Stored read(const std::string& dataset) const;

@@ -21,11 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kFilesPerChild = 64;
-#ifdef RAINCELL_SANITIZED
-constexpr std::chrono::seconds kPatience{120};
-#else
-constexpr std::chrono::seconds kPatience{30};
-#endif
+constexpr std::chrono::seconds kPatience{RAINCELL_IS_SANITIZED ? 120 : 30};
 
 /// The file as a descriptor to a regular file; anything else is refused before it can block us.
 Descriptor open_input(const fs::path& path, struct stat& info) {
@@ -34,13 +30,16 @@ Descriptor open_input(const fs::path& path, struct stat& info) {
     const int error = errno;
     if (error == ELOOP) throw DataError("reader: /: is a symbolic link; expected the file itself");
     if (error == ENOENT) throw DataError("reader: /: not found; check the path");
-    throw DataError(fmt::format("reader: /: cannot be opened: {}; check the permissions", std::strerror(error)));
+    throw DataError(
+        fmt::format("reader: /: cannot be opened: {}; check the permissions", std::strerror(error)));
   }
-  if (::fstat(input.get(), &info) != 0) throw DataError(fmt::format("reader: /: cannot stat: {}", std::strerror(errno)));
+  if (::fstat(input.get(), &info) != 0)
+    throw DataError(fmt::format("reader: /: cannot stat: {}", std::strerror(errno)));
   if (S_ISDIR(info.st_mode)) throw DataError("reader: /: is a directory; expected a file");
   if (!S_ISREG(info.st_mode)) throw DataError("reader: /: is not a regular file; expected one");
   if (static_cast<std::uint64_t>(info.st_size) > kMaxInputBytes) {
-    throw DataError(fmt::format("reader: /: has {} bytes; expected at most {}", info.st_size, kMaxInputBytes));
+    throw DataError(
+        fmt::format("reader: /: has {} bytes; expected at most {}", info.st_size, kMaxInputBytes));
   }
   if (info.st_size == 0) {
     throw DataError("reader: /: the file is empty (0 bytes); expected HDF5 or NetCDF; still being written?");
@@ -51,7 +50,8 @@ Descriptor open_input(const fs::path& path, struct stat& info) {
 /// Only what finding libraries, PROJ's data and sanitizers need; nothing that loads plugins.
 std::vector<std::string> child_environment() {
   std::vector<std::string> out;
-  for (const char* name : {"LD_LIBRARY_PATH", "PROJ_DATA", "PROJ_LIB", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"}) {
+  for (const char* name : {"LD_LIBRARY_PATH", "PROJ_DATA", "PROJ_LIB", "ASAN_OPTIONS", "UBSAN_OPTIONS",
+                           "TSAN_OPTIONS", "LSAN_OPTIONS"}) {
     if (const char* value = std::getenv(name)) out.push_back(fmt::format("{}={}", name, value));
   }
   return out;
@@ -100,7 +100,9 @@ fs::path reader_executable() {
   return error ? fs::path("raincell-reader") : self.parent_path() / "raincell-reader";
 }
 
-Jail::~Jail() { retire(); }
+Jail::~Jail() {
+  retire();
+}
 
 void Jail::retire() {
   socket_.reset();
@@ -132,9 +134,7 @@ void Jail::ensure() {
   posix_spawn_file_actions_adddup2(&files.actions, theirs.get(), 3);
   posix_spawn_file_actions_addopen(&files.actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&files.actions, 1, "/dev/null", O_WRONLY, 0);
-#ifndef RAINCELL_SANITIZED
-  posix_spawn_file_actions_addopen(&files.actions, 2, "/dev/null", O_WRONLY, 0);
-#endif
+  if (!RAINCELL_IS_SANITIZED) posix_spawn_file_actions_addopen(&files.actions, 2, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_addclosefrom_np(&files.actions, 4);
   std::string name = "raincell-reader";
   std::array<char*, 2> arguments = {name.data(), nullptr};
@@ -143,10 +143,12 @@ void Jail::ensure() {
   for (std::string& entry : environment) environment_pointers.push_back(entry.data());
   environment_pointers.push_back(nullptr);
   pid_t pid = -1;
-  const int error = ::posix_spawn(&pid, program.c_str(), &files.actions, nullptr, arguments.data(), environment_pointers.data());
+  const int error = ::posix_spawn(&pid, program.c_str(), &files.actions, nullptr, arguments.data(),
+                                  environment_pointers.data());
   if (error != 0) {
-    throw DataError(fmt::format("reader: {}: cannot be started: {}; install it beside raincell or set RAINCELL_READER",
-                                program.string(), std::strerror(error)));
+    throw DataError(
+        fmt::format("reader: {}: cannot be started: {}; install it beside raincell or set RAINCELL_READER",
+                    program.string(), std::strerror(error)));
   }
   pid_ = pid;
   socket_ = std::move(ours);
@@ -165,20 +167,27 @@ std::string Jail::how_it_ended() {
     const int signal = WTERMSIG(status);
     if (signal == SIGXCPU) return "took too much computing time; a decompression bomb?";
     if (signal == SIGKILL) return "raincell-reader was killed (out of memory?)";
-    return fmt::format("crashed the parser (signal {}, {}); damaged or hostile file", signal, ::strsignal(signal));
+    return fmt::format("crashed the parser (signal {}, {}); damaged or hostile file", signal,
+                       ::strsignal(signal));
   }
-  if (ended > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127) return "raincell-reader cannot be started";
-  return fmt::format("ended the parser (status {}); damaged or hostile file", ended > 0 ? WEXITSTATUS(status) : -1);
+  if (ended > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127)
+    return "raincell-reader cannot be started";
+  return fmt::format("ended the parser (status {}); damaged or hostile file",
+                     ended > 0 ? WEXITSTATUS(status) : -1);
 }
 
 Message Jail::expect(MessageKind kind, std::chrono::steady_clock::time_point deadline) {
   Message message;
   switch (receive_message(socket_.get(), message, deadline)) {
-    case Arrival::message: break;
-    case Arrival::closed: throw DataError("reader: /: " + how_it_ended());
+    case Arrival::message:
+      break;
+    case Arrival::closed:
+      throw DataError("reader: /: " + how_it_ended());
     case Arrival::late:
-      throw DataError(fmt::format("reader: /: no answer within {} s; damaged or hostile file", kPatience.count()));
-    case Arrival::garbled: throw DataError("reader: /: raincell-reader answered garbage; hostile file?");
+      throw DataError(
+          fmt::format("reader: /: no answer within {} s; damaged or hostile file", kPatience.count()));
+    case Arrival::garbled:
+      throw DataError("reader: /: raincell-reader answered garbage; hostile file?");
   }
   if (message.header.kind == MessageKind::refused) {
     std::string reason = message.payload.substr(0, 4096);
@@ -187,22 +196,24 @@ Message Jail::expect(MessageKind kind, std::chrono::steady_clock::time_point dea
     }
     throw DataError(reason);
   }
-  if (message.header.kind != kind) throw DataError("reader: /: raincell-reader answered out of turn; hostile file?");
+  if (message.header.kind != kind)
+    throw DataError("reader: /: raincell-reader answered out of turn; hostile file?");
   return message;
 }
 
-std::vector<Frame> Jail::exchange(const Descriptor& input, const std::string& name, const SourceOptions& options,
-                                  bool with_values) {
+std::vector<Frame> Jail::exchange(const Descriptor& input, const std::string& name,
+                                  const SourceOptions& options, bool with_values) {
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  if (!send_message(socket_.get(), with_values ? MessageKind::read : MessageKind::describe, pack_request(name, options),
-                    input.get())) {
+  if (!send_message(socket_.get(), with_values ? MessageKind::read : MessageKind::describe,
+                    pack_request(name, options), input.get())) {
     throw DataError("reader: /: " + how_it_ended());
   }
   std::vector<Frame> frames = unpack_frames(expect(MessageKind::frames, deadline).payload, with_values);
   if (!with_values) return frames;
   const std::uint64_t bytes = shared_bytes(frames);
   const Descriptor memory = shared_memory(bytes);
-  if (!send_message(socket_.get(), MessageKind::memory, {}, memory.get())) throw DataError("reader: /: " + how_it_ended());
+  if (!send_message(socket_.get(), MessageKind::memory, {}, memory.get()))
+    throw DataError("reader: /: " + how_it_ended());
   expect(MessageKind::done, deadline);
   const Mapping mapping(memory.get(), bytes);
   load_values(mapping.bytes(), frames);
@@ -223,8 +234,8 @@ std::vector<Frame> Jail::read(const fs::path& path, const SourceOptions& options
     }
     ++served_;
     struct stat after {};
-    if (::fstat(input.get(), &after) != 0 || after.st_size != before.st_size || after.st_mtim.tv_sec != before.st_mtim.tv_sec ||
-        after.st_mtim.tv_nsec != before.st_mtim.tv_nsec) {
+    if (::fstat(input.get(), &after) != 0 || after.st_size != before.st_size ||
+        after.st_mtim.tv_sec != before.st_mtim.tv_sec || after.st_mtim.tv_nsec != before.st_mtim.tv_nsec) {
       throw DataError("reader: /: changed while it was read; try again when it is complete");
     }
     return frames;

@@ -14,7 +14,8 @@
 
 namespace raincell::io {
 
-/// One child, started on the first file with posix_spawn, replaced after 64 files and after any crash, time-out or refusal.
+/// One child, started on the first file with posix_spawn, replaced after 64 files and after any crash,
+/// time-out or refusal.
 class Jail {
  public:
   Jail() = default;
@@ -30,7 +31,8 @@ class Jail {
  private:
   void ensure();
   void retire();
-  std::vector<Frame> exchange(const Descriptor& input, const std::string& name, const SourceOptions&, bool with_values);
+  std::vector<Frame> exchange(const Descriptor& input, const std::string& name, const SourceOptions&,
+                              bool with_values);
   Message expect(MessageKind, std::chrono::steady_clock::time_point deadline);
   std::string how_it_ended();
 

@@ -24,7 +24,8 @@ TimePoint knmi_time(const std::string& where, const std::string& text) {
                      match[4].str() + match[5].str() + match[6].str());
     }
   }
-  throw DataError(fmt::format("{}: \"{}\" is no time; expected 26-AUG-2010;04:00:00.000", where, text.substr(0, 60)));
+  throw DataError(
+      fmt::format("{}: \"{}\" is no time; expected 26-AUG-2010;04:00:00.000", where, text.substr(0, 60)));
 }
 
 std::string need_text(const Hdf5File& file, const std::string& object, const std::string& name) {
@@ -48,8 +49,9 @@ void parse_formula(const std::string& object, const std::string& text, Coding& c
       R"(\s*GEO\s*=\s*([-+]?[0-9.]+(?:[eE][-+]?\d+)?)\s*\*\s*PV\s*([+-])\s*([-+]?[0-9.]+(?:[eE][-+]?\d+)?)\s*)");
   std::smatch match;
   if (!std::regex_match(text, match, form)) {
-    throw DataError(fmt::format("knmi: {}@calibration_formulas: \"{}\" is not linear; expected GEO = a * PV + b", object,
-                                text.substr(0, 80)));
+    throw DataError(
+        fmt::format("knmi: {}@calibration_formulas: \"{}\" is not linear; expected GEO = a * PV + b", object,
+                    text.substr(0, 80)));
   }
   coding.gain = std::strtod(match[1].str().c_str(), nullptr);
   coding.offset = std::strtod(match[3].str().c_str(), nullptr) * (match[2] == "-" ? -1. : 1.);
@@ -62,17 +64,22 @@ Grid grid_of(const Hdf5File& file) {
     throw DataError(fmt::format("knmi: {}@geo_dim_pixel: \"{}\"; expected KM,KM", at, unit.substr(0, 40)));
   }
   Grid grid;
-  const double columns = need_number(file, at, "geo_number_columns"), rows = need_number(file, at, "geo_number_rows");
-  if (columns > static_cast<double>(kMaxSide) || rows > static_cast<double>(kMaxSide) || columns < 1. || rows < 1.) {
-    throw DataError(fmt::format("knmi: {}: {}x{} pixels; expected 1 to {} a side", at, columns, rows, kMaxSide));
+  const double columns = need_number(file, at, "geo_number_columns"),
+               rows = need_number(file, at, "geo_number_rows");
+  if (columns > static_cast<double>(kMaxSide) || rows > static_cast<double>(kMaxSide) || columns < 1. ||
+      rows < 1.) {
+    throw DataError(
+        fmt::format("knmi: {}: {}x{} pixels; expected 1 to {} a side", at, columns, rows, kMaxSide));
   }
   grid.columns = static_cast<std::int64_t>(columns);
   grid.rows = static_cast<std::int64_t>(rows);
   check_sides("knmi: " + at, grid.rows, grid.columns);
-  const double size_x = need_number(file, at, "geo_pixel_size_x"), size_y = need_number(file, at, "geo_pixel_size_y");
+  const double size_x = need_number(file, at, "geo_pixel_size_x"),
+               size_y = need_number(file, at, "geo_pixel_size_y");
   if (size_x <= 0. || size_y >= 0.) {
-    throw DataError(fmt::format("knmi: {}@geo_pixel_size: ({}, {}); expected x > 0 and y < 0 (row 0 in the north)", at,
-                                size_x, size_y));
+    throw DataError(
+        fmt::format("knmi: {}@geo_pixel_size: ({}, {}); expected x > 0 and y < 0 (row 0 in the north)", at,
+                    size_x, size_y));
   }
   grid.dx = size_x * 1000.;
   grid.dy = -size_y * 1000.;
@@ -99,8 +106,8 @@ Coding coding_of(const Hdf5File& file, const std::string& image, const SourceOpt
   if (out) coding.missing.push_back(*out);
   if (missing && out && *missing != *out) {
     coding.dry.push_back(*missing);
-    frame.source.rules.push_back(
-        fmt::format("calibration_missing_data {} differs from out_of_image {}: it is \"no echo\", dry", *missing, *out));
+    frame.source.rules.push_back(fmt::format(
+        "calibration_missing_data {} differs from out_of_image {}: it is \"no echo\", dry", *missing, *out));
   } else if (missing) {
     coding.missing.push_back(*missing);
   }
@@ -113,9 +120,10 @@ Frame read_image(const Hdf5File& file, const std::string& image, const ReadReque
   const std::string parameter = need_text(file, image, "image_geo_parameter");
   const bool accumulation = parameter.rfind("ACCUMULATED_PRECIPITATION_[MM]", 0) == 0;
   if (!accumulation && parameter.rfind("REFLECTIVITY_[DBZ]", 0) != 0) {
-    throw DataError(fmt::format("knmi: {}@image_geo_parameter: \"{}\" is neither precipitation nor reflectivity; expected "
-                                "ACCUMULATED_PRECIPITATION_[MM] or REFLECTIVITY_[DBZ]",
-                                image, parameter.substr(0, 60)));
+    throw DataError(fmt::format(
+        "knmi: {}@image_geo_parameter: \"{}\" is neither precipitation nor reflectivity; expected "
+        "ACCUMULATED_PRECIPITATION_[MM] or REFLECTIVITY_[DBZ]",
+        image, parameter.substr(0, 60)));
   }
   frame.source.quantity = parameter;
   frame.source.unit = !request.options.units.empty() ? request.options.units : accumulation ? "mm" : "dBZ";
@@ -129,11 +137,13 @@ Frame read_image(const Hdf5File& file, const std::string& image, const ReadReque
     frame.valid_time = knmi_time("knmi: " + image + "@image_datetime_valid", *own);
   }
   if (accumulation) {
-    frame.window_s = request.options.accumulation_s > 0. ? static_cast<std::int64_t>(request.options.accumulation_s)
-                                                         : (end - start).count();
+    frame.window_s = request.options.accumulation_s > 0.
+                         ? static_cast<std::int64_t>(request.options.accumulation_s)
+                         : (end - start).count();
     if (frame.window_s <= 0) {
-      throw DataError(fmt::format("knmi: /overview: an accumulation from {} to {}; expected the end after the start",
-                                  format_time(start), format_time(end)));
+      throw DataError(
+          fmt::format("knmi: /overview: an accumulation from {} to {}; expected the end after the start",
+                      format_time(start), format_time(end)));
     }
   }
   Coding coding = coding_of(file, image, request.options, frame);
@@ -141,8 +151,8 @@ Frame read_image(const Hdf5File& file, const std::string& image, const ReadReque
   const Conversion conversion = conversion_for(where, frame.source.unit, request.options, {}, frame);
   const std::vector<std::int64_t> sides = file.checked_dimensions(array);
   if (sides != std::vector<std::int64_t>{frame.grid.rows, frame.grid.columns}) {
-    throw DataError(fmt::format("{}: shape ({}) does not match geo_number_rows={}, geo_number_columns={}", where,
-                                fmt::join(sides, ", "), frame.grid.rows, frame.grid.columns));
+    throw DataError(fmt::format("{}: shape ({}) does not match geo_number_rows={}, geo_number_columns={}",
+                                where, fmt::join(sides, ", "), frame.grid.rows, frame.grid.columns));
   }
   if (request.with_values) decode(where, file.read(array), coding, conversion, frame);
   return frame;

@@ -24,11 +24,11 @@ void describe_type(nc_type type, NetcdfVariable& variable) {
     bool is_signed;
   };
   static constexpr Row rows[] = {
-      {NC_BYTE, VariableKind::integer, 1, true},   {NC_UBYTE, VariableKind::integer, 1, false},
-      {NC_SHORT, VariableKind::integer, 2, true},  {NC_USHORT, VariableKind::integer, 2, false},
-      {NC_INT, VariableKind::integer, 4, true},    {NC_UINT, VariableKind::integer, 4, false},
-      {NC_INT64, VariableKind::integer, 8, true},  {NC_UINT64, VariableKind::integer, 8, false},
-      {NC_FLOAT, VariableKind::real, 4, true},     {NC_DOUBLE, VariableKind::real, 8, true}};
+      {NC_BYTE, VariableKind::integer, 1, true},  {NC_UBYTE, VariableKind::integer, 1, false},
+      {NC_SHORT, VariableKind::integer, 2, true}, {NC_USHORT, VariableKind::integer, 2, false},
+      {NC_INT, VariableKind::integer, 4, true},   {NC_UINT, VariableKind::integer, 4, false},
+      {NC_INT64, VariableKind::integer, 8, true}, {NC_UINT64, VariableKind::integer, 8, false},
+      {NC_FLOAT, VariableKind::real, 4, true},    {NC_DOUBLE, VariableKind::real, 8, true}};
   for (const Row& row : rows) {
     if (row.type != type) continue;
     variable.kind = row.kind;
@@ -43,12 +43,14 @@ void NetcdfFile::check(int status, const std::string& object, const char* what) 
   if (status == NC_NOERR) return;
   const char* hint = status == NC_EFILTER || status == NC_ENOTBUILT
                          ? "; a compression filter is missing: recompress the file (nccopy -d 4)"
-                         : status == NC_EHDFERR ? "; truncated, damaged or still being written?" : "";
+                     : status == NC_EHDFERR ? "; truncated, damaged or still being written?"
+                                            : "";
   throw DataError(fmt::format("cf: {}: {}: {} ({}){}", object, what, nc_strerror(status), status, hint));
 }
 
 NetcdfFile::NetcdfFile(std::span<const std::byte> bytes) {
-  const int status = nc_open_mem("memory", NC_NOWRITE, bytes.size(), const_cast<std::byte*>(bytes.data()), &id_);
+  const int status =
+      nc_open_mem("memory", NC_NOWRITE, bytes.size(), const_cast<std::byte*>(bytes.data()), &id_);
   if (status != NC_NOERR) {
     id_ = -1;
     check(status, "/", "cannot be opened as NetCDF");
@@ -83,7 +85,9 @@ void NetcdfFile::list_variables() {
     check(nc_inq_vartype(id_, v, &type), variable.name, "its type cannot be read");
     if (rank < 0 || rank > 16) continue;
     variable.dimension_ids.resize(static_cast<std::size_t>(rank));
-    if (rank > 0) check(nc_inq_vardimid(id_, v, variable.dimension_ids.data()), variable.name, "its dimensions cannot be read");
+    if (rank > 0)
+      check(nc_inq_vardimid(id_, v, variable.dimension_ids.data()), variable.name,
+            "its dimensions cannot be read");
     for (const int dimension : variable.dimension_ids) {
       std::size_t side = 0;
       check(nc_inq_dim(id_, dimension, name.data(), &side), variable.name, "a dimension cannot be read");
@@ -109,7 +113,8 @@ bool NetcdfFile::has(int variable, const std::string& attribute) const {
 std::string NetcdfFile::text(int variable, const std::string& attribute) const {
   nc_type type = NC_NAT;
   std::size_t length = 0;
-  if (nc_inq_att(id_, variable, attribute.c_str(), &type, &length) != NC_NOERR || length > kMaxAttribute) return {};
+  if (nc_inq_att(id_, variable, attribute.c_str(), &type, &length) != NC_NOERR || length > kMaxAttribute)
+    return {};
   std::string value;
   if (type == NC_CHAR) {
     value.assign(length, '\0');
@@ -131,7 +136,8 @@ std::vector<double> NetcdfFile::numbers(int variable, const std::string& attribu
   if (nc_inq_att(id_, variable, attribute.c_str(), &type, &length) != NC_NOERR) return {};
   if (type == NC_CHAR || type == NC_STRING || type > NC_STRING || length > 1024) return {};
   std::vector<double> values(length);
-  if (length == 0 || nc_get_att_double(id_, variable, attribute.c_str(), values.data()) != NC_NOERR) return {};
+  if (length == 0 || nc_get_att_double(id_, variable, attribute.c_str(), values.data()) != NC_NOERR)
+    return {};
   return values;
 }
 
@@ -145,7 +151,8 @@ Stored NetcdfFile::read(const NetcdfVariable& variable, const std::vector<std::s
   std::size_t size = 1;
   for (const std::size_t side : count) {
     if (__builtin_mul_overflow(size, side, &size) || size > static_cast<std::size_t>(kMaxPixels)) {
-      throw DataError(fmt::format("cf: {}: one read asks for more than {} values", variable.name, kMaxPixels));
+      throw DataError(
+          fmt::format("cf: {}: one read asks for more than {} values", variable.name, kMaxPixels));
     }
   }
   Stored out;
@@ -153,10 +160,21 @@ Stored NetcdfFile::read(const NetcdfVariable& variable, const std::vector<std::s
     out = variable.bytes == 4 ? Stored(std::vector<float>(size)) : Stored(std::vector<double>(size));
   } else if (variable.kind == VariableKind::integer) {
     switch (variable.bytes) {
-      case 1: out = variable.is_signed ? Stored(std::vector<std::int8_t>(size)) : Stored(std::vector<std::uint8_t>(size)); break;
-      case 2: out = variable.is_signed ? Stored(std::vector<std::int16_t>(size)) : Stored(std::vector<std::uint16_t>(size)); break;
-      case 4: out = variable.is_signed ? Stored(std::vector<std::int32_t>(size)) : Stored(std::vector<std::uint32_t>(size)); break;
-      default: out = variable.is_signed ? Stored(std::vector<std::int64_t>(size)) : Stored(std::vector<std::uint64_t>(size));
+      case 1:
+        out = variable.is_signed ? Stored(std::vector<std::int8_t>(size))
+                                 : Stored(std::vector<std::uint8_t>(size));
+        break;
+      case 2:
+        out = variable.is_signed ? Stored(std::vector<std::int16_t>(size))
+                                 : Stored(std::vector<std::uint16_t>(size));
+        break;
+      case 4:
+        out = variable.is_signed ? Stored(std::vector<std::int32_t>(size))
+                                 : Stored(std::vector<std::uint32_t>(size));
+        break;
+      default:
+        out = variable.is_signed ? Stored(std::vector<std::int64_t>(size))
+                                 : Stored(std::vector<std::uint64_t>(size));
     }
   } else {
     throw DataError(fmt::format("cf: {}: holds no numbers", variable.name));
@@ -183,10 +201,14 @@ std::optional<double> NetcdfFile::default_fill(const NetcdfVariable& variable) c
     return variable.bytes == 4 ? static_cast<double>(NC_FILL_FLOAT) : NC_FILL_DOUBLE;
   }
   switch (variable.bytes) {
-    case 2: return variable.is_signed ? NC_FILL_SHORT : NC_FILL_USHORT;
-    case 4: return variable.is_signed ? static_cast<double>(NC_FILL_INT) : static_cast<double>(NC_FILL_UINT);
-    case 8: return variable.is_signed ? static_cast<double>(NC_FILL_INT64) : static_cast<double>(NC_FILL_UINT64);
-    default: return std::nullopt;
+    case 2:
+      return variable.is_signed ? NC_FILL_SHORT : NC_FILL_USHORT;
+    case 4:
+      return variable.is_signed ? static_cast<double>(NC_FILL_INT) : static_cast<double>(NC_FILL_UINT);
+    case 8:
+      return variable.is_signed ? static_cast<double>(NC_FILL_INT64) : static_cast<double>(NC_FILL_UINT64);
+    default:
+      return std::nullopt;
   }
 }
 

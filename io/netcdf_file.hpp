@@ -44,7 +44,8 @@ class NetcdfFile {
   bool has(int variable, const std::string& attribute) const;
 
   /// A hyperslab in the stored type.
-  Stored read(const NetcdfVariable&, const std::vector<std::size_t>& start, const std::vector<std::size_t>& count) const;
+  Stored read(const NetcdfVariable&, const std::vector<std::size_t>& start,
+              const std::vector<std::size_t>& count) const;
   /// The whole of a small variable as reals, codes not interpreted.
   std::vector<double> read_all(const NetcdfVariable&) const;
   /// What the library writes where nothing was written; empty for bytes, which have none.

@@ -19,7 +19,9 @@ struct Candidate {
   std::string quantity;
 };
 
-std::string where_of(const std::string& object) { return "odim: " + object; }
+std::string where_of(const std::string& object) {
+  return "odim: " + object;
+}
 
 /// An attribute of dataM/GROUP, else datasetN/GROUP, else the root's GROUP where `root` allows it.
 class Resolver {
@@ -83,23 +85,27 @@ void refuse_polar(const std::string& object) {
   if (object == "COMP" || object == "IMAGE" || object == "CVOL") return;
   static const std::set<std::string> polar = {"PVOL", "SCAN", "RAY", "AZIM", "ELEV", "XSEC", "VP", "PIC"};
   throw DataError(fmt::format("odim: /what@object: {} is {}; expected a gridded composite (COMP or IMAGE)",
-                              object.substr(0, 40), polar.count(object) != 0 ? "polar or profile data" : "not known"));
+                              object.substr(0, 40),
+                              polar.count(object) != 0 ? "polar or profile data" : "not known"));
 }
 
-Candidate choose(const Hdf5File& file, const SourceOptions& options, const std::string& object, Frame& frame) {
+Candidate choose(const Hdf5File& file, const SourceOptions& options, const std::string& object,
+                 Frame& frame) {
   std::vector<Candidate> all = list_data(file);
   std::string found;
   for (const Candidate& candidate : all) {
     found += fmt::format("{}{} {}", found.empty() ? "" : ", ", candidate.data,
                          candidate.quantity.empty() ? "(no quantity)" : candidate.quantity.substr(0, 20));
   }
-  if (all.empty()) throw DataError("odim: /dataset1/data1/data: does not exist; expected a composite's array");
+  if (all.empty())
+    throw DataError("odim: /dataset1/data1/data: does not exist; expected a composite's array");
   std::set<std::string> datasets;
   for (const Candidate& candidate : all) datasets.insert(candidate.dataset);
   if (object == "CVOL" && datasets.size() != 1 && options.dataset.empty()) {
-    throw DataError(fmt::format("odim: /what@object: CVOL with {} datasets is a volume; expected one level; choose one with "
-                                "dataset (found {})",
-                                datasets.size(), found));
+    throw DataError(fmt::format(
+        "odim: /what@object: CVOL with {} datasets is a volume; expected one level; choose one with "
+        "dataset (found {})",
+        datasets.size(), found));
   }
   if (!options.dataset.empty()) {
     std::erase_if(all, [&](const Candidate& candidate) {
@@ -113,15 +119,18 @@ Candidate choose(const Hdf5File& file, const SourceOptions& options, const std::
     if (matches.empty()) continue;
     frame.source.rules.push_back(fmt::format("{} from {}", quantity, matches.front().data));
     if (matches.size() > 1) {
-      frame.source.warnings.push_back(fmt::format("{} fields of {} ({}, {}, ...): the first is taken; choose with dataset",
-                                                  matches.size(), quantity, matches[0].data, matches[1].data));
+      frame.source.warnings.push_back(
+          fmt::format("{} fields of {} ({}, {}, ...): the first is taken; choose with dataset",
+                      matches.size(), quantity, matches[0].data, matches[1].data));
     }
     return matches.front();
   }
   std::string wanted;
-  for (const std::string& quantity : preferred_quantities(options)) wanted += (wanted.empty() ? "" : ", ") + quantity;
-  throw DataError(fmt::format("odim: {}: none of {} is there (found {}); expected one; set quantity or dataset",
-                              options.dataset.empty() ? "/" : "/" + options.dataset, wanted, found));
+  for (const std::string& quantity : preferred_quantities(options))
+    wanted += (wanted.empty() ? "" : ", ") + quantity;
+  throw DataError(
+      fmt::format("odim: {}: none of {} is there (found {}); expected one; set quantity or dataset",
+                  options.dataset.empty() ? "/" : "/" + options.dataset, wanted, found));
 }
 
 /// The true pixel size: the attribute's, unless the corners say it was given in kilometres.
@@ -130,12 +139,14 @@ double pixel_size(const char* name, double from_corners, std::optional<double> s
   const double ratio = from_corners / *scale;
   if (std::abs(ratio - 1.) < 0.01) return *scale;
   if (std::abs(ratio / 1000. - 1.) < 0.01) {
-    frame.source.warnings.push_back(fmt::format("where@{}={} is in km: the corners say {:.6g} m", name, *scale, from_corners));
+    frame.source.warnings.push_back(
+        fmt::format("where@{}={} is in km: the corners say {:.6g} m", name, *scale, from_corners));
     return *scale * 1000.;
   }
-  throw DataError(fmt::format("odim: /where@{}: {} disagrees with the corners, which give {:.6g} m; expected the same "
-                              "within 1 %",
-                              name, *scale, from_corners));
+  throw DataError(
+      fmt::format("odim: /where@{}: {} disagrees with the corners, which give {:.6g} m; expected the same "
+                  "within 1 %",
+                  name, *scale, from_corners));
 }
 
 double positive(std::optional<double> value, const char* name) {
@@ -152,7 +163,8 @@ Grid grid_of(const Resolver& at, Frame& frame) {
   Grid grid;
   const double columns = positive(number("xsize"), "xsize"), rows = positive(number("ysize"), "ysize");
   if (columns > static_cast<double>(kMaxSide) || rows > static_cast<double>(kMaxSide)) {
-    throw DataError(fmt::format("odim: /where: {}x{} pixels; expected at most {} a side", columns, rows, kMaxSide));
+    throw DataError(
+        fmt::format("odim: /where: {}x{} pixels; expected at most {} a side", columns, rows, kMaxSide));
   }
   grid.columns = static_cast<std::int64_t>(columns);
   grid.rows = static_cast<std::int64_t>(rows);
@@ -170,7 +182,8 @@ Grid grid_of(const Resolver& at, Frame& frame) {
     if (!longitude || !latitude) return std::nullopt;
     const auto place = transform.from_lonlat(*longitude, *latitude);
     if (!std::isfinite(place.first) || !std::isfinite(place.second)) {
-      throw DataError(fmt::format("odim: /where@{}_lon, {}_lat: ({}, {}) cannot be projected", name, name, *longitude, *latitude));
+      throw DataError(fmt::format("odim: /where@{}_lon, {}_lat: ({}, {}) cannot be projected", name, name,
+                                  *longitude, *latitude));
     }
     return place;
   };
@@ -189,23 +202,26 @@ Grid grid_of(const Resolver& at, Frame& frame) {
     right = left + columns * positive(xscale, "xscale");
     bottom = top - rows * positive(yscale, "yscale");
   } else {
-    throw DataError("odim: /where: corners are missing; expected UL_lon, UL_lat, LR_lon, LR_lat (or LL and UR)");
+    throw DataError(
+        "odim: /where: corners are missing; expected UL_lon, UL_lat, LR_lon, LR_lat (or LL and UR)");
   }
   if (!(right > left) || !(top > bottom)) {
-    throw DataError(fmt::format("odim: /where: corners ({:.6g}, {:.6g}) and ({:.6g}, {:.6g}) enclose nothing", left, top,
-                                right, bottom));
+    throw DataError(fmt::format("odim: /where: corners ({:.6g}, {:.6g}) and ({:.6g}, {:.6g}) enclose nothing",
+                                left, top, right, bottom));
   }
   grid.dx = pixel_size("xscale", (right - left) / columns, xscale, frame);
   grid.dy = pixel_size("yscale", (top - bottom) / rows, yscale, frame);
   // Corners are rounded in many files: keep the middle, and millimetres.
-  const auto tidy = [&](double value) { return is_geographic(grid.projection) ? value : std::round(value * 1e3) / 1e3 + 0.; };
+  const auto tidy = [&](double value) {
+    return is_geographic(grid.projection) ? value : std::round(value * 1e3) / 1e3 + 0.;
+  };
   grid.x0 = tidy((left + right - columns * grid.dx) / 2.);
   grid.y0 = tidy((top + bottom + rows * grid.dy) / 2.);
   return grid;
 }
 
-void set_times(const Resolver& at, const Hdf5File& file, const std::string& quantity, const SourceOptions& options,
-               Frame& frame) {
+void set_times(const Resolver& at, const Hdf5File& file, const std::string& quantity,
+               const SourceOptions& options, Frame& frame) {
   const auto part = [&](const char* name) { return file.text("/what", name).value_or(""); };
   frame.valid_time = time_of("odim: /what@date, time", part("date"), part("time"));
   if (quantity != "ACRR") return;  // bounds of rates and reflectivities are informational
@@ -225,25 +241,28 @@ void set_times(const Resolver& at, const Hdf5File& file, const std::string& quan
                                 format_time(start), format_time(end)));
   }
   if (std::abs((frame.valid_time - end).count()) > frame.window_s) {
-    throw DataError(fmt::format("odim: what: the accumulation ends {} but the file is of {}; expected both within a window",
-                                format_time(end), format_time(frame.valid_time)));
+    throw DataError(fmt::format(
+        "odim: what: the accumulation ends {} but the file is of {}; expected both within a window",
+        format_time(end), format_time(frame.valid_time)));
   }
 }
 
-Coding coding_of(const Resolver& at, const std::string& quantity, const SourceOptions& options, Frame& frame) {
+Coding coding_of(const Resolver& at, const std::string& quantity, const SourceOptions& options,
+                 Frame& frame) {
   Coding coding;
   coding.gain = at.number("what", "gain", false).value_or(1.);
   coding.offset = at.number("what", "offset", false).value_or(0.);
   if (coding.gain < 0. && (quantity == "RATE" || quantity == "ACRR")) {
-    throw DataError(fmt::format("odim: what@gain: {} is negative for {}; expected a positive gain", coding.gain, quantity));
+    throw DataError(fmt::format("odim: what@gain: {} is negative for {}; expected a positive gain",
+                                coding.gain, quantity));
   }
   const auto nodata = at.number("what", "nodata", false), undetect = at.number("what", "undetect", false);
   coding.missing = options.missing_values;
   if (nodata) coding.missing.push_back(*nodata);
   if (undetect) coding.dry.push_back(*undetect);
   if (nodata && undetect && *nodata == *undetect) {
-    frame.source.warnings.push_back(
-        fmt::format("nodata and undetect are both {}: the file cannot tell missing from dry; taken as missing", *nodata));
+    frame.source.warnings.push_back(fmt::format(
+        "nodata and undetect are both {}: the file cannot tell missing from dry; taken as missing", *nodata));
   }
   if (!nodata && !undetect) frame.source.rules.push_back("no nodata and no undetect: only NaN is missing");
   return coding;
@@ -271,22 +290,25 @@ std::vector<Frame> read_odim(const Content& content, const ReadRequest& request)
   const std::string object = file.exists("/what") ? file.text("/what", "object").value_or("") : "";
   refuse_polar(object);
   if (!file.exists("/dataset1")) {
-    throw DataError("odim: /dataset1: does not exist; the layout is older than ODIM_H5 2.0; convert it first");
+    throw DataError(
+        "odim: /dataset1: does not exist; the layout is older than ODIM_H5 2.0; convert it first");
   }
   const Candidate chosen = choose(file, request.options, object, frame);
   const Resolver at(file, chosen);
   const std::string array = chosen.data + "/data", where = where_of(array);
   frame.source.quantity = chosen.quantity;
-  frame.source.unit = request.options.units.empty() ? unit_of_quantity(chosen.quantity) : request.options.units;
+  frame.source.unit =
+      request.options.units.empty() ? unit_of_quantity(chosen.quantity) : request.options.units;
   frame.grid = grid_of(at, frame);
   set_times(at, file, chosen.quantity, request.options, frame);
   const std::vector<std::int64_t> sides = file.checked_dimensions(array);
   if (sides != std::vector<std::int64_t>{frame.grid.rows, frame.grid.columns}) {
-    throw DataError(fmt::format("{}: shape ({}) does not match where@ysize={}, xsize={}", where, fmt::join(sides, ", "),
-                                frame.grid.rows, frame.grid.columns));
+    throw DataError(fmt::format("{}: shape ({}) does not match where@ysize={}, xsize={}", where,
+                                fmt::join(sides, ", "), frame.grid.rows, frame.grid.columns));
   }
   const Coding coding = coding_of(at, chosen.quantity, request.options, frame);
-  const ZRelation zr{at.number("how", "zr_a", true).value_or(0.), at.number("how", "zr_b", true).value_or(0.)};
+  const ZRelation zr{at.number("how", "zr_a", true).value_or(0.),
+                     at.number("how", "zr_b", true).value_or(0.)};
   const Conversion conversion = conversion_for(where, frame.source.unit, request.options, zr, frame);
   if (request.with_values) decode(where, file.read(array), coding, conversion, frame);
   std::vector<Frame> frames;

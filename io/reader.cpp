@@ -16,7 +16,9 @@ FrameReader::~FrameReader() = default;
 FrameReader::FrameReader(FrameReader&&) noexcept = default;
 FrameReader& FrameReader::operator=(FrameReader&&) noexcept = default;
 
-const SourceOptions& FrameReader::options() const { return state_->options; }
+const SourceOptions& FrameReader::options() const {
+  return state_->options;
+}
 
 std::vector<Frame> FrameReader::read(const std::filesystem::path& path) {
   return state_->jail.read(path, state_->options, true);

@@ -1,4 +1,5 @@
-// Reading radar files. Parsing happens in raincell-reader, a limited child process (io/jail); what arrives here was checked.
+// Reading radar files. Parsing happens in raincell-reader, a limited child process (io/jail); what arrives
+// here was checked.
 #pragma once
 
 #include <filesystem>
@@ -15,18 +16,18 @@ namespace raincell::io {
 
 /// What a config or command line may say about a source; everything has a default that follows the file.
 struct SourceOptions {
-  std::string format = "auto";          // auto | odim | knmi | cf | described
-  std::string quantity = "auto";        // auto: rain rate, converting reflectivity; reflectivity: keep dBZ
-  std::string dataset;                  // ODIM: "dataset2"; described: the path
-  std::string variable;                 // CF
-  std::string units;                    // overrides the file's unit
-  std::vector<double> missing_values;   // further stored values that mean missing
-  std::string time_from;                // "", "attribute:NAME", "filename:REGEX"
-  double zr_a = 0., zr_b = 0.;          // 0: the file's own, then 200 / 1.6
-  double accumulation_s = 0.;           // 0: from the file
-  double cap_mm_h = 0.;                 // 0: no cap
+  std::string format = "auto";         // auto | odim | knmi | cf | described
+  std::string quantity = "auto";       // auto: rain rate, converting reflectivity; reflectivity: keep dBZ
+  std::string dataset;                 // ODIM: "dataset2"; described: the path
+  std::string variable;                // CF
+  std::string units;                   // overrides the file's unit
+  std::vector<double> missing_values;  // further stored values that mean missing
+  std::string time_from;               // "", "attribute:NAME", "filename:REGEX"
+  double zr_a = 0., zr_b = 0.;         // 0: the file's own, then 200 / 1.6
+  double accumulation_s = 0.;          // 0: from the file
+  double cap_mm_h = 0.;                // 0: no cap
   bool allow_overlapping_accumulation = false;
-  std::string description;              // described: YAML turned into JSON text by the app
+  std::string description;  // described: YAML turned into JSON text by the app
 };
 
 /// One readable field of a file. Files with a time axis hold several.
@@ -36,8 +37,8 @@ struct FrameKey {
   TimePoint valid_time;
 };
 
-/// Reads through the jail. Serves many files with one child; a crash, time-out or refusal is a DataError for that file
-/// and the child is replaced. Not thread-safe: one a thread.
+/// Reads through the jail. Serves many files with one child; a crash, time-out or refusal is a DataError for
+/// that file and the child is replaced. Not thread-safe: one a thread.
 class FrameReader {
  public:
   explicit FrameReader(SourceOptions options = {});

@@ -1,5 +1,5 @@
-// raincell-reader: parses one file after another inside narrow limits, for a parent that trusts nothing it answers.
-// Descriptor 3 is the socket; each request brings the file as a descriptor.
+// raincell-reader: parses one file after another inside narrow limits, for a parent that trusts nothing it
+// answers. Descriptor 3 is the socket; each request brings the file as a descriptor.
 #include <fcntl.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <new>
 #include <stdexcept>
@@ -25,19 +26,19 @@ using namespace raincell::io;
 
 constexpr int kSocket = 3;
 constexpr rlim_t kOpenFiles = 16;
-#ifdef RAINCELL_SANITIZED
-constexpr rlim_t kCpuSeconds = 60;
-#else
-constexpr rlim_t kCpuSeconds = 10;                          // a file; the largest composite takes a third of one
-constexpr rlim_t kAddressSpace = std::uint64_t{4} << 30;    // bytes; sanitizers reserve terabytes
-#endif
+// A file; the largest composite takes a second.
+constexpr rlim_t kCpuSeconds = RAINCELL_IS_SANITIZED ? 60 : 10;
+// Bytes; sanitizers reserve terabytes.
+constexpr rlim_t kAddressSpace = RAINCELL_IS_SANITIZED ? RLIM_INFINITY : rlim_t{4} << 30;
 
 void limit(__rlimit_resource_t resource, rlim_t soft, rlim_t hard) {
   const rlimit value{soft, hard};
   if (::setrlimit(resource, &value) != 0) ::_exit(3);
 }
 
-void allow_open_files(bool allow) { limit(RLIMIT_NOFILE, allow ? kOpenFiles : 0, kOpenFiles); }
+void allow_open_files(bool allow) {
+  limit(RLIMIT_NOFILE, allow ? kOpenFiles : 0, kOpenFiles);
+}
 
 void limit_cpu_of_file() {
   rusage used{};
@@ -50,25 +51,49 @@ void limit_cpu_of_file() {
 
 /// Everything that is not computing on memory fails: no files, no network, no processes.
 void confine() {
-#ifndef RAINCELL_SANITIZED
+  if (RAINCELL_IS_SANITIZED) return;  // sanitizers make calls of their own
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
   if (filter == nullptr) ::_exit(3);
-  static constexpr int kAllowed[] = {
-      SCMP_SYS(read),          SCMP_SYS(pread64),      SCMP_SYS(recvmsg),        SCMP_SYS(sendmsg),
-      SCMP_SYS(poll),          SCMP_SYS(ppoll),        SCMP_SYS(close),          SCMP_SYS(fstat),
-      SCMP_SYS(newfstatat),    SCMP_SYS(lseek),        SCMP_SYS(mmap),           SCMP_SYS(munmap),
-      SCMP_SYS(mremap),        SCMP_SYS(mprotect),     SCMP_SYS(madvise),        SCMP_SYS(brk),
-      SCMP_SYS(futex),         SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
-      SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(getrusage),      SCMP_SYS(getrlimit),
-      SCMP_SYS(setrlimit),     SCMP_SYS(prlimit64),    SCMP_SYS(getpid),         SCMP_SYS(gettid),
-      SCMP_SYS(tgkill),        SCMP_SYS(getrandom),    SCMP_SYS(sched_yield),    SCMP_SYS(restart_syscall),
-      SCMP_SYS(exit),          SCMP_SYS(exit_group),   SCMP_SYS(sched_getaffinity)};
+  static constexpr int kAllowed[] = {SCMP_SYS(read),
+                                     SCMP_SYS(pread64),
+                                     SCMP_SYS(recvmsg),
+                                     SCMP_SYS(sendmsg),
+                                     SCMP_SYS(poll),
+                                     SCMP_SYS(ppoll),
+                                     SCMP_SYS(close),
+                                     SCMP_SYS(fstat),
+                                     SCMP_SYS(newfstatat),
+                                     SCMP_SYS(lseek),
+                                     SCMP_SYS(mmap),
+                                     SCMP_SYS(munmap),
+                                     SCMP_SYS(mremap),
+                                     SCMP_SYS(mprotect),
+                                     SCMP_SYS(madvise),
+                                     SCMP_SYS(brk),
+                                     SCMP_SYS(futex),
+                                     SCMP_SYS(rt_sigaction),
+                                     SCMP_SYS(rt_sigprocmask),
+                                     SCMP_SYS(rt_sigreturn),
+                                     SCMP_SYS(clock_gettime),
+                                     SCMP_SYS(gettimeofday),
+                                     SCMP_SYS(getrusage),
+                                     SCMP_SYS(getrlimit),
+                                     SCMP_SYS(setrlimit),
+                                     SCMP_SYS(prlimit64),
+                                     SCMP_SYS(getpid),
+                                     SCMP_SYS(gettid),
+                                     SCMP_SYS(tgkill),
+                                     SCMP_SYS(getrandom),
+                                     SCMP_SYS(sched_yield),
+                                     SCMP_SYS(restart_syscall),
+                                     SCMP_SYS(exit),
+                                     SCMP_SYS(exit_group),
+                                     SCMP_SYS(sched_getaffinity)};
   for (const int call : kAllowed) {
     if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0) != 0) ::_exit(3);
   }
   if (seccomp_load(filter) != 0) ::_exit(3);
   seccomp_release(filter);
-#endif
 }
 
 void enter_jail() {
@@ -77,16 +102,15 @@ void enter_jail() {
   ::prctl(PR_SET_DUMPABLE, 0);
   limit(RLIMIT_CORE, 0, 0);
   limit(RLIMIT_FSIZE, 0, 0);
-#ifndef RAINCELL_SANITIZED
   limit(RLIMIT_AS, kAddressSpace, kAddressSpace);
-#endif
   allow_open_files(true);
   confine();
 }
 
 std::vector<std::byte> read_all(int fd) {
   struct stat info {};
-  if (::fstat(fd, &info) != 0 || info.st_size < 0 || static_cast<std::uint64_t>(info.st_size) > kMaxInputBytes) {
+  if (::fstat(fd, &info) != 0 || info.st_size < 0 ||
+      static_cast<std::uint64_t>(info.st_size) > kMaxInputBytes) {
     throw DataError("reader: /: the file's size is out of range");
   }
   std::vector<std::byte> bytes(static_cast<std::size_t>(info.st_size));
@@ -127,12 +151,15 @@ bool answer(const std::vector<Frame>& frames, bool with_values) {
   if (!send_message(kSocket, MessageKind::frames, pack_frames(frames))) return false;
   if (!with_values) return true;
   Message memory;
-  if (receive_message(kSocket, memory) != Arrival::message || memory.header.kind != MessageKind::memory) return false;
+  if (receive_message(kSocket, memory) != Arrival::message || memory.header.kind != MessageKind::memory)
+    return false;
   const std::uint64_t bytes = shared_bytes(frames);
   struct stat info {};
-  if (::fstat(memory.descriptor.get(), &info) != 0 || static_cast<std::uint64_t>(info.st_size) != bytes) return false;
+  if (::fstat(memory.descriptor.get(), &info) != 0 || static_cast<std::uint64_t>(info.st_size) != bytes)
+    return false;
   void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory.descriptor.get(), 0);
-  if (at == MAP_FAILED) return send_message(kSocket, MessageKind::refused, "reader: /: shared memory cannot be mapped");
+  if (at == MAP_FAILED)
+    return send_message(kSocket, MessageKind::refused, "reader: /: shared memory cannot be mapped");
   store_values(frames, {static_cast<std::byte*>(at), bytes});
   ::munmap(at, bytes);
   return send_message(kSocket, MessageKind::done, {});
@@ -150,7 +177,8 @@ int main() {
     std::string reason;
     const std::vector<Frame> frames = parse(request, reason);
     allow_open_files(true);
-    const bool sent = reason.empty() ? answer(frames, with_values) : send_message(kSocket, MessageKind::refused, reason);
+    const bool sent =
+        reason.empty() ? answer(frames, with_values) : send_message(kSocket, MessageKind::refused, reason);
     if (!sent) break;
   }
   // The libraries' exit handlers have crashed on damaged files before.

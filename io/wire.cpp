@@ -50,7 +50,8 @@ void pack_frame(WireWriter& out, const Frame& frame) {
   out.put(static_cast<std::uint64_t>(frame.accumulation));
   out.put(std::string_view(frame.zr));
   out.put(frame.clipped);
-  for (const std::string* text : {&source.format, &source.quantity, &source.unit}) out.put(std::string_view(*text));
+  for (const std::string* text : {&source.format, &source.quantity, &source.unit})
+    out.put(std::string_view(*text));
   for (const std::int64_t count : {source.pixels, source.missing, source.dry, source.valued}) out.put(count);
   out.put(source.max);
   out.put(source.sum);
@@ -61,7 +62,8 @@ void pack_frame(WireWriter& out, const Frame& frame) {
 void check_frame(const Frame& frame, bool with_values) {
   const Grid& grid = frame.grid;
   const SourceSummary& source = frame.source;
-  if (grid.columns < 1 || grid.rows < 1 || grid.columns > kMaxSide || grid.rows > kMaxSide || grid.pixels() > kMaxValues) {
+  if (grid.columns < 1 || grid.rows < 1 || grid.columns > kMaxSide || grid.rows > kMaxSide ||
+      grid.pixels() > kMaxValues) {
     throw unfit(fmt::format("{}x{} pixels", grid.columns, grid.rows));
   }
   for (const double number : {grid.x0, grid.y0, grid.dx, grid.dy, source.max, source.sum}) {
@@ -69,12 +71,16 @@ void check_frame(const Frame& frame, bool with_values) {
   }
   if (!(grid.dx > 0.) || !(grid.dy > 0.)) throw unfit("the pixel size is not positive");
   const std::int64_t seconds = frame.valid_time.time_since_epoch().count();
-  if (seconds < kYear1900 || seconds > kYear2200) throw unfit(fmt::format("valid time {} s is not between 1900 and 2200", seconds));
-  if (frame.window_s < 0 || frame.window_s > 366 * 86400) throw unfit(fmt::format("window of {} s", frame.window_s));
+  if (seconds < kYear1900 || seconds > kYear2200)
+    throw unfit(fmt::format("valid time {} s is not between 1900 and 2200", seconds));
+  if (frame.window_s < 0 || frame.window_s > 366 * 86400)
+    throw unfit(fmt::format("window of {} s", frame.window_s));
   if (with_values) {
-    const bool counts = source.missing >= 0 && source.dry >= 0 && source.valued >= 0 && source.missing <= grid.pixels() &&
-                        source.dry <= grid.pixels() && source.valued <= grid.pixels();
-    if (!counts || source.pixels != grid.pixels() || source.missing + source.dry + source.valued != source.pixels) {
+    const bool counts = source.missing >= 0 && source.dry >= 0 && source.valued >= 0 &&
+                        source.missing <= grid.pixels() && source.dry <= grid.pixels() &&
+                        source.valued <= grid.pixels();
+    if (!counts || source.pixels != grid.pixels() ||
+        source.missing + source.dry + source.valued != source.pixels) {
       throw unfit("the counts of missing, dry and valued pixels do not add up");
     }
   }
@@ -96,8 +102,10 @@ Frame unpack_frame(WireReader& in) {
   frame.accumulation = in.take_count(1) == 1;
   frame.zr = clean_text(in.take_string(200));
   frame.clipped = in.take_signed();
-  for (std::string* text : {&source.format, &source.quantity, &source.unit}) *text = clean_text(in.take_string(4096));
-  for (std::int64_t* count : {&source.pixels, &source.missing, &source.dry, &source.valued}) *count = in.take_signed();
+  for (std::string* text : {&source.format, &source.quantity, &source.unit})
+    *text = clean_text(in.take_string(4096));
+  for (std::int64_t* count : {&source.pixels, &source.missing, &source.dry, &source.valued})
+    *count = in.take_signed();
   source.max = in.take_double();
   source.sum = in.take_double();
   source.rules = unpack_texts(in);
@@ -123,8 +131,12 @@ void check_values(const Frame& frame) {
 
 }  // namespace
 
-void WireWriter::put(std::uint64_t value) { bytes_.append(reinterpret_cast<const char*>(&value), sizeof value); }
-void WireWriter::put(double value) { put(std::bit_cast<std::uint64_t>(value)); }
+void WireWriter::put(std::uint64_t value) {
+  bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+void WireWriter::put(double value) {
+  put(std::bit_cast<std::uint64_t>(value));
+}
 void WireWriter::put(std::string_view text) {
   put(static_cast<std::uint64_t>(text.size()));
   bytes_ += text;
@@ -138,7 +150,9 @@ std::uint64_t WireReader::take() {
   return value;
 }
 
-double WireReader::take_double() { return std::bit_cast<double>(take()); }
+double WireReader::take_double() {
+  return std::bit_cast<double>(take());
+}
 
 std::uint64_t WireReader::take_count(std::uint64_t limit) {
   const std::uint64_t count = take();
@@ -156,11 +170,13 @@ std::string WireReader::take_string(std::uint64_t limit) {
 
 std::string pack_request(const std::string& name, const SourceOptions& options) {
   WireWriter out;
-  for (const std::string* text : {&name, &options.format, &options.quantity, &options.dataset, &options.variable,
-                                  &options.units, &options.time_from, &options.description}) {
+  for (const std::string* text :
+       {&name, &options.format, &options.quantity, &options.dataset, &options.variable, &options.units,
+        &options.time_from, &options.description}) {
     out.put(std::string_view(*text));
   }
-  for (const double number : {options.zr_a, options.zr_b, options.accumulation_s, options.cap_mm_h}) out.put(number);
+  for (const double number : {options.zr_a, options.zr_b, options.accumulation_s, options.cap_mm_h})
+    out.put(number);
   out.put(static_cast<std::uint64_t>(options.missing_values.size()));
   for (const double value : options.missing_values) out.put(value);
   return out.bytes();
@@ -168,11 +184,12 @@ std::string pack_request(const std::string& name, const SourceOptions& options) 
 
 void unpack_request(std::string_view bytes, std::string& name, SourceOptions& options) {
   WireReader in(bytes);
-  for (std::string* text : {&name, &options.format, &options.quantity, &options.dataset, &options.variable, &options.units,
-                            &options.time_from, &options.description}) {
+  for (std::string* text : {&name, &options.format, &options.quantity, &options.dataset, &options.variable,
+                            &options.units, &options.time_from, &options.description}) {
     *text = in.take_string();
   }
-  for (double* number : {&options.zr_a, &options.zr_b, &options.accumulation_s, &options.cap_mm_h}) *number = in.take_double();
+  for (double* number : {&options.zr_a, &options.zr_b, &options.accumulation_s, &options.cap_mm_h})
+    *number = in.take_double();
   options.missing_values.resize(in.take_count(1000));
   for (double& value : options.missing_values) value = in.take_double();
 }

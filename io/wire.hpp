@@ -1,5 +1,5 @@
-// What travels between the process that computes and raincell-reader: requests, answers, and their checks. Fixed sizes
-// first, then bounded fields; nothing that arrives is trusted.
+// What travels between the process that computes and raincell-reader: requests, answers, and their checks.
+// Fixed sizes first, then bounded fields; nothing that arrives is trusted.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,14 @@ inline constexpr std::uint64_t kMaxWireBytes = std::uint64_t{1} << 26;
 inline constexpr std::uint64_t kMaxInputBytes = std::uint64_t{1} << 30;
 
 /// What the message is; every message is a header and `bytes` of payload.
-enum class MessageKind : std::uint32_t { read = 1, describe = 2, frames = 3, refused = 4, memory = 5, done = 6 };
+enum class MessageKind : std::uint32_t {
+  read = 1,
+  describe = 2,
+  frames = 3,
+  refused = 4,
+  memory = 5,
+  done = 6
+};
 
 struct MessageHeader {
   std::uint32_t magic = kWireMagic;
