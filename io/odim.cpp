@@ -211,9 +211,9 @@ Grid grid_of(const Resolver& at, Frame& frame) {
   }
   grid.dx = pixel_size("xscale", (right - left) / columns, xscale, frame);
   grid.dy = pixel_size("yscale", (top - bottom) / rows, yscale, frame);
-  // Corners are rounded in many files: keep the middle, and millimetres.
+  // Corners are rounded in many files: keep the middle, and centimetres.
   const auto tidy = [&](double value) {
-    return is_geographic(grid.projection) ? value : std::round(value * 1e3) / 1e3 + 0.;
+    return is_geographic(grid.projection) ? value : std::round(value * 1e2) / 1e2 + 0.;
   };
   grid.x0 = tidy((left + right - columns * grid.dx) / 2.);
   grid.y0 = tidy((top + bottom + rows * grid.dy) / 2.);
