@@ -377,7 +377,9 @@ void Verifier::State::write_scores(VerificationResult& out, std::size_t forecast
                        sum.fractions[k].score()});
   }
   if (!sum.forecast_power.empty() && sum.continuous.pixels > 0) {
-    SpectrumScore spectrum{.forecaster = name, .lead_minutes = minutes};
+    SpectrumScore spectrum;
+    spectrum.forecaster = name;
+    spectrum.lead_minutes = minutes;
     const auto side = static_cast<double>(RadialSpectrum::side_for(rows, columns));
     for (std::size_t k = 1; k < sum.forecast_power.size(); ++k) {
       spectrum.wavelength_pixels.push_back(side / static_cast<double>(k));
