@@ -27,13 +27,19 @@ class Archive {
   std::int64_t frames() const;
   const Grid& grid() const;
   Quantity quantity() const;
-  std::int64_t step_s() const;                        // most frequent difference of times
+  std::int64_t step_s() const;  // most frequent difference of times
   TimePoint time(std::int64_t frame) const;
-  float covered_fraction(std::int64_t frame) const;   // of all pixels
-  float wet_fraction(std::int64_t frame) const;       // >= 0.1 mm/h, of covered pixels
-  std::string hash() const;                           // of the frames' hashes: identifies the content
+  float covered_fraction(std::int64_t frame) const;  // of all pixels
+  float wet_fraction(std::int64_t frame) const;      // >= 0.1 mm/h, of covered pixels
+  std::string hash() const;  // of the frames' times and hashes: identifies the content
+  const std::string& source(std::int64_t frame) const;      // name of the file it came from
+  const std::string& frame_hash(std::int64_t frame) const;  // of its stored codes
+  double scale() const;                                     // value = scale x code
+  const std::vector<std::filesystem::path>& parts() const;
   /// Physical values of a crop, row 0 = north, kMissing where missing. Any thread.
   void read(std::int64_t frame, const Crop&, std::span<float> values) const;
+  /// The stored codes of a whole frame [rows, columns]. Any thread.
+  void read_codes(std::int64_t frame, std::span<std::int16_t> codes) const;
 
  private:
   struct State;

@@ -12,19 +12,22 @@
 
 namespace raincell::io {
 
-/// Fills `values` [leads, crop.rows, crop.columns] with the advected frames of a window, physical units, kMissing
-/// where the flow brings nothing. Pure, called from worker threads; app connects it to model/advection.
-using GuideFunction =
-    std::function<void(const Archive&, const Window&, const Crop&, std::int64_t leads, std::span<float> values)>;
+/// Fills `values` [leads, crop.rows, crop.columns] with the advected frames of a window, physical units,
+/// kMissing where the flow brings nothing. Pure, called from worker threads; app connects it to
+/// model/advection.
+using GuideFunction = std::function<void(const Archive&, const Window&, const Crop&, std::int64_t leads,
+                                         std::span<float> values)>;
 
 struct BatchSpec {
   std::int64_t batch = 8, past = 5, future = 12;
   std::int64_t crop_rows = 96, crop_columns = 96;  // 0: the whole grid
-  double rain_weighting = 1.;     // 0: uniform; 1: probability of a crop in proportion to its rain
-  bool flips = false;             // flips and quarter turns (square crops)
+  double rain_weighting = 1.;  // 0: uniform; 1: probability of a crop in proportion to its rain
+  bool flips = false;          // flips and quarter turns (square crops)
   std::uint64_t seed = 1;
-  int workers = 1;
-  std::int64_t prefetch = 2;      // batches ready ahead
+  int workers = 1;               // 0: next() itself does the work
+  std::int64_t prefetch = 2;     // batches ready ahead: what bounds the memory
+  std::int64_t share_first = 0;  // several processes: this one fills samples share_first ... of every batch,
+  std::int64_t share_count = 0;  // so many of them; 0: all
 };
 
 /// Host memory of one batch, network units; owned by the caller, filled in place.
@@ -37,10 +40,19 @@ struct Batch {
   std::vector<float> guide_mask;   // [N,T',1,H,W]
 };
 
+/// What sample is drawn where.
+struct Sample {
+  Window window;
+  Crop crop;
+  int orientation = 0;  // bit 0: columns reversed, bit 1: rows reversed, bit 2: then transposed
+};
+
 /// Sample `index` of epoch `epoch` is a pure function of (seed, epoch, index) for any number of workers.
 class BatchSource {
  public:
-  /// `archives` must outlive the source.
+  /// `archives` must outlive the source. Reads one frame of every few windows for the weights of crops; no
+  /// frame outside the windows is ever read. Without rain_weighting every window comes once an epoch. Throws
+  /// DataError.
   BatchSource(std::vector<const Archive*> archives, std::vector<Window> windows, Transform, BatchSpec,
               GuideFunction guide = {});
   ~BatchSource();
@@ -49,9 +61,12 @@ class BatchSource {
 
   /// Starts (or restarts) at a position: batch number `batch_index` of `epoch`.
   void seek(std::int64_t epoch, std::int64_t batch_index);
-  /// The next batch; epochs follow each other without end. Blocks until workers have it; rethrows their errors.
+  /// The next batch; epochs follow each other without end. Blocks until workers have it; rethrows their
+  /// errors.
   void next(Batch&);
   std::int64_t batches_per_epoch() const;
+  /// What next() puts at place `index` of `epoch` (batch index / batch, place index % batch).
+  Sample sample(std::int64_t epoch, std::int64_t index) const;
 
  private:
   struct State;

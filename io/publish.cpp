@@ -134,12 +134,15 @@ void sync_folder(const fs::path& folder) {
 
 }  // namespace
 
-void publish(const fs::path& path, std::span<const std::byte> bytes) {
+fs::path temporary_beside(const fs::path& path) {
   if (!path.has_filename()) fail(path, "write", EISDIR);
   static std::atomic<unsigned> counter{0};
-  const fs::path folder = folder_of(path);
-  Temporary temporary(
-      folder / fmt::format(".{}.{}-{}.tmp", path.filename().string(), ::getpid(), counter.fetch_add(1)));
+  return folder_of(path) /
+         fmt::format(".{}.{}-{}.tmp", path.filename().string(), ::getpid(), counter.fetch_add(1));
+}
+
+void publish(const fs::path& path, std::span<const std::byte> bytes) {
+  Temporary temporary(temporary_beside(path));
   const int raw = ::open(temporary.path().c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
   if (raw < 0) {
     const int error = errno;
@@ -153,7 +156,22 @@ void publish(const fs::path& path, std::span<const std::byte> bytes) {
   if (!fd.close_checked()) fail(path, "close", errno);
   if (::rename(temporary.path().c_str(), path.c_str()) != 0) fail(path, "rename into place", errno);
   temporary.keep();
-  sync_folder(folder);
+  sync_folder(folder_of(path));
+}
+
+void sync_file(const fs::path& temporary) {
+  Descriptor fd(::open(temporary.c_str(), O_RDWR | O_CLOEXEC));
+  if (fd.get() < 0) fail(temporary, "open to sync", errno);
+  if (::fsync(fd.get()) != 0) fail(temporary, "sync to disk", errno);
+  if (!fd.close_checked()) fail(temporary, "close", errno);
+}
+
+void publish_file(const fs::path& temporary, const fs::path& target) {
+  Temporary owner(temporary);
+  sync_file(temporary);
+  if (::rename(temporary.c_str(), target.c_str()) != 0) fail(target, "rename into place", errno);
+  owner.keep();
+  sync_folder(folder_of(target));
 }
 
 void publish(const fs::path& path, const std::string& text) {

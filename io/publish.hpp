@@ -12,6 +12,14 @@ namespace raincell::io {
 /// failed and what to do; the old file is untouched then and no temporary is left.
 void publish(const std::filesystem::path&, std::span<const std::byte> bytes);
 void publish(const std::filesystem::path&, const std::string& text);
+/// For files too large for memory: a free hidden name beside `path`, to be written and then handed to
+/// publish_file.
+std::filesystem::path temporary_beside(const std::filesystem::path& path);
+/// Syncs what was written under `temporary` to disk. Throws WriteError.
+void sync_file(const std::filesystem::path& temporary);
+/// Syncs, renames and syncs the folder. The caller verified the content. Throws WriteError; the temporary is
+/// removed then.
+void publish_file(const std::filesystem::path& temporary, const std::filesystem::path& target);
 /// Appends a line to a log-like file (metrics.jsonl) with O_APPEND. Throws WriteError.
 void append_line(const std::filesystem::path&, const std::string& line);
 /// Creates the folder and its parents; a WriteError says why not (a file in the way, read-only, no

@@ -10,7 +10,8 @@ namespace raincell::io {
 
 enum class TransformKind : std::uint8_t { dbz, log_eps, linear };
 
-/// dbz:     10 log10(a R^b) clipped to [floor_dbz, ceiling_dbz] and mapped to [0,1]; at the floor: exactly dry.
+/// dbz:     10 log10(a R^b) clipped to [floor_dbz, ceiling_dbz] and mapped to [0,1]; at the floor: exactly
+/// dry.
 ///          (reflectivity archives: the dBZ itself)
 /// log_eps: (ln(R + eps) - ln(eps)) / (ln(max + eps) - ln(eps))
 /// linear:  R / max

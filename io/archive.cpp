@@ -1,0 +1,234 @@
+#include "io/archive.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <utility>
+
+#include "io/archive_part.hpp"
+#include "io/cf_out.hpp"
+#include "io/publish.hpp"
+
+namespace raincell::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Decompressed frames a thread keeps, so that the frames of a window are not inflated for each of its
+/// readers.
+class DecodedFrames {
+ public:
+  static constexpr std::size_t kBytes = std::size_t{64} << 20;
+
+  /// The codes of a frame of the archive numbered `archive`; valid until the next call in this thread.
+  std::span<const std::int16_t> get(std::uint64_t archive, const ArchivePart& part, std::size_t frame,
+                                    std::size_t pixels, std::int64_t key) {
+    for (Entry& entry : entries_) {
+      if (entry.archive == archive && entry.key == key) return entry.codes;
+    }
+    const std::size_t room = std::max<std::size_t>(1, kBytes / (pixels * sizeof(std::int16_t)));
+    if (entries_.size() < room) {
+      entries_.emplace_back();
+      next_ = entries_.size() - 1;
+    } else {
+      next_ = (next_ + 1) % entries_.size();
+    }
+    Entry& entry = entries_[next_];
+    entry.archive = 0;  // not there yet, should decoding throw
+    entry.codes.resize(pixels);
+    part.decode(frame, entry.codes);
+    entry.archive = archive;
+    entry.key = key;
+    return entry.codes;
+  }
+
+ private:
+  struct Entry {
+    std::uint64_t archive = 0;
+    std::int64_t key = 0;
+    std::vector<std::int16_t> codes;
+  };
+  std::vector<Entry> entries_;
+  std::size_t next_ = 0;
+};
+
+std::vector<fs::path> part_files(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) {
+    throw DataError(path.string() + ": there is no such archive; make one with raincell pack DIR --output " +
+                    path.string());
+  }
+  if (!fs::is_directory(path, error)) return {path};
+  std::vector<fs::path> files;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with('.') && name.ends_with(".nc") && entry.is_regular_file())
+      files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  if (files.empty()) {
+    throw DataError(path.string() +
+                    ": holds no part (*.nc) of a packed archive; radar files are packed with raincell pack");
+  }
+  return files;
+}
+
+}  // namespace
+
+struct Archive::State {
+  struct Place {
+    std::size_t part = 0, frame = 0;
+  };
+  std::vector<std::unique_ptr<ArchivePart>> parts;
+  std::vector<fs::path> paths;
+  std::vector<Place> table;  // by time
+  std::int64_t step_s = 0;
+  std::uint64_t serial = 0;  // of this opening: the key of the threads' caches
+
+  const PackedFrame& frame(std::int64_t index) const {
+    const Place place = table[checked(index)];
+    return parts[place.part]->frames()[place.frame];
+  }
+  std::size_t checked(std::int64_t index) const {
+    if (index < 0 || index >= static_cast<std::int64_t>(table.size())) {
+      throw DataError(fmt::format("archive {}: frame {} does not exist; there are {}", paths.front().string(),
+                                  index, table.size()));
+    }
+    return static_cast<std::size_t>(index);
+  }
+  std::span<const std::int16_t> codes(std::int64_t index) const {
+    const Place place = table[checked(index)];
+    const ArchivePart& part = *parts[place.part];
+    const std::span<const std::int16_t> mapped = part.mapped(place.frame);
+    if (!mapped.empty()) return mapped;
+    thread_local DecodedFrames decoded;
+    return decoded.get(serial, part, place.frame, static_cast<std::size_t>(part.grid().pixels()), index);
+  }
+  void order_frames();
+};
+
+void Archive::State::order_frames() {
+  const ArchivePart& first = *parts.front();
+  for (std::size_t p = 0; p < parts.size(); ++p) {
+    const ArchivePart& part = *parts[p];
+    if (!same_grid(part.grid(), first.grid()) || part.quantity() != first.quantity() ||
+        part.scale() != first.scale()) {
+      throw DataError(
+          fmt::format("{}: holds {} on {}, but {} holds {} on {}; keep them in archives of their own",
+                      part.path().string(), name_of(part.quantity()), describe(part.grid()),
+                      first.path().string(), name_of(first.quantity()), describe(first.grid())));
+    }
+    for (std::size_t f = 0; f < part.frames().size(); ++f) table.push_back({p, f});
+  }
+  const auto time_of = [&](const Place& place) { return parts[place.part]->frames()[place.frame].time; };
+  std::stable_sort(table.begin(), table.end(),
+                   [&](const Place& a, const Place& b) { return time_of(a) < time_of(b); });
+  const auto frame_of = [&](const Place& place) -> const PackedFrame& {
+    return parts[place.part]->frames()[place.frame];
+  };
+  // A compaction that was cut short leaves frames twice; the same frame in two parts is no contradiction.
+  const auto same = [&](const Place& a, const Place& b) {
+    if (time_of(a) != time_of(b)) return false;
+    if (frame_of(a).hash == frame_of(b).hash) return true;
+    throw DataError(fmt::format("{} and {} hold different frames of {}; remove one of the parts",
+                                parts[a.part]->path().string(), parts[b.part]->path().string(),
+                                format_time(time_of(a))));
+  };
+  table.erase(std::unique(table.begin(), table.end(), same), table.end());
+  std::map<std::int64_t, std::int64_t> steps;
+  for (std::size_t i = 1; i < table.size(); ++i) ++steps[(time_of(table[i]) - time_of(table[i - 1])).count()];
+  std::int64_t most = 0;
+  for (const auto& [step, count] : steps) {
+    if (count > most) {
+      most = count;
+      step_s = step;
+    }
+  }
+}
+
+Archive::Archive(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Archive::Archive(Archive&&) noexcept = default;
+Archive& Archive::operator=(Archive&&) noexcept = default;
+Archive::~Archive() = default;
+
+Archive Archive::open(const fs::path& path) {
+  static std::atomic<std::uint64_t> openings{0};
+  auto state = std::make_unique<State>();
+  state->serial = ++openings;
+  state->paths = part_files(path);
+  for (const fs::path& file : state->paths) state->parts.push_back(ArchivePart::open(file));
+  state->order_frames();
+  return Archive(std::move(state));
+}
+
+std::int64_t Archive::frames() const {
+  return static_cast<std::int64_t>(state_->table.size());
+}
+const Grid& Archive::grid() const {
+  return state_->parts.front()->grid();
+}
+Quantity Archive::quantity() const {
+  return state_->parts.front()->quantity();
+}
+std::int64_t Archive::step_s() const {
+  return state_->step_s;
+}
+TimePoint Archive::time(std::int64_t frame) const {
+  return state_->frame(frame).time;
+}
+float Archive::covered_fraction(std::int64_t frame) const {
+  return state_->frame(frame).covered;
+}
+float Archive::wet_fraction(std::int64_t frame) const {
+  return state_->frame(frame).wet;
+}
+const std::string& Archive::source(std::int64_t frame) const {
+  return state_->frame(frame).source;
+}
+const std::string& Archive::frame_hash(std::int64_t frame) const {
+  return state_->frame(frame).hash;
+}
+double Archive::scale() const {
+  return state_->parts.front()->scale();
+}
+const std::vector<fs::path>& Archive::parts() const {
+  return state_->paths;
+}
+
+std::string Archive::hash() const {
+  std::string text = describe(grid()) + name_of(quantity());
+  for (std::int64_t i = 0; i < frames(); ++i) text += format_time(time(i)) + frame_hash(i);
+  return sha256(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+void Archive::read(std::int64_t frame, const Crop& crop, std::span<float> values) const {
+  const Grid& whole = grid();
+  const bool inside = crop.row >= 0 && crop.column >= 0 && crop.rows > 0 && crop.columns > 0 &&
+                      crop.rows <= whole.rows - crop.row && crop.columns <= whole.columns - crop.column;
+  if (!inside || values.size() != static_cast<std::size_t>(crop.rows * crop.columns)) {
+    throw DataError(fmt::format(
+        "archive {}: crop of {}x{} at row {}, column {} into {} numbers does not fit a grid of {}x{}",
+        state_->paths.front().string(), crop.columns, crop.rows, crop.row, crop.column, values.size(),
+        whole.columns, whole.rows));
+  }
+  const std::span<const std::int16_t> codes = state_->codes(frame);
+  const double unit = scale();
+  for (std::int64_t r = 0; r < crop.rows; ++r) {
+    const std::int16_t* source = codes.data() + (crop.row + r) * whole.columns + crop.column;
+    float* target = values.data() + r * crop.columns;
+    for (std::int64_t c = 0; c < crop.columns; ++c) target[c] = unpack_value(source[c], unit);
+  }
+}
+
+void Archive::read_codes(std::int64_t frame, std::span<std::int16_t> codes) const {
+  const std::span<const std::int16_t> stored = state_->codes(frame);
+  if (codes.size() != stored.size()) {
+    throw DataError(fmt::format("archive {}: a frame has {} pixels, not {}", state_->paths.front().string(),
+                                stored.size(), codes.size()));
+  }
+  std::copy(stored.begin(), stored.end(), codes.begin());
+}
+
+}  // namespace raincell::io

@@ -1,0 +1,381 @@
+#include "io/batch_source.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "io/rain_field.hpp"
+#include "io/rain_map.hpp"
+
+namespace raincell::io {
+namespace {
+
+constexpr std::int64_t kLargestMaps = 8192;  // windows share rain maps beyond this number
+
+/// A seeded permutation of 0 .. count-1 without a table: a Feistel network on the next power of four, walked
+/// until the value lies inside.
+std::int64_t permuted(std::uint64_t seed, std::uint64_t epoch, std::int64_t index, std::int64_t count) {
+  if (count <= 1) return 0;
+  const int half =
+      std::max(1, (static_cast<int>(std::bit_width(static_cast<std::uint64_t>(count - 1))) + 1) / 2);
+  const std::uint64_t mask = (std::uint64_t{1} << half) - 1;
+  auto value = static_cast<std::uint64_t>(index);
+  do {
+    std::uint64_t left = value >> half, right = value & mask;
+    for (std::uint64_t round = 0; round < 6; ++round) {
+      const std::uint64_t mixed = left ^ (random_bits(seed, 40 + round, epoch, right) & mask);
+      left = right;
+      right = mixed;
+    }
+    value = (left << half) | right;
+  } while (value >= static_cast<std::uint64_t>(count));
+  return static_cast<std::int64_t>(value);
+}
+
+/// Copies [rows, columns] turned: reversed columns, reversed rows, then transposed.
+void turn(std::span<const float> from, std::span<float> to, std::int64_t rows, std::int64_t columns,
+          int orientation) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const std::int64_t source_row = (orientation & 2) != 0 ? rows - 1 - r : r;
+    for (std::int64_t c = 0; c < columns; ++c) {
+      const std::int64_t source_column = (orientation & 1) != 0 ? columns - 1 - c : c;
+      const std::int64_t target = (orientation & 4) != 0 ? c * rows + r : r * columns + c;
+      to[static_cast<std::size_t>(target)] =
+          from[static_cast<std::size_t>(source_row * columns + source_column)];
+    }
+  }
+}
+
+}  // namespace
+
+struct BatchSource::State {
+  /// One batch being filled.
+  struct Slot {
+    std::int64_t number = 0;    // counted over all epochs
+    std::int64_t assigned = 0;  // samples taken by workers
+    std::int64_t done = 0;
+    std::exception_ptr error;
+    Batch batch;
+  };
+  /// Buffers a worker keeps.
+  struct Scratch {
+    std::vector<float> physical, network, mask, guide;
+  };
+
+  std::vector<const Archive*> archives;
+  std::vector<Window> windows;
+  Transform transform;
+  BatchSpec spec;
+  GuideFunction guide;
+  std::int64_t rows = 0, columns = 0, past = 0, future = 0, share = 0;
+  std::int64_t windows_a_map = 1;
+  std::vector<RainMap> maps;
+  std::vector<double> cumulative;  // of the rain of the windows
+
+  std::mutex mutex;
+  std::condition_variable work, ready;
+  std::vector<Slot> slots;  // number % slots.size()
+  std::int64_t next_number = 0;
+  std::int64_t active = 0;  // samples being filled
+  bool stop = false, paused = true;
+  std::vector<std::thread> threads;
+  Scratch own;  // of next() when there are no workers
+
+  void check() const;
+  void map_rain();
+  std::int64_t batches_per_epoch() const;
+  Sample sample(std::int64_t epoch, std::int64_t index) const;
+  void resize(Batch&) const;
+  void fill(Batch&, std::int64_t number, std::int64_t place, Scratch&) const;
+  void put(std::span<const float> physical, const Sample&, std::span<float> values, std::span<float> mask,
+           Scratch&) const;
+  Slot* slot_with_work();
+  void serve();
+  void restart(std::int64_t number);
+  void halt();
+};
+
+void BatchSource::State::check() const {
+  const auto refuse = [](const std::string& why) { throw DataError("training samples: " + why); };
+  if (archives.empty()) refuse("no archive");
+  if (windows.empty()) {
+    refuse(
+        "no window of consecutive frames; the archive is too short or has too many gaps for so many past and "
+        "future frames");
+  }
+  if (spec.batch < 1 || spec.prefetch < 1) refuse("batch and prefetch must be at least 1");
+  if (!(spec.rain_weighting >= 0. && spec.rain_weighting <= 1.)) {
+    refuse(fmt::format("rain_weighting is {}; 0 to 1 expected", spec.rain_weighting));
+  }
+  if (spec.share_first < 0 || spec.share_count < 0 || spec.share_first + share > spec.batch) {
+    refuse(fmt::format("a share of {} samples from {} on does not fit a batch of {}", share, spec.share_first,
+                       spec.batch));
+  }
+  for (const Archive* archive : archives) {
+    const Grid& grid = archive->grid();
+    if (rows > grid.rows || columns > grid.columns || rows < 1 || columns < 1) {
+      refuse(fmt::format(
+          "a crop of {}x{} does not fit a grid of {}x{}; choose a smaller one (0: the whole grid)", columns,
+          rows, grid.columns, grid.rows));
+    }
+    if (archive->quantity() != transform.quantity) {
+      refuse(fmt::format("the archive holds {}, the transform is for {}", name_of(archive->quantity()),
+                         name_of(transform.quantity)));
+    }
+  }
+  if (spec.past != past || spec.future != future) {
+    refuse(fmt::format("windows of {} past and {} future frames for batches of {} and {}", past, future,
+                       spec.past, spec.future));
+  }
+  for (const Window& window : windows) {
+    const bool known = window.archive >= 0 && window.archive < static_cast<std::int64_t>(archives.size());
+    if (!known || window.past != past || window.future != future || window.first < 0 ||
+        window.first + past + future > archives[static_cast<std::size_t>(window.archive)]->frames()) {
+      refuse(
+          fmt::format("a window of {} past and {} future frames from frame {} of archive {} does not exist",
+                      window.past, window.future, window.first, window.archive));
+    }
+  }
+}
+
+void BatchSource::State::map_rain() {
+  if (spec.rain_weighting <= 0.) return;
+  const auto count = static_cast<std::int64_t>(windows.size());
+  windows_a_map = (count + kLargestMaps - 1) / kLargestMaps;
+  double sum = 0.;
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (i % windows_a_map == 0) {
+      const Window& window = windows[static_cast<std::size_t>(i)];
+      const std::int64_t frame =
+          window.first + std::min(past, past + future - 1);  // the first to be forecast
+      maps.emplace_back(*archives[static_cast<std::size_t>(window.archive)], frame, rows, columns);
+    }
+    sum += maps.back().total();
+    cumulative.push_back(sum);
+  }
+}
+
+std::int64_t BatchSource::State::batches_per_epoch() const {
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(windows.size()) / spec.batch);
+}
+
+Sample BatchSource::State::sample(std::int64_t epoch, std::int64_t index) const {
+  const auto e = static_cast<std::uint64_t>(epoch), i = static_cast<std::uint64_t>(index);
+  const auto draw = [&](std::uint64_t what) { return random_unit(spec.seed, 50 + what, e, i); };
+  const auto count = static_cast<std::int64_t>(windows.size());
+  Sample sample;
+  const bool by_rain = !cumulative.empty() && cumulative.back() > 0. && draw(0) < spec.rain_weighting;
+  if (by_rain) {
+    const auto found = std::upper_bound(cumulative.begin(), cumulative.end(), draw(1) * cumulative.back());
+    const std::int64_t at = std::min<std::int64_t>(found - cumulative.begin(), count - 1);
+    sample.window = windows[static_cast<std::size_t>(at)];
+    sample.crop = maps[static_cast<std::size_t>(at / windows_a_map)].choose(draw(2), draw(3), draw(4));
+  } else {
+    sample.window = windows[static_cast<std::size_t>(permuted(spec.seed, e, index % count, count))];
+    const Grid& grid = archives[static_cast<std::size_t>(sample.window.archive)]->grid();
+    const auto place = [](double part, std::int64_t room) {
+      return std::min(room, static_cast<std::int64_t>(part * static_cast<double>(room + 1)));
+    };
+    sample.crop = {place(draw(3), grid.rows - rows), place(draw(4), grid.columns - columns), rows, columns};
+  }
+  if (spec.flips) {
+    const std::uint64_t bits = random_bits(spec.seed, 60, e, i) >> 32;
+    sample.orientation = static_cast<int>(bits & (rows == columns ? 7U : 3U));
+  }
+  return sample;
+}
+
+void BatchSource::State::resize(Batch& batch) const {
+  const auto frame = static_cast<std::size_t>(share * rows * columns);
+  batch.past.resize(frame * static_cast<std::size_t>(past));
+  batch.past_mask.resize(batch.past.size());
+  batch.future.resize(frame * static_cast<std::size_t>(future));
+  batch.future_mask.resize(batch.future.size());
+  batch.guide.resize(guide ? batch.future.size() : 0);
+  batch.guide_mask.resize(batch.guide.size());
+}
+
+void BatchSource::State::put(std::span<const float> physical, const Sample& sample, std::span<float> values,
+                             std::span<float> mask, Scratch& scratch) const {
+  if (sample.orientation == 0) {
+    transform.to_network(physical, values, mask);
+    return;
+  }
+  transform.to_network(physical, scratch.network, scratch.mask);
+  turn(scratch.network, values, rows, columns, sample.orientation);
+  turn(scratch.mask, mask, rows, columns, sample.orientation);
+}
+
+void BatchSource::State::fill(Batch& batch, std::int64_t number, std::int64_t place, Scratch& scratch) const {
+  const std::int64_t batches = batches_per_epoch();
+  const Sample chosen = sample(number / batches, number % batches * spec.batch + spec.share_first + place);
+  const Archive& archive = *archives[static_cast<std::size_t>(chosen.window.archive)];
+  const auto pixels = static_cast<std::size_t>(rows * columns);
+  scratch.physical.resize(pixels);
+  scratch.network.resize(pixels);
+  scratch.mask.resize(pixels);
+  const auto frame_of = [&](std::vector<float>& block, std::int64_t leads, std::int64_t t) {
+    return std::span<float>(block.data() + static_cast<std::size_t>(place * leads + t) * pixels, pixels);
+  };
+  for (std::int64_t t = 0; t < past + future; ++t) {
+    archive.read(chosen.window.first + t, chosen.crop, scratch.physical);
+    const bool seen = t < past;
+    put(scratch.physical, chosen,
+        seen ? frame_of(batch.past, past, t) : frame_of(batch.future, future, t - past),
+        seen ? frame_of(batch.past_mask, past, t) : frame_of(batch.future_mask, future, t - past), scratch);
+  }
+  if (!guide) return;
+  scratch.guide.assign(pixels * static_cast<std::size_t>(future), kMissing);
+  guide(archive, chosen.window, chosen.crop, future, scratch.guide);
+  for (std::int64_t t = 0; t < future; ++t) {
+    const std::span<const float> advected(scratch.guide.data() + static_cast<std::size_t>(t) * pixels,
+                                          pixels);
+    put(advected, chosen, frame_of(batch.guide, future, t), frame_of(batch.guide_mask, future, t), scratch);
+  }
+}
+
+/// The earliest batch with a sample that nobody has taken; the lock is held.
+BatchSource::State::Slot* BatchSource::State::slot_with_work() {
+  if (paused) return nullptr;
+  const auto count = static_cast<std::int64_t>(slots.size());
+  for (std::int64_t ahead = 0; ahead < count; ++ahead) {
+    Slot& slot = slots[static_cast<std::size_t>((next_number + ahead) % count)];
+    if (slot.assigned < share && !slot.error) return &slot;
+  }
+  return nullptr;
+}
+
+void BatchSource::State::serve() {
+  Scratch scratch;
+  std::unique_lock lock(mutex);
+  for (;;) {
+    Slot* slot = nullptr;
+    work.wait(lock, [&] { return stop || (slot = slot_with_work()) != nullptr; });
+    if (stop) return;
+    const std::int64_t place = slot->assigned++;
+    ++active;
+    lock.unlock();
+    std::exception_ptr error;
+    try {
+      fill(slot->batch, slot->number, place, scratch);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    lock.lock();
+    --active;
+    ++slot->done;
+    if (error && !slot->error) slot->error = error;
+    ready.notify_all();
+  }
+}
+
+void BatchSource::State::restart(std::int64_t number) {
+  std::unique_lock lock(mutex);
+  paused = true;
+  ready.wait(lock, [&] { return active == 0; });
+  next_number = number;
+  const auto count = static_cast<std::int64_t>(slots.size());
+  for (std::int64_t ahead = 0; ahead < count; ++ahead) {
+    Slot& slot = slots[static_cast<std::size_t>((number + ahead) % count)];
+    slot.number = number + ahead;
+    slot.assigned = slot.done = 0;
+    slot.error = nullptr;
+    resize(slot.batch);
+  }
+  paused = false;
+  while (static_cast<int>(threads.size()) < spec.workers) threads.emplace_back([this] { serve(); });
+  work.notify_all();
+}
+
+void BatchSource::State::halt() {
+  {
+    const std::lock_guard lock(mutex);
+    stop = true;
+  }
+  work.notify_all();
+  for (std::thread& thread : threads) thread.join();
+  threads.clear();
+}
+
+BatchSource::BatchSource(std::vector<const Archive*> archives, std::vector<Window> windows,
+                         Transform transform, BatchSpec spec, GuideFunction guide)
+    : state_(std::make_unique<State>()) {
+  State& state = *state_;
+  state.archives = std::move(archives);
+  state.windows = std::move(windows);
+  state.transform = transform;
+  state.spec = spec;
+  state.guide = std::move(guide);
+  state.share = spec.share_count == 0 ? spec.batch - spec.share_first : spec.share_count;
+  if (!state.archives.empty()) {
+    const Grid& grid = state.archives.front()->grid();
+    state.rows = spec.crop_rows == 0 ? grid.rows : spec.crop_rows;
+    state.columns = spec.crop_columns == 0 ? grid.columns : spec.crop_columns;
+  }
+  if (!state.windows.empty()) {
+    state.past = state.windows.front().past;
+    state.future = state.windows.front().future;
+  }
+  state.check();
+  state.map_rain();
+  if (spec.workers > 0) state.slots.resize(static_cast<std::size_t>(spec.prefetch));
+}
+
+BatchSource::~BatchSource() {
+  state_->halt();
+}
+
+void BatchSource::seek(std::int64_t epoch, std::int64_t batch_index) {
+  const std::int64_t batches = batches_per_epoch();
+  if (epoch < 0 || batch_index < 0 || batch_index > batches) {
+    throw DataError(fmt::format("training samples: there is no batch {} in epoch {}; {} batches an epoch",
+                                batch_index, epoch, batches));
+  }
+  if (state_->spec.workers > 0) {
+    state_->restart(epoch * batches + batch_index);
+  } else {
+    state_->next_number = epoch * batches + batch_index;
+  }
+}
+
+void BatchSource::next(Batch& batch) {
+  State& state = *state_;
+  if (state.spec.workers <= 0) {
+    state.resize(batch);
+    for (std::int64_t place = 0; place < state.share; ++place)
+      state.fill(batch, state.next_number, place, state.own);
+    ++state.next_number;
+    return;
+  }
+  if (state.threads.empty()) state.restart(state.next_number);
+  std::unique_lock lock(state.mutex);
+  const auto count = static_cast<std::int64_t>(state.slots.size());
+  State::Slot& slot = state.slots[static_cast<std::size_t>(state.next_number % count)];
+  // After an error, samples in flight are waited for, since they still write into the slot.
+  state.ready.wait(lock, [&] { return slot.error ? slot.done == slot.assigned : slot.done == state.share; });
+  if (slot.error) std::rethrow_exception(slot.error);
+  std::swap(batch, slot.batch);
+  state.resize(slot.batch);
+  slot.number += count;
+  slot.assigned = slot.done = 0;
+  ++state.next_number;
+  lock.unlock();
+  state.work.notify_all();
+}
+
+std::int64_t BatchSource::batches_per_epoch() const {
+  return state_->batches_per_epoch();
+}
+
+Sample BatchSource::sample(std::int64_t epoch, std::int64_t index) const {
+  return state_->sample(epoch, index);
+}
+
+}  // namespace raincell::io

@@ -1,0 +1,321 @@
+#include "io/archive.hpp"
+
+#include <gtest/gtest.h>
+#include <netcdf.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <thread>
+
+#include "tests/io/archive_support.hpp"
+#include "tests/io/temporary_folder.hpp"
+
+namespace raincell::io {
+namespace {
+
+SimulationSpec rain(std::int64_t frames = 6) {
+  SimulationSpec spec;
+  spec.frames = frames;
+  spec.columns = 70;
+  spec.rows = 50;
+  return spec;
+}
+
+bool same(float a, float b) {
+  return (std::isnan(a) && std::isnan(b)) || a == b;
+}
+
+std::vector<float> whole(const Archive& archive, std::int64_t frame) {
+  std::vector<float> values(static_cast<std::size_t>(archive.grid().pixels()));
+  archive.read(frame, {0, 0, archive.grid().rows, archive.grid().columns}, values);
+  return values;
+}
+
+std::size_t files_in(const std::filesystem::path& folder) {
+  std::size_t count = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder)) ++count;
+  return count;
+}
+
+class ArchiveKinds : public testing::TestWithParam<bool> {};
+
+TEST_P(ArchiveKinds, GivesBackWhatWasPackedAndWhatNetcdfReads) {
+  const TemporaryFolder folder;
+  ArchiveOptions options;
+  options.compress = GetParam();
+  const auto path = pack_simulation(folder.path() / "a.nc", rain(), options);
+  const Archive archive = Archive::open(path);
+  ASSERT_EQ(archive.frames(), 6);
+  EXPECT_EQ(archive.step_s(), 300);
+  EXPECT_EQ(archive.grid(), simulate_frame(rain(), 0).grid);
+  int file = -1, variable = -1;
+  ASSERT_EQ(nc_open(path.c_str(), NC_NOWRITE, &file), NC_NOERR);
+  ASSERT_EQ(nc_inq_varid(file, "precip_intensity", &variable), NC_NOERR);
+  double scale = 0.;
+  ASSERT_EQ(nc_get_att_double(file, variable, "scale_factor", &scale), NC_NOERR);
+  for (std::int64_t i = 0; i < archive.frames(); ++i) {
+    const Frame frame = simulate_frame(rain(), i);
+    EXPECT_EQ(archive.time(i), frame.valid_time);
+    EXPECT_EQ(archive.source(i), "frame" + std::to_string(i));
+    const std::vector<float> values = whole(archive, i);
+    const std::size_t start[3] = {static_cast<std::size_t>(i), 0, 0}, count[3] = {1, 50, 70};
+    std::vector<std::int16_t> codes(values.size());
+    ASSERT_EQ(nc_get_vara_short(file, variable, start, count, codes.data()), NC_NOERR);
+    for (std::size_t k = 0; k < values.size(); ++k) {
+      EXPECT_TRUE(same(values[k], frame.values[k]));
+      EXPECT_TRUE(same(values[k], codes[k] == -32768 ? kMissing : static_cast<float>(codes[k] * scale)));
+    }
+  }
+  nc_close(file);
+}
+
+TEST_P(ArchiveKinds, CropsAreCutOutOfTheFrame) {
+  const TemporaryFolder folder;
+  ArchiveOptions options;
+  options.compress = GetParam();
+  const Archive archive = Archive::open(pack_simulation(folder.path() / "a.nc", rain(2), options));
+  const Crop crop{7, 11, 20, 30};
+  std::vector<float> values(600);
+  archive.read(1, crop, values);
+  const std::vector<float> all = whole(archive, 1);
+  for (std::int64_t r = 0; r < 20; ++r) {
+    for (std::int64_t c = 0; c < 30; ++c) {
+      EXPECT_TRUE(same(values[static_cast<std::size_t>(r * 30 + c)],
+                       all[static_cast<std::size_t>((r + 7) * 70 + c + 11)]));
+    }
+  }
+  EXPECT_THROW(archive.read(1, {40, 0, 20, 30}, values), DataError);
+  EXPECT_THROW(archive.read(2, crop, values), DataError);
+  EXPECT_THROW(archive.read(-1, crop, values), DataError);
+}
+
+TEST_P(ArchiveKinds, ManyThreadsReadTheSame) {
+  const TemporaryFolder folder;
+  ArchiveOptions options;
+  options.compress = GetParam();
+  const Archive archive = Archive::open(pack_simulation(folder.path() / "a.nc", rain(4), options));
+  std::vector<std::vector<float>> expected;
+  for (std::int64_t i = 0; i < 4; ++i) expected.push_back(whole(archive, i));
+  std::vector<int> wrong(4, 0);
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (std::int64_t n = 0; n < 40; ++n) {
+        const std::int64_t frame = (n * 7 + static_cast<std::int64_t>(t)) % 4;
+        const std::vector<float> values = whole(archive, frame);
+        for (std::size_t k = 0; k < values.size(); ++k) {
+          if (!same(values[k], expected[static_cast<std::size_t>(frame)][k])) ++wrong[t];
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, (std::vector<int>{0, 0, 0, 0}));
+}
+
+INSTANTIATE_TEST_SUITE_P(PlainAndCompressed, ArchiveKinds, testing::Bool());
+
+TEST(Archive, ReflectivityAndIntensityKeepTheirSteps) {
+  const TemporaryFolder folder;
+  Frame frame = flat_frame(0, 0.F);
+  frame.quantity = Quantity::reflectivity;
+  frame.values[0] = -31.5F;
+  frame.values[1] = 78.F;
+  frame.values[2] = kMissing;
+  {
+    ArchiveWriter writer(folder.path() / "z.nc", {});
+    writer.add(frame, "z");
+    writer.finish();
+  }
+  const Archive reflectivity = Archive::open(folder.path() / "z.nc");
+  EXPECT_EQ(reflectivity.quantity(), Quantity::reflectivity);
+  const std::vector<float> dbz = whole(reflectivity, 0);
+  EXPECT_EQ(dbz[0], -31.5F);
+  EXPECT_EQ(dbz[1], 78.F);
+  EXPECT_TRUE(std::isnan(dbz[2]));
+  frame.quantity = Quantity::intensity;
+  for (std::size_t k = 0; k < 256; ++k) frame.values[k] = static_cast<float>(static_cast<double>(k) / 255.);
+  {
+    ArchiveWriter writer(folder.path() / "i.nc", {});
+    writer.add(frame, "i");
+    writer.finish();
+  }
+  const std::vector<float> grey = whole(Archive::open(folder.path() / "i.nc"), 0);
+  for (std::size_t k = 0; k < 256; ++k) EXPECT_FLOAT_EQ(grey[k], static_cast<float>(k) / 255.F);
+}
+
+TEST(Archive, ReportNamesWhatIsWrong) {
+  const TemporaryFolder folder;
+  ArchiveWriter writer(folder.path() / "a.nc", {});
+  EXPECT_TRUE(writer.add(flat_frame(0, 1.F), "f0"));
+  EXPECT_TRUE(writer.add(flat_frame(1, 2.F), "f1"));
+  EXPECT_FALSE(writer.add(flat_frame(1, 3.F), "f1 again"));
+  EXPECT_FALSE(writer.add(flat_frame(0, 3.F), "late"));
+  EXPECT_TRUE(writer.add(flat_frame(2, 2.F), "stuck"));
+  EXPECT_TRUE(writer.add(flat_frame(6, kMissing), "empty"));
+  EXPECT_FALSE(writer.add(flat_frame(7, 1.F, 16, 32), "foreign"));
+  EXPECT_TRUE(writer.add(flat_frame(8, 400.F), "too much"));
+  Frame other_unit = flat_frame(9, 0.F);
+  other_unit.source.unit = "inch";
+  EXPECT_TRUE(writer.add(other_unit, "inches"));
+  const PackReport report = writer.finish();
+  EXPECT_EQ(report.frames, 6);
+  EXPECT_EQ(report.step_s, 300);
+  ASSERT_EQ(report.duplicates.size(), 1U);
+  EXPECT_EQ(report.duplicates[0].source, "f1 again");
+  ASSERT_EQ(report.out_of_order.size(), 1U);
+  ASSERT_EQ(report.stuck.size(), 1U);
+  EXPECT_EQ(report.stuck[0].source, "stuck");
+  ASSERT_EQ(report.all_missing.size(), 1U);
+  ASSERT_EQ(report.changes.size(), 1U);
+  EXPECT_EQ(report.changes[0].source, "foreign");
+  ASSERT_EQ(report.unit_changes.size(), 1U);
+  ASSERT_EQ(report.gaps.size(), 2U);
+  EXPECT_EQ(report.gaps[0].missing, 3);
+  EXPECT_EQ(report.clipped, 16 * 24);
+  // Five covered frames of 1, 2, 2, 327.67 and 0 mm/h.
+  EXPECT_NEAR(report.mean, (1. + 2. + 2. + 327.67) / 5., 1e-9);
+  EXPECT_NEAR(report.wet_fraction, 0.8, 1e-12);
+  EXPECT_NEAR(report.covered_fraction, 5. / 6., 1e-12);
+  EXPECT_NEAR(report.p99, 327.67, 1e-9);
+  EXPECT_EQ(report.hours[0].frames, 6);
+}
+
+TEST(Archive, PixelsThatAlwaysRainAreNamedAsClutter) {
+  const TemporaryFolder folder;
+  ArchiveWriter writer(folder.path() / "a.nc", {});
+  for (std::int64_t step = 0; step < 30; ++step) {
+    Frame frame = flat_frame(step, 0.F);
+    frame.values[24 * 3 + 5] = 2.F;
+    writer.add(frame, "f");
+  }
+  const PackReport report = writer.finish();
+  ASSERT_EQ(report.clutter_pixels, 1);
+  EXPECT_EQ(report.clutter[0].row, 3);
+  EXPECT_EQ(report.clutter[0].column, 5);
+}
+
+TEST(Archive, AppendingAddsAPartAndCompactingMergesThem) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "archive";
+  ArchiveOptions append;
+  append.append = true;
+  pack_steps(path, {0, 1, 2});
+  const std::string first_hash = Archive::open(path).hash();
+  {
+    ArchiveWriter writer(path, append);
+    EXPECT_FALSE(writer.wants(flat_frame(2, 0.F).valid_time));
+    EXPECT_TRUE(writer.wants(flat_frame(3, 0.F).valid_time));
+    EXPECT_FALSE(writer.add(flat_frame(2, 3.F), "again"));
+    EXPECT_TRUE(writer.add(flat_frame(3, 4.F), "step3"));
+    EXPECT_EQ(writer.finish().already_there, 1);
+  }
+  EXPECT_EQ(files_in(path), 2U);
+  const Archive both = Archive::open(path);
+  ASSERT_EQ(both.frames(), 4);
+  for (std::int64_t i = 0; i < 4; ++i) EXPECT_EQ(whole(both, i)[0], static_cast<float>(i + 1));
+  EXPECT_NE(both.hash(), first_hash);
+  const std::string hash = both.hash();
+  compact(path, {});
+  EXPECT_EQ(files_in(path), 1U);
+  EXPECT_EQ(Archive::open(path).hash(), hash);
+  compact(path, {});
+  EXPECT_EQ(files_in(path), 1U);
+  EXPECT_EQ(Archive::open(path).hash(), hash);
+}
+
+TEST(Archive, AppendingToAFileMergesByTime) {
+  const TemporaryFolder folder;
+  const auto path = pack_steps(folder.path() / "a.nc", {0, 1, 4});
+  ArchiveOptions append;
+  append.append = true;
+  pack_steps(path, {2, 5}, append);
+  const Archive archive = Archive::open(path);
+  ASSERT_EQ(archive.frames(), 5);
+  const std::vector<float> expected{1.F, 2.F, 3.F, 5.F, 6.F};
+  for (std::int64_t i = 0; i < 5; ++i) EXPECT_EQ(whole(archive, i)[0], expected[static_cast<std::size_t>(i)]);
+  EXPECT_EQ(archive.hash(), Archive::open(pack_steps(folder.path() / "b.nc", {0, 1, 2, 4, 5})).hash());
+}
+
+TEST(Archive, NothingIsPublishedBeforeTheEnd) {
+  const TemporaryFolder folder;
+  {
+    ArchiveWriter writer(folder.path() / "a.nc", {});
+    writer.add(flat_frame(0, 1.F), "f");
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / "a.nc"));
+  }
+  EXPECT_EQ(files_in(folder.path()), 0U);
+  ArchiveWriter empty(folder.path() / "b.nc", {});
+  EXPECT_THROW(empty.finish(), DataError);
+}
+
+TEST(Archive, RefusesWhatIsCutOrNoArchive) {
+  const TemporaryFolder folder;
+  EXPECT_THROW(Archive::open(folder.path() / "none.nc"), DataError);
+  EXPECT_THROW(Archive::open(folder.path()), DataError);
+  std::ofstream(folder.path() / "text.nc") << "no archive";
+  EXPECT_THROW(Archive::open(folder.path() / "text.nc"), DataError);
+  const auto path = pack_simulation(folder.path() / "a.nc", rain(3));
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 5000);
+  EXPECT_THROW(Archive::open(path), DataError);
+  simulate(
+      [] {
+        SimulationSpec spec = rain(1);
+        spec.format = "cf";
+        return spec;
+      }(),
+      folder.path() / "cf");
+  EXPECT_THROW(Archive::open(folder.path() / "cf" / "raincell_20240601T0000Z.nc"), DataError);
+}
+
+TEST(Archive, PartsOfDifferentGridsOrFramesAreRefused) {
+  const TemporaryFolder folder;
+  pack_steps(folder.path() / "part_1.nc", {0, 1});
+  pack_simulation(folder.path() / "part_2.nc", rain(2));
+  EXPECT_THROW(Archive::open(folder.path()), DataError);
+  std::filesystem::remove(folder.path() / "part_2.nc");
+  std::filesystem::copy_file(folder.path() / "part_1.nc", folder.path() / "part_3.nc");
+  EXPECT_EQ(Archive::open(folder.path()).frames(), 2);  // the same frames twice
+  ArchiveWriter writer(folder.path() / "part_4.nc", {});
+  writer.add(flat_frame(1, 9.F), "other");
+  writer.finish();
+  EXPECT_THROW(Archive::open(folder.path()), DataError);
+}
+
+// A child with a limit on file size stands for a full disk: netCDF-C's close alone would not tell.
+TEST(Archive, AFullDiskPublishesNothingAndKeepsTheOldFile) {
+  const TemporaryFolder folder;
+  const auto path = pack_steps(folder.path() / "a.nc", {0, 1});
+  for (const rlim_t limit : {rlim_t{3000}, rlim_t{30000}, rlim_t{100000}}) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      signal(SIGXFSZ, SIG_IGN);
+      const rlimit bound{limit, limit};
+      setrlimit(RLIMIT_FSIZE, &bound);
+      int code = 1;
+      try {
+        ArchiveWriter writer(path, {});
+        for (std::int64_t i = 0; i < 200; ++i) writer.add(flat_frame(i, 5.F, 40, 40), "f");
+        writer.finish();
+      } catch (const WriteError&) {
+        code = 0;
+      } catch (...) {
+        code = 2;
+      }
+      _exit(code);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 0) << "limit " << limit;
+    EXPECT_EQ(files_in(folder.path()), 1U);
+    EXPECT_EQ(Archive::open(path).frames(), 2);
+  }
+}
+
+}  // namespace
+}  // namespace raincell::io
