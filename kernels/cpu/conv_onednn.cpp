@@ -205,7 +205,7 @@ class OnednnPlan : public ConvPlan {
     const memory::dims sizes{images, channels, height, width};
     const auto type = memory::data_type::f32;
     if (placement.channel_block == 16 && channels % 16 == 0) return {sizes, type, Tag::nChw16c};
-    if (placement.channel_block == channels && channels > 1) return {sizes, type, Tag::nhwc};
+    if (placement.channel_block == channels) return {sizes, type, Tag::nhwc};
     if (placement.channel_block == 1) return {sizes, type, Tag::nchw};
     throw std::logic_error("kernels: cpu convolution: channel block " +
                            std::to_string(placement.channel_block));
