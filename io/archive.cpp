@@ -198,7 +198,7 @@ const std::vector<fs::path>& Archive::parts() const {
 }
 
 std::string Archive::hash() const {
-  std::string text = describe(grid()) + name_of(quantity());
+  std::string text = name_of(quantity());
   for (std::int64_t i = 0; i < frames(); ++i) text += format_time(time(i)) + frame_hash(i);
   return sha256(std::as_bytes(std::span(text.data(), text.size())));
 }

@@ -125,6 +125,7 @@ std::vector<std::byte> cf_bytes(std::span<const Frame> frames) {
   out.attribute(NetcdfOut::kGlobal, "Conventions", std::string("CF-1.11"));
   out.attribute(NetcdfOut::kGlobal, "title", std::string("Synthetic radar frames"));
   out.attribute(NetcdfOut::kGlobal, "source", std::string("raincell simulate"));
+  out.attribute(NetcdfOut::kGlobal, "history", std::string("written by raincell simulate"));
   out.end_definitions();
   put_axes(out, cf, first.grid);
   std::vector<std::int16_t> codes(first.values.size());

@@ -1,15 +1,19 @@
 #include "io/archive.hpp"
 
 #include <gtest/gtest.h>
+#include <hdf5.h>
 #include <netcdf.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <thread>
 
+#include "io/reader.hpp"
 #include "tests/io/archive_support.hpp"
 #include "tests/io/temporary_folder.hpp"
 
@@ -314,6 +318,63 @@ TEST(Archive, AFullDiskPublishesNothingAndKeepsTheOldFile) {
     EXPECT_EQ(WEXITSTATUS(status), 0) << "limit " << limit;
     EXPECT_EQ(files_in(folder.path()), 1U);
     EXPECT_EQ(Archive::open(path).frames(), 2);
+  }
+}
+
+TEST(Archive, BothFormatsOfTheSimulationPackToTheSameArchive) {
+  const TemporaryFolder folder;
+  FrameReader reader;
+  std::vector<std::string> hashes;
+  for (const std::string format : {"odim", "cf"}) {
+    SimulationSpec spec = rain(3);
+    spec.format = format;
+    const auto files = simulate(spec, folder.path() / format);
+    ArchiveWriter writer(folder.path() / (format + ".nc"), {});
+    for (const auto& file : files) writer.add(reader.read(file).at(0), file.filename());
+    writer.finish();
+    hashes.push_back(Archive::open(folder.path() / (format + ".nc")).hash());
+  }
+  EXPECT_EQ(hashes[0], hashes[1]);
+  EXPECT_EQ(hashes[0], Archive::open(pack_simulation(folder.path() / "drawn.nc", rain(3))).hash());
+}
+
+/// The stored amounts of a KNMI file, 0.01 mm in 5 minutes, read with HDF5 alone.
+std::vector<std::uint16_t> knmi_amounts(const std::filesystem::path& path) {
+  std::vector<std::uint16_t> amounts(765 * 700);
+  const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+  const hid_t data = H5Dopen2(file, "/image1/image_data", H5P_DEFAULT);
+  EXPECT_GE(H5Dread(data, H5T_NATIVE_UINT16, H5S_ALL, H5S_ALL, H5P_DEFAULT, amounts.data()), 0);
+  H5Dclose(data);
+  H5Fclose(file);
+  return amounts;
+}
+
+TEST(Archive, HoldsTheRainOfRealRadarFiles) {
+  const char* data = std::getenv("RAINCELL_TEST_DATA");
+  if (data == nullptr) GTEST_SKIP() << "RAINCELL_TEST_DATA is not set";
+  const TemporaryFolder folder;
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(data) / "radar/knmi/rap_20100826")) {
+    if (entry.path().extension() == ".h5") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  files.resize(4);
+  FrameReader reader;
+  ArchiveWriter writer(folder.path() / "a.nc", {});
+  for (const auto& file : files) writer.add(reader.read(file).at(0), file.filename());
+  const PackReport report = writer.finish();
+  EXPECT_EQ(report.step_s, 300);
+  const Archive archive = Archive::open(folder.path() / "a.nc");
+  ASSERT_EQ(archive.frames(), 4);
+  EXPECT_EQ(format_time(archive.time(0)), "2010-08-26T00:00Z");
+  for (std::int64_t i = 0; i < 4; ++i) {
+    const std::vector<float> values = whole(archive, i);
+    const std::vector<std::uint16_t> amounts = knmi_amounts(files[static_cast<std::size_t>(i)]);
+    for (std::size_t k = 0; k < values.size(); ++k) {
+      const float expected = amounts[k] == 65535 ? kMissing : static_cast<float>(0.12 * amounts[k]);
+      ASSERT_TRUE(same(values[k], expected) || std::abs(values[k] - expected) <= 1e-6F * expected) << k;
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "io/publish.hpp"
+#include "io/reader.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace raincell::io {
@@ -171,6 +172,30 @@ TEST(Simulate, CfCodesAreTheFrame) {
       EXPECT_EQ(codes[i], -32768);
     } else {
       EXPECT_EQ(static_cast<float>(scale * codes[i]), frame.values[i]);
+    }
+  }
+}
+
+TEST(Simulate, BothFormatsReadBackAsTheSameFrames) {
+  const TemporaryFolder folder;
+  FrameReader reader;
+  for (const std::string format : {"odim", "cf"}) {
+    const auto files = simulate(small(format), folder.path());
+    for (std::int64_t i = 0; i < 3; ++i) {
+      const Frame drawn = simulate_frame(small(format), i);
+      const std::vector<Frame> read = reader.read(files[static_cast<std::size_t>(i)]);
+      ASSERT_EQ(read.size(), 1U);
+      EXPECT_EQ(read[0].source.format, format);
+      EXPECT_EQ(read[0].quantity, Quantity::rain_rate);
+      EXPECT_EQ(read[0].valid_time, drawn.valid_time);
+      EXPECT_TRUE(same_grid(read[0].grid, drawn.grid, 0.01)) << describe(read[0].grid);
+      EXPECT_EQ(read[0].states, drawn.states);
+      ASSERT_EQ(read[0].values.size(), drawn.values.size());
+      for (std::size_t k = 0; k < drawn.values.size(); ++k) {
+        if (drawn.states[k] != PixelState::missing) {
+          ASSERT_EQ(read[0].values[k], drawn.values[k]);
+        }
+      }
     }
   }
 }
