@@ -18,7 +18,7 @@ class RadialSpectrum {
   explicit RadialSpectrum(std::int64_t side);
 
   std::int64_t side() const { return side_; }
-  std::int64_t wavenumbers() const { return side_ / 2 + 1 - side_ % 2; }  // 0, 1, ... cycles a side
+  std::int64_t wavenumbers() const { return (side_ + 1) / 2; }  // 0, 1, ... cycles a side
   /// Mean power |F|^2 / side^2 over the ring of each wavenumber (rounded to the nearest), as pysteps' rapsd.
   /// Both fields are [side, side]; power: [wavenumbers] each, added to.
   void add(std::span<const float> first, std::span<const float> second, std::span<double> first_power,

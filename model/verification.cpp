@@ -128,7 +128,7 @@ void Verifier::State::start(const VerificationCase& first) {
   sums.resize(names.size() * static_cast<std::size_t>(leads));
   const std::int64_t side = RadialSpectrum::side_for(rows, columns);
   const bool spectra = spec.spectra && side >= 2;
-  const auto bins = static_cast<std::size_t>(spectra ? side / 2 + 1 - side % 2 : 0);
+  const auto bins = static_cast<std::size_t>(spectra ? (side + 1) / 2 : 0);
   for (auto& sum : sums) {
     sum.tables.resize(spec.protocol.thresholds.size());
     sum.fractions.resize(spec.fss_thresholds.size() * spec.fss_scales.size());
