@@ -276,7 +276,7 @@ void Network::set_teacher(std::span<const float> weights) {
   if (!teacher_set_) return;
   if (teacher_.empty())
     throw std::logic_error("Network::set_teacher needs a training plan and feed: previous");
-  backend_.write(teacher_.view(), weights);
+  backend_.import_frames(weights, {plan_.batch, spec_.future, 1, 1, 1, 1}, teacher_.view());
 }
 
 // --- training

@@ -17,10 +17,11 @@ namespace raincell::model {
 
 /// One batch on the host, network units. Values under a mask of 0 must be finite (0 by convention).
 struct HostBatch {
-  std::span<const float> past, past_mask;  // [N,T,C,H,W]; the mask only with mask_channel or predict_input
-  std::span<const float> future, future_mask;  // [N,T',C,H,W]; not needed by forecast()
-  std::span<const float> guide, guide_mask;    // [N,T',1,H,W], feed: advection only
-  std::span<const float> thresholds;  // spec().thresholds in network units, for load() with thresholds
+  std::span<const float> past = {},
+                         past_mask = {};  // [N,T,C,H,W]; the mask only with mask_channel or predict_input
+  std::span<const float> future = {}, future_mask = {};  // [N,T',C,H,W]; not needed by forecast()
+  std::span<const float> guide = {}, guide_mask = {};    // [N,T',1,H,W], feed: advection only
+  std::span<const float> thresholds = {};  // spec().thresholds in network units, for load() with thresholds
 };
 
 struct NetworkPlan {
@@ -50,16 +51,17 @@ class Network {
   /// Allocates everything for this shape, once; a second plan replaces the first. Any height and width.
   /// Throws ModelError when the spec cannot take the shape, kernels::OutOfMemory when memory is short.
   void plan(const NetworkPlan&);
+  bool is_planned() const { return encoder_ != nullptr; }
   const NetworkPlan& planned() const { return plan_; }
   /// Bytes of the plan and of `parameter_blocks` blocks of parameters (values, gradients, moments, average).
   PlanBytes bytes(int parameter_blocks) const;
-  /// The same without allocating, within 10 %.
+  /// The same without allocating tensors, within 10 %; plans of convolutions are made one by one and dropped.
   static PlanBytes predict_bytes(const ModelSpec&, kernels::Backend&, const NetworkPlan&,
                                  int parameter_blocks);
 
   // --- training plans ---------------------------------------------------------------------------------
   void load(const HostBatch&);
-  /// Scheduled sampling: weight of the truth fed at lead j instead of the own output, [T',N] in [0,1]; the
+  /// Scheduled sampling: weight of the truth fed at lead j instead of the own output, [N,T'] in [0,1]; the
   /// weights of lead 0 are unused. Empty: always the own output. Only with feed: previous.
   void set_teacher(std::span<const float> weights);
   void forward();

@@ -39,7 +39,9 @@ int ParameterLayout::find(std::string_view name) const {
 }
 
 Parameters::Parameters(ParameterLayout layout, kernels::Backend& backend, std::uint64_t seed)
-    : layout_(std::move(layout)), backend_(backend), values_(block("parameters")) {
+    : layout_(std::move(layout)), backend_(backend) {
+  if (layout_.stored() == 0) return;  // a dry run
+  values_ = block("parameters");
   for (int i = 0; i < static_cast<int>(layout_.slices().size()); ++i) {
     write(i, initial_values(layout_.slice(i), seed));
   }

@@ -72,7 +72,7 @@ class Trainer {
   TrainingSpec spec_;
   kernels::Tensor first_moment_, second_moment_, average_;  // {1,1,stored,1,1}; the last two may be empty
   kernels::Tensor gradient_squares_, skipped_;              // scalars
-  std::vector<float> truth_weights_;                        // [T',N]
+  std::vector<float> truth_weights_;                        // [N,T']
   PlateauState plateau_;
   std::int64_t batches_ = 0, updates_ = 0;
   double rate_scale_ = 1.;

@@ -15,17 +15,16 @@ kernels::Tensor Workspace::plain(const kernels::Shape& shape, std::string_view w
 
 std::unique_ptr<kernels::ConvPlan> Workspace::convolution(const kernels::ConvSpec& spec,
                                                           kernels::ConvUse use) {
-  if (!dry_) {
+  try {
     auto plan = backend_.plan_convolution(spec, use);
     bytes_ += plan->bytes();
-    return plan;
+    return dry_ ? nullptr : std::move(plan);
+  } catch (const kernels::OutOfMemory&) {
+    if (!dry_) throw;
   }
-  // Packed weights once for inference, with those of the backward pass and the packed gradient in training.
-  const std::size_t copies = use == kernels::ConvUse::training    ? 3
-                             : use == kernels::ConvUse::inference ? 1
-                                                                  : 2;
-  bytes_ +=
-      copies * static_cast<std::size_t>(spec.weight_shape().elements()) * kernels::size_of(backend_.dtype());
+  // Not even one plan fits: packed weights for both passes and the packed gradient are the least it would
+  // take.
+  bytes_ += 3 * static_cast<std::size_t>(spec.weight_shape().elements()) * kernels::size_of(backend_.dtype());
   return nullptr;
 }
 

@@ -10,7 +10,7 @@
 namespace raincell::model {
 
 /// Allocates on a backend and keeps count. A dry workspace counts only: its tensors are empty, its
-/// convolution plans null, and their workspace is estimated.
+/// convolution plans null; each plan is made, asked for its bytes and dropped.
 class Workspace {
  public:
   explicit Workspace(kernels::Backend& backend, bool dry = false) : backend_(backend), dry_(dry) {}

@@ -136,7 +136,8 @@ TEST(NetworkGradientOptions, Exceedance) {
 }
 
 TEST(NetworkGradientOptions, ScheduledSampling) {
-  const std::vector<float> weights = {0.F, 0.F, 1.F, 0.25F, 0.F, 0.75F};  // [T',N]
+  const std::vector<float> weights = {0.F,  1.F,   0.F,
+                                      0.5F, 0.25F, 0.75F};  // [N,T']; those of lead 0 are unused
   for (const ForecasterKind kind :
        {ForecasterKind::mirrored, ForecasterKind::same_order, ForecasterKind::shared}) {
     ModelSpec spec = small_spec();

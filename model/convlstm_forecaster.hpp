@@ -1,0 +1,44 @@
+// A trained network as a forecaster of physical fields over a whole domain of any size.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "model/forecasters.hpp"
+#include "model/network.hpp"
+
+namespace raincell::model {
+
+/// Between physical units (NaN where missing) and the network's.
+struct FieldTransform {
+  /// values: network units, 0 where missing; mask: 1 valid, 0 missing. All spans have the same size.
+  std::function<void(std::span<const float> physical, std::span<float> values, std::span<float> mask)>
+      to_network;
+  /// In place and NaN-free on both sides.
+  std::function<void(std::span<float> values)> to_physical;
+};
+
+/// Guide frames for the leads after the past, physical units, NaN where unknown: advection's forecast.
+using GuideFunction = std::function<ForecastFrames(const PastFrames&, std::int64_t leads)>;
+
+/// The network over the last `past` frames, one lead after the other. A forecast is NaN where neither the
+/// latest frame nor the guide of that lead knows anything. With thresholds, `probabilities` are filled and
+/// `values` hold the highest threshold that is exceeded with a probability of at least one half, else 0.
+class ConvLstm : public Forecaster {
+ public:
+  /// guide: for networks with feed: advection. Throws ModelError when it is missing there.
+  ConvLstm(std::unique_ptr<Network>, FieldTransform, GuideFunction guide);
+  std::string name() const override { return "convlstm"; }
+  std::int64_t frames_needed() const override { return network_->spec().past; }
+  /// Plans the network again when the size changes.
+  ForecastFrames forecast(const PastFrames&, std::int64_t leads) override;
+  Network& network() { return *network_; }
+
+ private:
+  std::unique_ptr<Network> network_;
+  FieldTransform transform_;
+  GuideFunction guide_;
+};
+
+}  // namespace raincell::model

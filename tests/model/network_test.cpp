@@ -1,0 +1,317 @@
+// What any network must hold to: T steps at once equal T single steps, masks hide exactly what they hide,
+// any size, memory as foretold.
+#include "model/network.hpp"
+
+#include <gtest/gtest.h>
+
+#include "kernels/backend.hpp"
+#include "model/convlstm_forecaster.hpp"
+#include "model_support.hpp"
+
+namespace raincell::model::testing {
+namespace {
+
+using kernels::CellKind;
+
+/// Strided two-stage network of the given kind.
+ModelSpec strided(CellKind cell, ForecasterKind forecaster, Feed feed) {
+  ModelSpec spec;
+  spec.cell = cell;
+  spec.forecaster = forecaster;
+  spec.feed = feed;
+  spec.mask_channel = true;
+  spec.stages = {{SamplingConv{3, 3, 2, 1, true}, {4, 3, 3}, std::nullopt},
+                 {SamplingConv{4, 3, 2, 1, true}, {5, 3, 3}, std::nullopt}};
+  spec.past = 3;
+  spec.future = 4;
+  return spec;
+}
+
+std::vector<ModelSpec> every_kind() {
+  std::vector<ModelSpec> specs;
+  for (const CellKind cell : {CellKind::convlstm, CellKind::convgru, CellKind::rnn})
+    for (const ForecasterKind forecaster :
+         {ForecasterKind::mirrored, ForecasterKind::same_order, ForecasterKind::shared})
+      for (const Feed feed : {Feed::none, Feed::previous, Feed::advection})
+        specs.push_back(strided(cell, forecaster, feed));
+  return specs;
+}
+
+std::vector<float> forecast(const ModelSpec& spec, kernels::Backend& backend, const NetworkPlan& plan,
+                            const RandomBatch& batch, std::int64_t leads) {
+  Network network(spec, backend, 5);
+  network.plan(plan);
+  std::vector<float> out(
+      static_cast<std::size_t>(plan.batch * leads * spec.out_channels() * plan.height * plan.width));
+  network.forecast(batch.view(), leads, out);
+  return out;
+}
+
+double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double largest = 0.;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    largest = std::max(largest, std::abs(double(a[i]) - double(b[i])));
+  }
+  return largest;
+}
+
+TEST(Network, AllStepsAtOnceEqualSingleSteps) {
+  for (const char* name : {"reference", "cpu"}) {
+    const auto backend = kernels::make_backend(name, {.threads = 1});
+    for (const ModelSpec& spec : every_kind()) {
+      SCOPED_TRACE(std::string(name) + " " + to_text(spec));
+      NetworkPlan plan{.batch = 2, .height = 7, .width = 9, .training = true};
+      const RandomBatch batch(spec, plan);
+      const auto at_once = forecast(spec, *backend, plan, batch, spec.future);
+      plan.training = false;
+      const auto one_by_one = forecast(spec, *backend, plan, batch, spec.future);
+      EXPECT_LT(largest_difference(at_once, one_by_one), 2e-6);
+      EXPECT_GT(largest_difference(at_once, std::vector<float>(at_once.size())), 1e-3);
+    }
+  }
+}
+
+TEST(Network, BackendsAgree) {
+  const auto reference = kernels::make_backend("reference", {}), cpu = kernels::make_backend("cpu", {.threads = 1});
+  for (const ModelSpec& spec : every_kind()) {
+    const NetworkPlan plan{.batch = 2, .height = 7, .width = 9};
+    const RandomBatch batch(spec, plan);
+    EXPECT_LT(
+        largest_difference(forecast(spec, *reference, plan, batch, 4), forecast(spec, *cpu, plan, batch, 4)),
+        1e-5)
+        << to_text(spec);
+  }
+}
+
+TEST(Network, ForecastsMoreLeadsThanItWasTrainedFor) {
+  const auto backend = kernels::make_backend("reference-f32", {});
+  const ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::same_order, Feed::previous);
+  const NetworkPlan plan{.batch = 1, .height = 5, .width = 6};
+  const RandomBatch batch(spec, plan);
+  const auto four = forecast(spec, *backend, plan, batch, 4), nine = forecast(spec, *backend, plan, batch, 9);
+  EXPECT_EQ(
+      largest_difference(four, std::vector<float>(nine.begin(), nine.begin() + std::ptrdiff_t(four.size()))),
+      0.);
+}
+
+TEST(Network, BatchesDoNotMix) {
+  const auto backend = kernels::make_backend("reference-f32", {});
+  const ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::advection);
+  const RandomBatch two(spec, {.batch = 2, .height = 6, .width = 6});
+  RandomBatch second = two;
+  for (auto* values : {&second.past, &second.past_mask, &second.guide, &second.guide_mask}) {
+    values->erase(values->begin(), values->begin() + std::ptrdiff_t(values->size() / 2));
+  }
+  const auto both = forecast(spec, *backend, {.batch = 2, .height = 6, .width = 6}, two, 4);
+  const auto alone = forecast(spec, *backend, {.batch = 1, .height = 6, .width = 6}, second, 4);
+  EXPECT_LT(
+      largest_difference(std::vector<float>(both.begin() + std::ptrdiff_t(alone.size()), both.end()), alone),
+      1e-6);
+}
+
+struct LossAndGradient {
+  double loss, valid;
+  std::vector<double> gradient;
+};
+
+LossAndGradient train_once(Network& network, const RandomBatch& batch) {
+  network.zero_gradients();
+  network.load(batch.view());
+  network.forward();
+  network.loss(1.F);
+  network.backward();
+  const auto value = network.read_loss();
+  LossAndGradient result{value.mean, value.valid_pixels, {}};
+  result.gradient.resize(static_cast<std::size_t>(network.layout().stored()));
+  network.backend().read(network.parameters().gradients(), std::span<double>(result.gradient));
+  return result;
+}
+
+TEST(Network, TargetMaskHidesExactlyWhatItHides) {
+  const auto backend = kernels::make_backend("reference", {});
+  const ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::advection);
+  const NetworkPlan plan{.batch = 1, .height = 5, .width = 7, .training = true};
+  RandomBatch batch(spec, plan);
+  Network network(spec, *backend, 5);
+  network.plan(plan);
+  const LossAndGradient before = train_once(network, batch);
+  EXPECT_EQ(before.valid, double(std::count(batch.future_mask.begin(), batch.future_mask.end(), 1.F)));
+  for (std::size_t i = 0; i < batch.future.size(); ++i) {
+    if (batch.future_mask[i] == 0.F) batch.future[i] = 1e6F;
+  }
+  const LossAndGradient hidden = train_once(network, batch);
+  EXPECT_EQ(hidden.loss, before.loss);
+  EXPECT_EQ(hidden.gradient, before.gradient);
+  const auto seen = std::size_t(std::find(batch.future_mask.begin(), batch.future_mask.end(), 1.F) -
+                                batch.future_mask.begin());
+  batch.future[seen] += 0.5F;
+  const LossAndGradient changed = train_once(network, batch);
+  EXPECT_NE(changed.loss, before.loss);
+  EXPECT_NE(changed.gradient, before.gradient);
+}
+
+TEST(Network, NothingValidIsNoLossAndNoGradient) {
+  const auto backend = kernels::make_backend("reference", {});
+  const ModelSpec spec = strided(CellKind::convgru, ForecasterKind::mirrored, Feed::none);
+  const NetworkPlan plan{.batch = 1, .height = 4, .width = 4, .training = true};
+  RandomBatch batch(spec, plan);
+  std::fill(batch.future_mask.begin(), batch.future_mask.end(), 0.F);
+  Network network(spec, *backend, 5);
+  network.plan(plan);
+  const LossAndGradient result = train_once(network, batch);
+  EXPECT_EQ(result.loss, 0.);
+  EXPECT_EQ(result.gradient, std::vector<double>(result.gradient.size(), 0.));
+}
+
+TEST(Network, MasksOfPastAndGuideAreSeen) {
+  const auto backend = kernels::make_backend("reference", {});
+  ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::advection);
+  const NetworkPlan plan{.batch = 1, .height = 8, .width = 8};
+  RandomBatch batch(spec, plan);
+  const auto before = forecast(spec, *backend, plan, batch, 4);
+  RandomBatch other = batch;
+  other.past_mask[5] = 1.F - other.past_mask[5];
+  EXPECT_NE(forecast(spec, *backend, plan, other, 4), before);
+  RandomBatch guided = batch;
+  guided.guide_mask[5] = 1.F - guided.guide_mask[5];
+  EXPECT_NE(forecast(spec, *backend, plan, guided, 4), before);
+  spec.mask_channel = false;
+  EXPECT_EQ(forecast(spec, *backend, plan, other, 4), forecast(spec, *backend, plan, batch, 4));
+}
+
+// The last guide frame can only touch the last lead, and only the part of the output it is added to.
+TEST(Network, GuideOfALeadReachesNoEarlierLead) {
+  const auto backend = kernels::make_backend("reference", {});
+  const ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::advection);
+  const NetworkPlan plan{.batch = 1, .height = 8, .width = 8};
+  RandomBatch batch(spec, plan);
+  const auto before = forecast(spec, *backend, plan, batch, 4);
+  for (std::size_t i = 3 * 64; i < 4 * 64; ++i) batch.guide[i] += 1.F;
+  const auto after = forecast(spec, *backend, plan, batch, 4);
+  EXPECT_TRUE(std::equal(before.begin(), before.begin() + 3 * 64, after.begin()));
+  double change = 0.;
+  for (std::size_t i = 3 * 64; i < 4 * 64; ++i) change += (after[i] - before[i]) / 64.;
+  EXPECT_GT(change, 0.5);  // added as it is, and corrected by the network
+}
+
+TEST(Network, BytesAreForetold) {
+  for (const char* name : {"reference", "cpu"}) {
+    const auto backend = kernels::make_backend(name, {.threads = 1});
+    for (const bool training : {false, true}) {
+      for (const Feed feed : {Feed::none, Feed::previous, Feed::advection}) {
+        const ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, feed);
+        const NetworkPlan plan{.batch = 2, .height = 96, .width = 96, .training = training};
+        const PlanBytes foretold = Network::predict_bytes(spec, *backend, plan, 4);
+        Network network(spec, *backend, 1);
+        network.plan(plan);
+        EXPECT_NEAR(double(foretold.host) / double(network.bytes(4).host), 1., 0.1)
+            << name << training << int(feed);
+        EXPECT_EQ(foretold.device, 0U);
+      }
+    }
+  }
+}
+
+TEST(Network, SeedsAndBackendsStartAlike) {
+  const auto reference = kernels::make_backend("reference-f32", {}), cpu = kernels::make_backend("cpu", {.threads = 1});
+  const ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::none);
+  Network a(spec, *reference, 1), b(spec, *cpu, 1), c(spec, *cpu, 2);
+  for (int s = 0; s < int(a.layout().slices().size()); ++s) {
+    EXPECT_EQ(a.parameters().read(s), b.parameters().read(s));
+    EXPECT_EQ(a.layout().slice(s).initial.bound > 0., b.parameters().read(s) != c.parameters().read(s));
+  }
+}
+
+TEST(Network, ShapesThatCannotBe) {
+  const auto backend = kernels::make_backend("reference", {});
+  ModelSpec spec;
+  spec.stages = {{std::nullopt, {2, 1, 1}, std::nullopt}};
+  spec.flatten = true;
+  spec.flatten_pixels = 16;
+  Network network(spec, *backend, 1);
+  EXPECT_THROW(network.plan({.batch = 1, .height = 4, .width = 5}), ModelError);
+  EXPECT_THROW(network.plan({.batch = 0, .height = 4, .width = 4}), ModelError);
+  EXPECT_THROW(network.plan({.batch = 1, .height = 4, .width = 4, .predict_input = true}), ModelError);
+  network.plan({.batch = 1, .height = 4, .width = 4});
+  std::vector<float> past(10 * 16), out(16);
+  EXPECT_NO_THROW(network.forecast({.past = past}, 1, out));
+  EXPECT_THROW(network.forecast({.past = std::span(past).first(5)}, 1, out), std::invalid_argument);
+  EXPECT_THROW(network.load({.past = past}), std::logic_error);
+}
+
+// --- as a forecaster ---------------------------------------------------------------------------------------
+
+/// Half of the physical value; missing is 0 with mask 0.
+FieldTransform half() {
+  return {[](std::span<const float> physical, std::span<float> values, std::span<float> mask) {
+            for (std::size_t i = 0; i < physical.size(); ++i) {
+              mask[i] = std::isnan(physical[i]) ? 0.F : 1.F;
+              values[i] = std::isnan(physical[i]) ? 0.F : physical[i] / 2.F;
+            }
+          },
+          [](std::span<float> values) {
+            for (float& value : values) value *= 2.F;
+          }};
+}
+
+TEST(ConvLstmForecaster, MissingStaysMissingAndAnySizeGoes) {
+  const auto backend = kernels::make_backend("reference-f32", {});
+  const ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::none);
+  ConvLstm forecaster(std::make_unique<Network>(spec, *backend, 3), half(), nullptr);
+  EXPECT_EQ(forecaster.frames_needed(), 3);
+  for (const auto& [rows, columns] : {std::pair{5L, 9L}, {13L, 4L}}) {
+    std::vector<float> values(std::size_t(4 * rows * columns), 1.F);
+    values[std::size_t(3 * rows * columns) + 2] = std::nanf("");  // in the latest frame
+    values[std::size_t(2 * rows * columns) + 3] = std::nanf("");  // in an older one
+    const ForecastFrames out = forecaster.forecast({4, rows, columns, values}, 6);
+    ASSERT_EQ(out.values.size(), std::size_t(6 * rows * columns));
+    for (std::size_t i = 0; i < out.values.size(); ++i) {
+      EXPECT_EQ(std::isnan(out.values[i]), i % std::size_t(rows * columns) == 2) << i;
+    }
+  }
+  std::vector<float> few(2 * 4);
+  EXPECT_THROW(forecaster.forecast({2, 2, 2, few}, 1), std::invalid_argument);
+}
+
+TEST(ConvLstmForecaster, GuideFillsWhatTheLatestFrameLacks) {
+  const auto backend = kernels::make_backend("reference-f32", {});
+  const ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::advection);
+  EXPECT_THROW(ConvLstm(std::make_unique<Network>(spec, *backend, 3), half(), nullptr), ModelError);
+  const auto guide = [](const PastFrames& past, std::int64_t leads) {
+    ForecastFrames frames{leads, past.rows, past.columns, {}, {}, {}};
+    frames.values.assign(std::size_t(leads * past.rows * past.columns), 1.F);
+    frames.values[1] = std::nanf("");       // lead 0, pixel 1
+    frames.values[16 + 2] = std::nanf("");  // lead 1, pixel 2
+    return frames;
+  };
+  ConvLstm forecaster(std::make_unique<Network>(spec, *backend, 3), half(), guide);
+  std::vector<float> values(3 * 16, 1.F);
+  values[2 * 16 + 1] = values[2 * 16 + 3] = std::nanf("");
+  const ForecastFrames out = forecaster.forecast({3, 4, 4, values}, 2);
+  for (std::size_t i = 0; i < out.values.size(); ++i) EXPECT_EQ(std::isnan(out.values[i]), i == 1) << i;
+}
+
+TEST(ConvLstmForecaster, ExceedanceProbabilities) {
+  const auto backend = kernels::make_backend("reference-f32", {});
+  ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::none);
+  spec.thresholds = {0.5, 2., 10.};
+  auto network = std::make_unique<Network>(spec, *backend, 3);
+  // The head's weights at zero and its bias at logits 1, 0.5, -3: probabilities above and below one half.
+  const int weight = network->layout().find("head.out.weight"),
+            bias = network->layout().find("head.out.bias");
+  network->parameters().write(weight, std::vector<double>(network->parameters().read(weight).size(), 0.));
+  network->parameters().write(bias, std::vector<double>{1., 0.5, -3.});
+  ConvLstm forecaster(std::move(network), half(), nullptr);
+  const std::vector<float> values(3 * 20, 1.F);
+  const ForecastFrames out = forecaster.forecast({3, 4, 5, values}, 2);
+  ASSERT_EQ(out.probabilities.size(), 3U * 2 * 20);
+  const double expected[] = {1 / (1 + std::exp(-1.)), 1 / (1 + std::exp(-0.5)), 1 / (1 + std::exp(3.))};
+  for (std::size_t i = 0; i < out.probabilities.size(); ++i)
+    EXPECT_NEAR(out.probabilities[i], expected[i / 40], 1e-6);
+  EXPECT_EQ(out.thresholds, spec.thresholds);
+  EXPECT_EQ(out.values, std::vector<float>(40, 2.F));
+}
+
+}  // namespace
+}  // namespace raincell::model::testing
