@@ -173,16 +173,30 @@ void Backend::expect_some(const ConstView& view, const char* call, const char* t
 
 // --- memory and borders --------------------------------------------------------------------------------
 
+namespace {
+
+/// Throws std::overflow_error when the tensor cannot be addressed at all.
+std::size_t bytes_of(const Shape& shape, Placement placement, DType type) {
+  std::int64_t bytes = 0;
+  if (__builtin_mul_overflow(stored_elements(shape, placement), static_cast<std::int64_t>(size_of(type)),
+                             &bytes)) {
+    throw std::overflow_error("tensor " + shape.text() + " has more bytes than 64 bits can count");
+  }
+  return static_cast<std::size_t>(bytes);
+}
+
+}  // namespace
+
 Tensor Backend::allocate(const Shape& shape, std::string_view what) {
   expect_positive(shape, "allocate");
   const Placement placement = do_place(shape, dtype());
-  const auto bytes = static_cast<std::size_t>(stored_elements(shape, placement)) * size_of(dtype());
+  const std::size_t bytes = bytes_of(shape, placement, dtype());
   return {do_allocate(bytes, what), shape, dtype(), placement};
 }
 
 Tensor Backend::allocate_plain(const Shape& shape, std::string_view what) {
   expect_positive(shape, "allocate_plain");
-  const auto bytes = static_cast<std::size_t>(shape.elements()) * size_of(dtype());
+  const std::size_t bytes = bytes_of(shape, Placement{}, dtype());
   return {do_allocate(bytes, what), shape, dtype(), Placement{}};
 }
 
