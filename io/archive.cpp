@@ -106,6 +106,17 @@ struct Archive::State {
     thread_local DecodedFrames decoded;
     return decoded.get(serial, part, place.frame, static_cast<std::size_t>(part.grid().pixels()), index);
   }
+  /// Refuses a crop that is not inside the grid, or that `count` numbers do not hold.
+  void check(const Crop& crop, std::size_t count) const {
+    const Grid& whole = parts.front()->grid();
+    const bool inside = crop.row >= 0 && crop.column >= 0 && crop.rows > 0 && crop.columns > 0 &&
+                        crop.rows <= whole.rows - crop.row && crop.columns <= whole.columns - crop.column;
+    if (inside && count == static_cast<std::size_t>(crop.rows * crop.columns)) return;
+    throw DataError(fmt::format(
+        "archive {}: crop of {}x{} at row {}, column {} into {} numbers does not fit a grid of {}x{}",
+        paths.front().string(), crop.columns, crop.rows, crop.row, crop.column, count, whole.columns,
+        whole.rows));
+  }
   void order_frames();
 };
 
@@ -204,31 +215,29 @@ std::string Archive::hash() const {
 }
 
 void Archive::read(std::int64_t frame, const Crop& crop, std::span<float> values) const {
-  const Grid& whole = grid();
-  const bool inside = crop.row >= 0 && crop.column >= 0 && crop.rows > 0 && crop.columns > 0 &&
-                      crop.rows <= whole.rows - crop.row && crop.columns <= whole.columns - crop.column;
-  if (!inside || values.size() != static_cast<std::size_t>(crop.rows * crop.columns)) {
-    throw DataError(fmt::format(
-        "archive {}: crop of {}x{} at row {}, column {} into {} numbers does not fit a grid of {}x{}",
-        state_->paths.front().string(), crop.columns, crop.rows, crop.row, crop.column, values.size(),
-        whole.columns, whole.rows));
-  }
+  state_->check(crop, values.size());
+  const std::int64_t columns = grid().columns;
   const std::span<const std::int16_t> codes = state_->codes(frame);
   const double unit = scale();
   for (std::int64_t r = 0; r < crop.rows; ++r) {
-    const std::int16_t* source = codes.data() + (crop.row + r) * whole.columns + crop.column;
+    const std::int16_t* source = codes.data() + (crop.row + r) * columns + crop.column;
     float* target = values.data() + r * crop.columns;
     for (std::int64_t c = 0; c < crop.columns; ++c) target[c] = unpack_value(source[c], unit);
   }
 }
 
-void Archive::read_codes(std::int64_t frame, std::span<std::int16_t> codes) const {
+void Archive::read_codes(std::int64_t frame, const Crop& crop, std::span<std::int16_t> codes) const {
+  state_->check(crop, codes.size());
+  const std::int64_t columns = grid().columns;
   const std::span<const std::int16_t> stored = state_->codes(frame);
-  if (codes.size() != stored.size()) {
-    throw DataError(fmt::format("archive {}: a frame has {} pixels, not {}", state_->paths.front().string(),
-                                stored.size(), codes.size()));
+  for (std::int64_t r = 0; r < crop.rows; ++r) {
+    const std::int16_t* source = stored.data() + (crop.row + r) * columns + crop.column;
+    std::copy_n(source, crop.columns, codes.data() + r * crop.columns);
   }
-  std::copy(stored.begin(), stored.end(), codes.begin());
+}
+
+void Archive::read_codes(std::int64_t frame, std::span<std::int16_t> codes) const {
+  read_codes(frame, {0, 0, grid().rows, grid().columns}, codes);
 }
 
 }  // namespace raincell::io

@@ -38,6 +38,8 @@ class Archive {
   const std::vector<std::filesystem::path>& parts() const;
   /// Physical values of a crop, row 0 = north, kMissing where missing. Any thread.
   void read(std::int64_t frame, const Crop&, std::span<float> values) const;
+  /// The stored codes of a crop [crop.rows, crop.columns]. Any thread.
+  void read_codes(std::int64_t frame, const Crop&, std::span<std::int16_t> codes) const;
   /// The stored codes of a whole frame [rows, columns]. Any thread.
   void read_codes(std::int64_t frame, std::span<std::int16_t> codes) const;
 

@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "io/cf_out.hpp"
 #include "io/rain_field.hpp"
 #include "io/rain_map.hpp"
 
@@ -66,7 +67,8 @@ struct BatchSource::State {
   };
   /// Buffers a worker keeps.
   struct Scratch {
-    std::vector<float> physical, network, mask, guide;
+    std::vector<std::int16_t> codes;
+    std::vector<float> network, mask, guide;
   };
 
   std::vector<const Archive*> archives;
@@ -77,7 +79,8 @@ struct BatchSource::State {
   std::int64_t rows = 0, columns = 0, past = 0, future = 0, share = 0;
   std::int64_t windows_a_map = 1;
   std::vector<RainMap> maps;
-  std::vector<double> cumulative;  // of the rain of the windows
+  std::vector<double> cumulative;              // of the rain of the windows
+  std::vector<std::vector<float>> network_of;  // [archive][code as uint16]: the transform, tabulated
 
   std::mutex mutex;
   std::condition_variable work, ready;
@@ -94,8 +97,11 @@ struct BatchSource::State {
   Sample sample(std::int64_t epoch, std::int64_t index) const;
   void resize(Batch&) const;
   void fill(Batch&, std::int64_t number, std::int64_t place, Scratch&) const;
-  void put(std::span<const float> physical, const Sample&, std::span<float> values, std::span<float> mask,
-           Scratch&) const;
+  void tabulate();
+  void put_frame(const Sample&, std::int64_t frame, std::span<float> values, std::span<float> mask,
+                 Scratch&) const;
+  void put_guide(const Sample&, std::span<const float> physical, std::span<float> values,
+                 std::span<float> mask, Scratch&) const;
   Slot* slot_with_work();
   void serve();
   void restart(std::int64_t number);
@@ -202,12 +208,36 @@ void BatchSource::State::resize(Batch& batch) const {
   batch.guide_mask.resize(batch.guide.size());
 }
 
-void BatchSource::State::put(std::span<const float> physical, const Sample& sample, std::span<float> values,
-                             std::span<float> mask, Scratch& scratch) const {
-  if (sample.orientation == 0) {
-    transform.to_network(physical, values, mask);
-    return;
+/// A code has only 65536 values: one logarithm each instead of one a pixel.
+void BatchSource::State::tabulate() {
+  for (const Archive* archive : archives) {
+    std::vector<float> table(1U << 16);
+    for (std::size_t code = 0; code < table.size(); ++code) {
+      table[code] = transform.to_network(unpack_value(static_cast<std::int16_t>(code), archive->scale()));
+    }
+    network_of.push_back(std::move(table));
   }
+}
+
+void BatchSource::State::put_frame(const Sample& sample, std::int64_t frame, std::span<float> values,
+                                   std::span<float> mask, Scratch& scratch) const {
+  const auto archive = static_cast<std::size_t>(sample.window.archive);
+  archives[archive]->read_codes(frame, sample.crop, scratch.codes);
+  const float* table = network_of[archive].data();
+  const bool turned = sample.orientation != 0;
+  float* network = turned ? scratch.network.data() : values.data();
+  float* valid = turned ? scratch.mask.data() : mask.data();
+  for (std::size_t i = 0; i < scratch.codes.size(); ++i) {
+    network[i] = table[static_cast<std::uint16_t>(scratch.codes[i])];
+    valid[i] = scratch.codes[i] == Packing::kFill ? 0.F : 1.F;
+  }
+  if (!turned) return;
+  turn(scratch.network, values, rows, columns, sample.orientation);
+  turn(scratch.mask, mask, rows, columns, sample.orientation);
+}
+
+void BatchSource::State::put_guide(const Sample& sample, std::span<const float> physical,
+                                   std::span<float> values, std::span<float> mask, Scratch& scratch) const {
   transform.to_network(physical, scratch.network, scratch.mask);
   turn(scratch.network, values, rows, columns, sample.orientation);
   turn(scratch.mask, mask, rows, columns, sample.orientation);
@@ -216,28 +246,29 @@ void BatchSource::State::put(std::span<const float> physical, const Sample& samp
 void BatchSource::State::fill(Batch& batch, std::int64_t number, std::int64_t place, Scratch& scratch) const {
   const std::int64_t batches = batches_per_epoch();
   const Sample chosen = sample(number / batches, number % batches * spec.batch + spec.share_first + place);
-  const Archive& archive = *archives[static_cast<std::size_t>(chosen.window.archive)];
   const auto pixels = static_cast<std::size_t>(rows * columns);
-  scratch.physical.resize(pixels);
+  scratch.codes.resize(pixels);
   scratch.network.resize(pixels);
   scratch.mask.resize(pixels);
   const auto frame_of = [&](std::vector<float>& block, std::int64_t leads, std::int64_t t) {
     return std::span<float>(block.data() + static_cast<std::size_t>(place * leads + t) * pixels, pixels);
   };
   for (std::int64_t t = 0; t < past + future; ++t) {
-    archive.read(chosen.window.first + t, chosen.crop, scratch.physical);
     const bool seen = t < past;
-    put(scratch.physical, chosen,
-        seen ? frame_of(batch.past, past, t) : frame_of(batch.future, future, t - past),
-        seen ? frame_of(batch.past_mask, past, t) : frame_of(batch.future_mask, future, t - past), scratch);
+    put_frame(chosen, chosen.window.first + t,
+              seen ? frame_of(batch.past, past, t) : frame_of(batch.future, future, t - past),
+              seen ? frame_of(batch.past_mask, past, t) : frame_of(batch.future_mask, future, t - past),
+              scratch);
   }
   if (!guide) return;
   scratch.guide.assign(pixels * static_cast<std::size_t>(future), kMissing);
+  const Archive& archive = *archives[static_cast<std::size_t>(chosen.window.archive)];
   guide(archive, chosen.window, chosen.crop, future, scratch.guide);
   for (std::int64_t t = 0; t < future; ++t) {
     const std::span<const float> advected(scratch.guide.data() + static_cast<std::size_t>(t) * pixels,
                                           pixels);
-    put(advected, chosen, frame_of(batch.guide, future, t), frame_of(batch.guide_mask, future, t), scratch);
+    put_guide(chosen, advected, frame_of(batch.guide, future, t), frame_of(batch.guide_mask, future, t),
+              scratch);
   }
 }
 
@@ -324,6 +355,7 @@ BatchSource::BatchSource(std::vector<const Archive*> archives, std::vector<Windo
     state.future = state.windows.front().future;
   }
   state.check();
+  state.tabulate();
   state.map_rain();
   if (spec.workers > 0) state.slots.resize(static_cast<std::size_t>(spec.prefetch));
 }
