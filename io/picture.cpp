@@ -152,8 +152,12 @@ std::string short_number(double value) {
 /// Everything that frames of one grid share.
 class MapPainter {
  public:
-  MapPainter(const Grid& grid, Quantity quantity, std::int64_t frames)
-      : grid_(grid), scale_(colour_scale(quantity)), frame_(map_frame(grid, frames > 1)), frames_(frames) {
+  MapPainter(const Grid& grid, const MapText& text, std::int64_t frames)
+      : grid_(grid),
+        scale_(colour_scale(text.quantity)),
+        frame_(map_frame(grid, frames > 1, text.bare)),
+        frames_(frames),
+        bare_(text.bare) {
     graticule_ = make_graticule(grid, frame_.columns, frame_.rows);
   }
 
@@ -167,11 +171,13 @@ class MapPainter {
     paint_field(surface.get(), values);
     const Pen pen(surface.get());
     paint_graticule(pen);
-    paint_scale(pen);
-    paint_titles(pen, texts[index]);
-    paint_colour_bar(pen);
-    paint_facts(pen, values);
-    if (frames_ > 1) paint_time_line(pen, texts, index);
+    if (!bare_) {
+      paint_scale(pen);
+      paint_titles(pen, texts[index]);
+      paint_colour_bar(pen);
+      paint_facts(pen, values);
+      if (frames_ > 1) paint_time_line(pen, texts, index);
+    }
     check(cairo_status(pen.get()), "drawing");
     cairo_surface_flush(surface.get());
     return surface;
@@ -226,6 +232,7 @@ class MapPainter {
     pen.ink(kBorder);
     pen.box(left - 0.5, top - 0.5, frame_.columns + 1., frame_.rows + 1.);
     pen.stroke(1.);
+    if (bare_) return;
     pen.font(11.5);
     pen.ink(kSoftText);
     const double bottom = top + frame_.rows;
@@ -388,6 +395,7 @@ class MapPainter {
   ColourScale scale_;
   MapFrame frame_;
   std::int64_t frames_;
+  bool bare_;
   Graticule graticule_;
 };
 
@@ -401,7 +409,7 @@ void check_field(const Grid& grid, std::span<const float> values) {
 
 }  // namespace
 
-MapFrame map_frame(const Grid& grid, bool time_line) {
+MapFrame map_frame(const Grid& grid, bool time_line, bool bare) {
   MapFrame frame;
   const std::int64_t side = std::max({grid.rows, grid.columns, std::int64_t{1}});
   if (side > kLargestSide) {
@@ -415,6 +423,12 @@ MapFrame map_frame(const Grid& grid, bool time_line) {
   };
   frame.columns = shown(grid.columns);
   frame.rows = shown(grid.rows);
+  if (bare) {
+    frame.left = frame.top = 1;
+    frame.width = frame.columns + 2;
+    frame.height = frame.rows + 2;
+    return frame;
+  }
   frame.left = kLeft;
   frame.top = kTop;
   frame.width = kLeft + std::max(frame.columns, kSmallestWidth) + kRight;
@@ -424,7 +438,7 @@ MapFrame map_frame(const Grid& grid, bool time_line) {
 
 std::vector<std::uint8_t> draw_map(const Grid& grid, std::span<const float> values, const MapText& text) {
   check_field(grid, values);
-  const Surface surface = MapPainter(grid, text.quantity, 1).paint(values, {text}, 0);
+  const Surface surface = MapPainter(grid, text, 1).paint(values, {text}, 0);
   std::vector<std::uint8_t> png;
   const auto append = [](void* out, const unsigned char* bytes, unsigned int length) {
     auto* target = static_cast<std::vector<std::uint8_t>*>(out);
@@ -441,8 +455,8 @@ std::vector<std::uint8_t> draw_animation(const Grid& grid, const std::vector<std
     throw DataError(fmt::format("animation: {} frames, {} texts, {} ms a frame", frames.size(), texts.size(),
                                 milliseconds_a_frame));
   }
-  const MapPainter painter(grid, texts.front().quantity, static_cast<std::int64_t>(frames.size()));
-  const MapFrame frame = map_frame(grid, frames.size() > 1);
+  const MapPainter painter(grid, texts.front(), static_cast<std::int64_t>(frames.size()));
+  const MapFrame frame = map_frame(grid, frames.size() > 1, texts.front().bare);
   WebpAnimation animation(frame.width, frame.height);
   for (std::size_t i = 0; i < frames.size(); ++i) {
     check_field(grid, frames[i]);

@@ -16,6 +16,7 @@ struct MapText {
   std::string subtitle;                     // "valid 2010-08-26T06:35Z · +5 min"
   MapKind kind = MapKind::unmarked;         // a label beside the title, and the colour in the time line
   Quantity quantity = Quantity::rain_rate;  // which colours and unit
+  bool bare = false;  // the field and its graticule alone: for pages with a key of their own
 };
 
 /// Where the field lies in the picture, in pixels: it is enlarged or reduced by whole numbers.
@@ -25,7 +26,7 @@ struct MapFrame {
   int enlarged = 1;                              // picture pixels a grid pixel
   int reduced = 1;                               // grid pixels a picture pixel: their mean is shown
 };
-MapFrame map_frame(const Grid&, bool time_line = false);
+MapFrame map_frame(const Grid&, bool time_line = false, bool bare = false);
 
 /// PNG bytes of one map with colour bar, title, UTC time, and, where the projection is known, a graticule and
 /// a scale. `values` [rows, columns], physical units, kMissing hatched. Throws DataError when sizes differ or
