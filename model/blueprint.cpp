@@ -179,7 +179,7 @@ std::vector<std::vector<int>> guide_features(Builder& builder, const ModelSpec& 
   std::vector<std::vector<int>> features;
   for (std::size_t i = 0; i < spec.stages.size(); ++i) {
     if (!inputs.empty() && spec.stages[i].down) {
-      inputs = {builder.down(stage_name("guide", i) + ".down", inputs, *spec.stages[i].down)};
+      inputs.assign(1, builder.down(stage_name("guide", i) + ".down", inputs, *spec.stages[i].down));
     }
     features.push_back(inputs);
   }
