@@ -40,18 +40,24 @@ std::int64_t permuted(std::uint64_t seed, std::uint64_t epoch, std::int64_t inde
   return static_cast<std::int64_t>(value);
 }
 
-/// Copies [rows, columns] turned: reversed columns, reversed rows, then transposed.
-void turn(std::span<const float> from, std::span<float> to, std::int64_t rows, std::int64_t columns,
-          int orientation) {
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const std::int64_t source_row = (orientation & 2) != 0 ? rows - 1 - r : r;
-    for (std::int64_t c = 0; c < columns; ++c) {
-      const std::int64_t source_column = (orientation & 1) != 0 ? columns - 1 - c : c;
-      const std::int64_t target = (orientation & 4) != 0 ? c * rows + r : r * columns + c;
-      to[static_cast<std::size_t>(target)] =
-          from[static_cast<std::size_t>(source_row * columns + source_column)];
-    }
+/// Where the pixels of a crop go when it is turned: pixel (r, c) to start + r * down + c * across.
+struct Placement {
+  std::ptrdiff_t start = 0, down = 0, across = 0;
+};
+
+/// Columns reversed (bit 0), rows reversed (bit 1), then transposed (bit 2).
+Placement placement_of(int orientation, std::int64_t rows, std::int64_t columns) {
+  const bool transposed = (orientation & 4) != 0;
+  Placement place{0, transposed ? 1 : columns, transposed ? rows : 1};
+  if ((orientation & 1) != 0) {
+    place.start += (columns - 1) * place.across;
+    place.across = -place.across;
   }
+  if ((orientation & 2) != 0) {
+    place.start += (rows - 1) * place.down;
+    place.down = -place.down;
+  }
+  return place;
 }
 
 }  // namespace
@@ -224,23 +230,31 @@ void BatchSource::State::put_frame(const Sample& sample, std::int64_t frame, std
   const auto archive = static_cast<std::size_t>(sample.window.archive);
   archives[archive]->read_codes(frame, sample.crop, scratch.codes);
   const float* table = network_of[archive].data();
-  const bool turned = sample.orientation != 0;
-  float* network = turned ? scratch.network.data() : values.data();
-  float* valid = turned ? scratch.mask.data() : mask.data();
-  for (std::size_t i = 0; i < scratch.codes.size(); ++i) {
-    network[i] = table[static_cast<std::uint16_t>(scratch.codes[i])];
-    valid[i] = scratch.codes[i] == Packing::kFill ? 0.F : 1.F;
+  const Placement place = placement_of(sample.orientation, rows, columns);
+  const std::int16_t* codes = scratch.codes.data();
+  for (std::int64_t r = 0; r < rows; ++r) {
+    float* network = values.data();
+    float* valid = mask.data();
+    std::ptrdiff_t at = place.start + r * place.down;
+    for (std::int64_t c = 0; c < columns; ++c, at += place.across) {
+      const std::int16_t code = *codes++;
+      network[at] = table[static_cast<std::uint16_t>(code)];
+      valid[at] = code == Packing::kFill ? 0.F : 1.F;
+    }
   }
-  if (!turned) return;
-  turn(scratch.network, values, rows, columns, sample.orientation);
-  turn(scratch.mask, mask, rows, columns, sample.orientation);
 }
 
 void BatchSource::State::put_guide(const Sample& sample, std::span<const float> physical,
                                    std::span<float> values, std::span<float> mask, Scratch& scratch) const {
   transform.to_network(physical, scratch.network, scratch.mask);
-  turn(scratch.network, values, rows, columns, sample.orientation);
-  turn(scratch.mask, mask, rows, columns, sample.orientation);
+  const Placement place = placement_of(sample.orientation, rows, columns);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    std::ptrdiff_t at = place.start + r * place.down;
+    for (std::int64_t c = 0; c < columns; ++c, at += place.across) {
+      values.data()[at] = scratch.network[static_cast<std::size_t>(r * columns + c)];
+      mask.data()[at] = scratch.mask[static_cast<std::size_t>(r * columns + c)];
+    }
+  }
 }
 
 void BatchSource::State::fill(Batch& batch, std::int64_t number, std::int64_t place, Scratch& scratch) const {
