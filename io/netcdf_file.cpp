@@ -179,6 +179,8 @@ Stored NetcdfFile::read(const NetcdfVariable& variable, const std::vector<std::s
   } else {
     throw DataError(fmt::format("cf: {}: holds no numbers", variable.name));
   }
+  // Chunks that span many time steps are inflated once, not once a step. Fails harmlessly on classic files.
+  nc_set_var_chunk_cache(id_, variable.id, std::size_t{128} << 20, 4133, 0.75F);
   std::visit(
       [&](auto& values) {
         // The memory type is the stored one, so nc_get_vara converts byte order only.
