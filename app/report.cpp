@@ -6,115 +6,10 @@
 #include <functional>
 #include <set>
 
-#include "app/version.hpp"
-#include "io/colours.hpp"
+#include "app/report_page.hpp"
 
 namespace raincell::app {
 namespace {
-
-constexpr const char* kPageCss = R"css(
-:root{color-scheme:light dark;--page:#f6f7f9;--card:#fff;--text:#1c232e;--soft:#5f6b7a;--line:#dfe3e8;--accent:#0072b2;--best:#e4f1fa}
-@media (prefers-color-scheme:dark){:root{--page:#12161c;--card:#1a2028;--text:#e6eaf0;--soft:#9aa5b3;--line:#2c343f;--accent:#56b4e9;--best:#1d3346}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--text);font:16px/1.5 system-ui,"DejaVu Sans",sans-serif}
-main{max-width:1240px;margin:0 auto;padding:2rem 1.2rem 4rem}
-h1{font-size:1.75rem;line-height:1.2;margin:0}h2{font-size:1.2rem;margin:2.4rem 0 .3rem}
-.soft{color:var(--soft)}header p{margin:.3rem 0 0}h2+p{margin:.1rem 0 .8rem;max-width:75ch}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(330px,1fr));gap:1rem}
-.chart,.panel{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.8rem .9rem .5rem}
-.wide{display:grid;grid-template-columns:repeat(auto-fit,minmax(460px,1fr));gap:1rem}
-table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
-.scroll{overflow-x:auto}th,td{padding:.28rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th{font-weight:600;color:var(--soft)}th:first-child,td:first-child{text-align:left}
-td.best{background:var(--best);font-weight:600}td small{color:var(--soft);font-weight:400}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.2rem;margin:0;font-size:.93rem}
-dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
-.maps{display:grid;grid-template-columns:repeat(auto-fit,minmax(260px,1fr));gap:.8rem}
-.maps figure{margin:0}.maps img{width:100%;height:auto;border-radius:8px;border:1px solid var(--line);background:#fff;display:block}
-.maps figcaption{font-size:.88rem;color:var(--soft);padding:.25rem .1rem}
-.key{display:flex;flex-wrap:wrap;gap:.2rem .8rem;font-size:.85rem;margin:0 0 .3rem;max-width:none}
-.key span{display:inline-flex;align-items:center;gap:.3rem}.key i{width:1.3rem;height:.8rem;border:1px solid var(--line);border-radius:2px}
-h3{font-size:1rem;margin:1.1rem 0 .4rem}
-details{margin-top:1rem;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.6rem .9rem}
-summary{cursor:pointer;font-weight:600}details>*:not(summary){margin-top:.7rem}
-pre{overflow-x:auto;font-size:.85rem;line-height:1.45;margin:0}
-footer{margin-top:3rem;font-size:.85rem;color:var(--soft)}
-@media print{body{background:#fff}.chart,.panel,details{break-inside:avoid}}
-)css";
-
-std::string page(const std::string& title, const std::string& subtitle, const std::string& body) {
-  return fmt::format(
-      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
-      "content=\"width=device-width,initial-scale=1\">\n<title>{0}</title>\n<style>{1}{2}</style>\n</"
-      "head>\n<body>\n<main>\n"
-      "<header><h1>{0}</h1><p class=\"soft\">{3}</p></header>\n{4}<footer>raincell "
-      "{5}</footer>\n</main>\n</body>\n</html>\n",
-      escape_html(title), kPageCss, svg_chart_css(), escape_html(subtitle), body, version());
-}
-
-std::string heading(const std::string& title, const std::string& text) {
-  return fmt::format("<h2>{}</h2>\n<p class=\"soft\">{}</p>\n", escape_html(title), escape_html(text));
-}
-
-std::string facts_panel(const Facts& facts) {
-  if (facts.empty()) return {};
-  std::string out = "<div class=\"panel\"><dl>";
-  for (const auto& [name, value] : facts) {
-    out += fmt::format("<dt>{}</dt><dd>{}</dd>", escape_html(name), escape_html(value));
-  }
-  return out + "</dl></div>\n";
-}
-
-std::string charts(const std::vector<Chart>& all, const char* layout = "cards") {
-  std::string out = fmt::format("<div class=\"{}\">\n", layout);
-  for (const Chart& chart : all) out += svg_chart(chart);
-  return out + "</div>\n";
-}
-
-std::string mime_of(const std::vector<std::uint8_t>& bytes) {
-  const bool webp = bytes.size() > 12 && std::equal(bytes.begin() + 8, bytes.begin() + 12, "WEBP");
-  return webp ? "image/webp" : "image/png";
-}
-
-/// The classes of rain, for maps that are drawn bare.
-std::string colour_key() {
-  const io::ColourScale scale = io::colour_scale(io::Quantity::rain_rate);
-  std::string out = "<p class=\"key\"><span>" + scale.unit + "</span>";
-  for (std::size_t i = 0; i < scale.colours.size(); ++i) {
-    out += fmt::format("<span><i style=\"background:{}\"></i>{}</span>", scale.colours[i].hex(),
-                       number_text(scale.bounds[i]));
-  }
-  return out + fmt::format("<span><i style=\"background:{}\"></i>no data</span></p>\n", scale.missing.hex());
-}
-
-std::string pictures(const std::vector<ReportPicture>& all) {
-  std::vector<std::string> groups;
-  for (const ReportPicture& picture : all) {
-    if (std::find(groups.begin(), groups.end(), picture.group) == groups.end())
-      groups.push_back(picture.group);
-  }
-  std::string out = colour_key();
-  for (const std::string& group : groups) {
-    if (!group.empty()) out += fmt::format("<h3>{}</h3>\n", escape_html(group));
-    out += "<div class=\"maps\">\n";
-    for (const ReportPicture& picture : all) {
-      if (picture.group != group) continue;
-      const std::string words = escape_html(picture.caption);
-      out += fmt::format(
-          "<figure><img alt=\"{0}\" src=\"data:{1};base64,{2}\"><figcaption>{0}</figcaption></figure>\n",
-          words, mime_of(picture.bytes), base64(picture.bytes));
-    }
-    out += "</div>\n";
-  }
-  return out;
-}
-
-std::string further_sections(const std::vector<ReportSection>& sections) {
-  std::string out;
-  for (const ReportSection& section : sections)
-    out += heading(section.title, section.text) + charts(section.charts);
-  return out;
-}
 
 /// convlstm blue, advection orange, persistence grey, blend green, wherever they appear; others follow.
 std::map<std::string, int> styles_of(const std::vector<std::string>& forecasters) {
@@ -155,10 +50,10 @@ class VerifyPage {
     if (!report_.pictures.empty()) {
       body += heading("Sample maps",
                       "One case: what was observed, and what each forecaster said. Hatched: no data.");
-      body += pictures(report_.pictures);
+      body += picture_panels(report_.pictures);
     }
     body += heading("All numbers", "With their support. A dash is a score that no pixel supports.");
-    body += event_table() + error_table();
+    body += summary_table() + event_table() + error_table();
     return page(report_.title, report_.subtitle, body);
   }
 
@@ -221,17 +116,17 @@ class VerifyPage {
       all.push_back(event_chart("CSI", threshold, [](const EventRow& row) { return row.csi; }));
       all.back().y_low = 0.;
     }
-    out += charts(all);
+    out += chart_grid(all);
     out += heading(
         "Detection, false alarms, bias",
         fmt::format(
             "At {} mm/h: the share of events foreseen, the share of forecasts that did not come true, and "
             "events forecast for each one observed.",
             number_text(main_threshold_)));
-    out += charts(detection_charts(main_threshold_));
+    out += chart_grid(detection_charts(main_threshold_));
     out += "<details><summary>The same at the other thresholds</summary>";
     for (const double threshold : thresholds_) {
-      if (threshold != main_threshold_) out += charts(detection_charts(threshold));
+      if (threshold != main_threshold_) out += chart_grid(detection_charts(threshold));
     }
     return out + "</details>\n";
   }
@@ -261,7 +156,7 @@ class VerifyPage {
                                                    [](const ErrorRow& row) { return row.correlation; })};
     all[0].y_low = 0.;
     all[1].reference = 0.;
-    return heading("Errors of the rain rate", "Over all scored pixels, dry ones included.") + charts(all);
+    return heading("Errors of the rain rate", "Over all scored pixels, dry ones included.") + chart_grid(all);
   }
 
   std::string fss_section() const {
@@ -282,7 +177,7 @@ class VerifyPage {
     }
     return heading("Fractions skill score",
                    "Agreement of the share of rainy pixels in windows of a scale: 1 is perfect, 0 is none.") +
-           charts(all);
+           chart_grid(all);
   }
 
   Chart diagram(double threshold) const {
@@ -322,15 +217,15 @@ class VerifyPage {
                    "Each line runs from the first lead to the last; up and right is better. Curves: equal "
                    "CSI. Rays: equal "
                    "bias, 1 on the diagonal.") +
-           charts(all, "wide");
+           chart_grid(all, "wide");
   }
 
   std::string spectrum_section() const {
     if (report_.spectra.empty()) return {};
-    std::set<double> leads;
-    for (const SpectrumRow& row : report_.spectra) leads.insert(row.lead_minutes);
+    std::set<double> scored;
+    for (const SpectrumRow& row : report_.spectra) scored.insert(row.lead_minutes);
     std::vector<Chart> all;
-    for (const double lead : leads) {
+    for (const double lead : few(scored)) {
       Chart chart;
       chart.title = fmt::format("+{} min", number_text(lead));
       chart.x_label = "wavelength, km";
@@ -347,7 +242,7 @@ class VerifyPage {
     return heading(
                "Sharpness",
                "Power spectrum of the forecast over that of the truth: below 1 a scale is smoothed away.") +
-           charts(all);
+           chart_grid(all);
   }
 
   const EventRow* find(const std::string& forecaster, double lead, double threshold) const {
@@ -358,18 +253,18 @@ class VerifyPage {
     return nullptr;
   }
 
-  /// About six leads, first and last among them.
-  std::vector<double> few_leads() const {
-    const std::vector<double> all(leads_.begin(), leads_.end());
+  /// At most six, first and last among them.
+  static std::vector<double> few(const std::set<double>& leads) {
+    const std::vector<double> all(leads.begin(), leads.end());
     if (all.size() <= 6) return all;
-    std::vector<double> few;
-    for (std::size_t i = 0; i < 6; ++i) few.push_back(all[i * (all.size() - 1) / 5]);
-    return few;
+    std::vector<double> chosen;
+    for (std::size_t i = 0; i < 6; ++i) chosen.push_back(all[i * (all.size() - 1) / 5]);
+    return chosen;
   }
 
   std::string head_table() const {
     if (report_.events.empty()) return {};
-    const std::vector<double> leads = few_leads();
+    const std::vector<double> leads = few(leads_);
     std::string out = heading(
         "At a glance",
         fmt::format("CSI at {} mm/h by lead time, with the bootstrap interval; the best is marked. {} cases.",
@@ -423,6 +318,20 @@ class VerifyPage {
     return out + "</table></div></details>\n";
   }
 
+  std::string summary_table() const {
+    if (report_.summary.empty()) return {};
+    std::string out =
+        "<details><summary>Summary of the protocol</summary><div "
+        "class=\"scroll\"><table><tr><th>forecaster</th>"
+        "<th>score</th><th>threshold</th><th>value</th></tr>\n";
+    for (const SummaryRow& row : report_.summary) {
+      out +=
+          fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n", escape_html(row.forecaster),
+                      escape_html(row.score), number_text(row.threshold_mm_h), number_text(row.value, 4));
+    }
+    return out + "</table></div></details>\n";
+  }
+
   std::string error_table() const {
     if (report_.errors.empty()) return {};
     std::string out =
@@ -446,105 +355,10 @@ class VerifyPage {
   double main_threshold_ = 1.;
 };
 
-/// Centred running mean of a noisy curve.
-Series smoothed(const Series& raw) {
-  Series mean = raw;
-  const std::size_t reach = raw.y.size() / 100;
-  for (std::size_t i = 0; i < raw.y.size(); ++i) {
-    double sum = 0.;
-    std::size_t count = 0;
-    for (std::size_t j = i - std::min(i, reach); j < std::min(raw.y.size(), i + reach + 1); ++j) {
-      if (!std::isfinite(raw.y[j])) continue;
-      sum += raw.y[j];
-      ++count;
-    }
-    mean.y[i] = count > 0 ? sum / static_cast<double>(count) : kNoNumber;
-  }
-  return mean;
-}
-
-/// Long curves are drawn faint behind their running mean.
-Chart step_chart(const std::string& title, const std::string& label, const std::vector<Series>& lines,
-                 bool log_y) {
-  Chart chart;
-  chart.title = title;
-  chart.x_label = "step";
-  chart.y_label = label;
-  chart.x_low = 0.;
-  chart.log_y = log_y;
-  chart.width = 560;
-  chart.height = 290;
-  for (Series line : lines) {
-    line.markers = line.x.size() <= 40;
-    if (line.x.size() > 200) {
-      chart.series.push_back(line);
-      chart.series.back().faint = true;
-      line = smoothed(line);
-    }
-    chart.series.push_back(std::move(line));
-  }
-  return chart;
-}
-
 }  // namespace
-
-std::string base64(const std::vector<std::uint8_t>& bytes) {
-  constexpr const char* kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const std::size_t left = std::min<std::size_t>(3, bytes.size() - i);
-    std::uint32_t group = std::uint32_t{bytes[i]} << 16;
-    if (left > 1) group |= std::uint32_t{bytes[i + 1]} << 8;
-    if (left > 2) group |= bytes[i + 2];
-    out += kDigits[group >> 18];
-    out += kDigits[(group >> 12) & 63];
-    out += left > 1 ? kDigits[(group >> 6) & 63] : '=';
-    out += left > 2 ? kDigits[group & 63] : '=';
-  }
-  return out;
-}
 
 std::string verify_report(const VerifyReport& report) {
   return VerifyPage(report).build();
-}
-
-std::string train_report(const TrainReport& report) {
-  Facts facts = report.facts;
-  if (!report.status.empty()) facts.insert(facts.begin(), {"status", report.status});
-  std::string body = "<p></p>" + facts_panel(facts);
-  std::vector<Series> losses = report.losses;
-  std::vector<std::pair<std::string, int>> names;
-  bool positive = true;
-  for (std::size_t i = 0; i < losses.size(); ++i) {
-    losses[i].style = static_cast<int>(i % 8);
-    names.emplace_back(losses[i].name, losses[i].style);
-    for (const double loss : losses[i].y) positive = positive && !(loss <= 0.);
-  }
-  body += heading("Loss", "Both on the same scale; a gap that opens between them is over-fitting.") +
-          svg_legend(names);
-  Chart loss = step_chart("Loss", "loss", losses, positive);
-  loss.width = 900;
-  loss.height = 320;
-  body += svg_chart(loss);
-  Series rate = report.learning_rate, norm = report.gradient_norm;
-  rate.style = 3;
-  norm.style = 4;
-  body += heading("Optimizer", "The schedule as it was run, and the norm of the gradient before clipping.");
-  body += charts(
-      {step_chart("Learning rate", "rate", {rate}, false), step_chart("Gradient norm", "norm", {norm}, true)},
-      "wide");
-  body += further_sections(report.further);
-  if (!report.pictures.empty()) {
-    body += heading("Sample forecasts", "From the validation part of the archive. Hatched: no data.");
-    body += pictures(report.pictures);
-  }
-  if (!report.environment.empty()) body += heading("Environment", "") + facts_panel(report.environment);
-  if (!report.config.empty()) {
-    body +=
-        "<details><summary>Configuration</summary><pre>" + escape_html(report.config) + "</pre></details>\n";
-  }
-  return page(report.title, report.subtitle, body);
 }
 
 }  // namespace raincell::app

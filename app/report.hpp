@@ -9,6 +9,13 @@
 
 #include "app/svg_chart.hpp"
 
+namespace raincell::model {
+struct VerificationResult;
+}
+namespace raincell::io {
+struct Grid;
+}
+
 namespace raincell::app {
 
 /// A score with its bootstrap interval; NaN where there is none.
@@ -57,6 +64,12 @@ struct ReportSection {
   std::vector<Chart> charts;
 };
 
+/// One number of the protocol over all leads; threshold NaN where there is none.
+struct SummaryRow {
+  std::string forecaster, score;
+  double threshold_mm_h = kNoNumber, value = kNoNumber;
+};
+
 using Facts = std::vector<std::pair<std::string, std::string>>;
 
 struct VerifyReport {
@@ -69,11 +82,15 @@ struct VerifyReport {
   std::vector<ErrorRow> errors;
   std::vector<FssRow> fss;
   std::vector<SpectrumRow> spectra;
+  std::vector<SummaryRow> summary;
   std::vector<ReportPicture> pictures;
   std::vector<ReportSection> further;
   double main_threshold_mm_h = 1.;  // for the head table, the diagram; the nearest one that was scored
 };
 
+/// Fills scores, cases, protocol and forecasters from a verification; the grid gives the scales in km. The
+/// caller adds title, subtitle, facts and pictures.
+VerifyReport report_of(const model::VerificationResult&, const io::Grid&);
 /// One HTML page; scores without support are dashes.
 std::string verify_report(const VerifyReport&);
 

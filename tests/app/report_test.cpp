@@ -7,6 +7,9 @@
 #include <regex>
 #include <vector>
 
+#include "io/grid.hpp"
+#include "model/verification.hpp"
+
 namespace raincell::app {
 namespace {
 
@@ -120,6 +123,39 @@ TEST(Report, PointsLieWhereTheirNumbersSay) {
   EXPECT_NE(svg.find("cx=\"358.0\" cy=\"12.0\""), std::string::npos) << svg;
   EXPECT_EQ(count(svg, "<circle"), 2U);
   EXPECT_NE(svg.find("d=\"M133.0 162.0M358.0 12.0\""), std::string::npos) << svg;  // a hole, not a bridge
+}
+
+TEST(Report, AVerificationBecomesRowsInKilometres) {
+  model::VerificationResult result;
+  result.cases = 3;
+  model::ThresholdScore event;
+  event.forecaster = "advection";
+  event.lead_minutes = 10.;
+  event.threshold = 5.;
+  event.table.hits = 6;
+  event.table.misses = 2;
+  event.table.false_alarms = 4;
+  event.csi_interval = {0.25, 0.75};
+  result.scores = {event};
+  model::ContinuousScore errors;
+  errors.forecaster = "advection";
+  errors.lead_minutes = 10.;
+  errors.sums.pixels = 4;
+  errors.sums.squared_error = 2.;
+  result.continuous = {errors};
+  result.fss = {{"advection", 10., 1., 16, 0.5}};
+  result.spectra = {{"advection", 10., {64., 32.}, {1., 1.}, {2., 2.}, {0.5, 0.5}}};
+  const io::Grid grid{"", 100, 100, 0., 0., 500., 500.};
+  const VerifyReport report = report_of(result, grid);
+  ASSERT_EQ(report.forecasters, (std::vector<std::string>{"advection"}));
+  EXPECT_DOUBLE_EQ(report.events.at(0).csi.value, 0.5);
+  EXPECT_DOUBLE_EQ(report.events.at(0).csi.high, 0.75);
+  EXPECT_DOUBLE_EQ(report.events.at(0).far.value, 0.4);
+  EXPECT_DOUBLE_EQ(report.errors.at(0).mse.value, 0.5);
+  EXPECT_DOUBLE_EQ(report.fss.at(0).scale_km, 8.);
+  EXPECT_EQ(report.spectra.at(0).wavelength_km, (std::vector<double>{32., 16.}));
+  EXPECT_EQ(report.cases, 3);
+  expect_balanced(verify_report(report));
 }
 
 TEST(Report, EmptyReportsArePages) {
