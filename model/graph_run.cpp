@@ -1,6 +1,7 @@
 #include "model/graph_run.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace raincell::model {
 
@@ -99,11 +100,17 @@ void GraphRun::load_weights() {
   for (const auto& layer : layers_) layer->load_weights();
 }
 
+CellLayer& GraphRun::recurrent(std::size_t stage) {
+  for (CellLayer* layer : recurrent_) {
+    if (layer->stage() == stage) return *layer;
+  }
+  throw std::out_of_range("the network has no stage " + std::to_string(stage));
+}
+
 void GraphRun::start_from(GraphRun& other, int64_t t) {
   for (CellLayer* layer : recurrent_) {
-    for (CellLayer* source : other.recurrent_) {
-      if (source->stage() == layer->stage()) layer->start(source->h(t), source->c(t));
-    }
+    CellLayer& source = other.recurrent(layer->stage());
+    layer->start(source.h(t), source.c(t));
   }
 }
 

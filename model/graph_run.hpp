@@ -44,7 +44,8 @@ class GraphRun {
   /// Starts every recurrent layer from the state of the other run's layer of the same stage after step t.
   void start_from(GraphRun& other, std::int64_t t);
 
-  bool has_frames() const { return graph_.frames >= 0; }
+  /// The recurrent layer of a stage.
+  CellLayer& recurrent(std::size_t stage);
   bool has_mask() const { return graph_.mask >= 0; }
   StepStore& frames() { return flow(graph_.frames).value; }
   StepStore& frames_gradient() { return flow(graph_.frames).gradient; }

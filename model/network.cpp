@@ -406,6 +406,20 @@ void Network::export_forecast(std::span<float> out) {
 }
 
 // --- forecasting
+Network::EncoderState Network::read_encoder_state(std::size_t stage) {
+  if (!encoder_) throw std::logic_error("Network::read_encoder_state needs a plan");
+  CellLayer& layer = encoder_->recurrent(stage);
+  EncoderState state;
+  const auto read = [&](View view, std::vector<double>& values) {
+    if (view.empty()) return;
+    values.resize(static_cast<std::size_t>(view.shape.elements()));
+    backend_.read(view, std::span<double>(values));
+  };
+  read(layer.h(spec_.past - 1), state.h);
+  read(layer.c(spec_.past - 1), state.c);
+  return state;
+}
+
 // ---------------------------------------------------------------------------------------------
 
 void Network::forecast(const HostBatch& batch, int64_t leads, std::span<float> out) {

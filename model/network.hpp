@@ -80,6 +80,13 @@ class Network {
   /// The forecast of the last forward(): [N,T',Cout,H,W], network units; logits with thresholds.
   void export_forecast(std::span<float> out);
 
+  /// The encoder's state after the last past frame of the last forward(): [N,hidden,h,w]; c is empty without
+  /// one.
+  struct EncoderState {
+    std::vector<double> h, c;
+  };
+  EncoderState read_encoder_state(std::size_t stage);
+
   // --- any plan ---------------------------------------------------------------------------------------
   /// past (and guide) -> `leads` frames [N,leads,Cout,H,W], probabilities with thresholds. An inference plan
   /// keeps one step of gates whatever T; any number of leads >= 1 then; a training plan takes spec().future.
