@@ -289,6 +289,23 @@ TEST(Archive, PartsOfDifferentGridsOrFramesAreRefused) {
   EXPECT_THROW(Archive::open(folder.path()), DataError);
 }
 
+// netCDF-C may close a file without an error although its bytes never reached the disk.
+TEST(Archive, WhatLiesOnDiskIsComparedBeforeItIsPublished) {
+  const TemporaryFolder folder, elsewhere;
+  const auto path = pack_steps(folder.path() / "a.nc", {0, 1});
+  const auto other = pack_steps(elsewhere.path() / "b.nc", {0, 1, 2});
+  ArchiveWriter writer(path, {});
+  for (std::int64_t step = 0; step < 3; ++step)
+    writer.add(flat_frame(step, 7.F), "step" + std::to_string(step));
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    if (entry.path() == path) continue;
+    std::filesystem::rename(entry.path(), elsewhere.path() / "moved");  // the writer goes on writing there
+    std::filesystem::copy_file(other, entry.path());
+  }
+  EXPECT_THROW(writer.finish(), WriteError);
+  EXPECT_EQ(Archive::open(path).frames(), 2);
+}
+
 // A child with a limit on file size stands for a full disk: netCDF-C's close alone would not tell.
 TEST(Archive, AFullDiskPublishesNothingAndKeepsTheOldFile) {
   const TemporaryFolder folder;
