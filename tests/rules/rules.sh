@@ -40,25 +40,34 @@ TABLE
 
 # Third-party headers: only those of the table, only in the files named there.
 third_party() {
-  set -f  # patterns of the table are matched here, not by the shell
-  local standard='^(sys|netinet|arpa|linux|bits)/|^(aio|dirent|dlfcn|errno|fcntl|float|grp|immintrin|limits|math|poll|pthread|pwd|sched|signal|spawn|stdint|stddef|stdio|stdlib|string|strings|time|unistd|fenv)\.h$'
-  local file number header where allowed
-  while IFS=: read -r file number header; do
-    header=$(sed -E 's/.*<([^>]+)>.*/\1/' <<<"$header")
-    [[ $header == *.* || $header == */* ]] || continue  # the standard library
-    [[ ! $header =~ $standard ]] || continue
-    where=$(awk -v header="$header" '!/^#/ && NF && index(header, $1) == 1 { $1 = ""; print }' "$table")
-    if [[ -z $where ]]; then
-      finding "$file:$number: <$header> is no header of $table: name there the files that may include it, and why"
-      continue
-    fi
-    allowed=no
-    for pattern in $where; do
-      # shellcheck disable=SC2254  # a pattern is meant
-      case $file in $pattern) allowed=yes ;; esac
-    done
-    [[ $allowed == yes ]] || finding "$file:$number: <$header> may be included only in:$where ($table)"
-  done < <(sources kernels io model app | xargs -r grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*<' /dev/null)
+  local hits
+  hits=$(sources kernels io model app | xargs -r grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*<' /dev/null |
+    awk -v table="$table" '
+      BEGIN {
+        standard = "^((sys|netinet|arpa|linux|bits)/|(aio|dirent|dlfcn|errno|fcntl|fenv|float|grp|immintrin|limits|math|poll|" \
+                   "pthread|pwd|sched|signal|spawn|stddef|stdint|stdio|stdlib|string|strings|time|unistd)\\.h$)"
+        while ((getline line < table) > 0) {
+          if (line ~ /^#/ || split(line, word) < 2) continue
+          header[++rows] = word[1]
+          sub(/^[^ ]+ +/, "", line)
+          named[rows] = line
+          gsub(/\./, "[.]", line); gsub(/\*/, ".*", line); gsub(/ +/, "|", line)
+          files[rows] = "^(" line ")$"
+        }
+      }
+      {
+        split($0, part, ":")
+        name = $0; sub(/^[^<]*</, "", name); sub(/>.*/, "", name)
+        if (name !~ /[.\/]/ || name ~ standard) next  # the standard library
+        verdict = "no row of " table " names this header: say there which files may include it"
+        for (i = 1; i <= rows; i++) {
+          if (index(name, header[i]) != 1) continue
+          if (part[1] ~ files[i]) next
+          verdict = "may be included only in " named[i] " (" table ")"
+        }
+        print part[1] ":" part[2] ": <" name ">: " verdict
+      }')
+  [[ -z $hits ]] || finding "$hits"
 }
 
 # Libraries throw or return; only the program prints and ends. io/reader_main.cpp is a program of its own.
