@@ -8,6 +8,7 @@
 //   window_s     length of the accumulation
 //   grid         {projection, x0, y0, dx, dy}: outer upper left corner and pixel size, in metres or degrees
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>

@@ -4,6 +4,7 @@
 #include <proj.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <optional>

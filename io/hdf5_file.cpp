@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 #include <hdf5.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <set>
 #include <type_traits>
+#include <utility>
 
 namespace raincell::io {
 namespace {

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 namespace raincell::io {
 namespace {
@@ -21,7 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kFilesPerChild = 64;
-constexpr std::chrono::seconds kPatience{RAINCELL_IS_SANITIZED ? 120 : 30};
 
 /// The file as a descriptor to a regular file; anything else is refused before it can block us.
 Descriptor open_input(const fs::path& path, struct stat& info) {
@@ -98,6 +98,10 @@ fs::path reader_executable() {
   std::error_code error;
   const fs::path self = fs::read_symlink("/proc/self/exe", error);
   return error ? fs::path("raincell-reader") : self.parent_path() / "raincell-reader";
+}
+
+std::chrono::seconds Jail::default_patience() {
+  return std::chrono::seconds{RAINCELL_IS_SANITIZED ? 120 : 30};
 }
 
 Jail::~Jail() {
@@ -185,7 +189,7 @@ Message Jail::expect(MessageKind kind, std::chrono::steady_clock::time_point dea
       throw DataError("reader: /: " + how_it_ended());
     case Arrival::late:
       throw DataError(
-          fmt::format("reader: /: no answer within {} s; damaged or hostile file", kPatience.count()));
+          fmt::format("reader: /: no answer within {} s; damaged or hostile file", patience_.count()));
     case Arrival::garbled:
       throw DataError("reader: /: raincell-reader answered garbage; hostile file?");
   }
@@ -203,7 +207,7 @@ Message Jail::expect(MessageKind kind, std::chrono::steady_clock::time_point dea
 
 std::vector<Frame> Jail::exchange(const Descriptor& input, const std::string& name,
                                   const SourceOptions& options, bool with_values) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + patience_;
   if (!send_message(socket_.get(), with_values ? MessageKind::read : MessageKind::describe,
                     pack_request(name, options), input.get())) {
     throw DataError("reader: /: " + how_it_ended());

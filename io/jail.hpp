@@ -18,7 +18,8 @@ namespace raincell::io {
 /// time-out or refusal.
 class Jail {
  public:
-  Jail() = default;
+  /// `patience`: how long a file may take before the child is given up.
+  explicit Jail(std::chrono::seconds patience = default_patience()) : patience_(patience) {}
   Jail(const Jail&) = delete;
   Jail& operator=(const Jail&) = delete;
   ~Jail();
@@ -36,6 +37,9 @@ class Jail {
   Message expect(MessageKind, std::chrono::steady_clock::time_point deadline);
   std::string how_it_ended();
 
+  static std::chrono::seconds default_patience();
+
+  std::chrono::seconds patience_;
   pid_t pid_ = -1;
   Descriptor socket_;
   int served_ = 0;

@@ -1,7 +1,10 @@
 // KNMI's own HDF5 (specification 3.5 and 3.6): accumulations and reflectivity images.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <cctype>
 #include <cmath>
+#include <cstdlib>
 #include <regex>
 
 #include "io/formats.hpp"

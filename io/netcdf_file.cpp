@@ -4,6 +4,7 @@
 #include <netcdf.h>
 #include <netcdf_mem.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <type_traits>

@@ -1,5 +1,6 @@
 // OPERA ODIM_H5 2.0-2.4 composites. Detected by structure, versions are hints only.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>

@@ -93,6 +93,13 @@ TEST_F(JailTest, AnEarlyEndAndGarbageAreRefusedFiles) {
   EXPECT_HAS(message(garbling, folder_.path() / "a.h5"), "garbage");
 }
 
+TEST_F(JailTest, AChildThatHangsIsGivenUp) {
+  publish(folder_.path() / "a.h5", std::string("x"));
+  stand_in("exec sleep 1000");
+  Jail jail(std::chrono::seconds{1});
+  EXPECT_HAS(message(jail, folder_.path() / "a.h5"), "no answer within 1 s");
+}
+
 TEST_F(JailTest, AMissingReaderSaysWhereItWasExpected) {
   ::setenv("RAINCELL_READER", "/nowhere/raincell-reader", 1);
   publish(folder_.path() / "a.h5", std::string("x"));
