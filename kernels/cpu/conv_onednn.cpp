@@ -208,8 +208,9 @@ class OnednnPlan : public ConvPlan {
                          Placement placement) {
     const memory::dims sizes{images, channels, height, width};
     const auto type = memory::data_type::f32;
-    if (placement.channel_block == 16 && channels % 16 == 0) return {sizes, type, Tag::nChw16c};
+    // One block of 16 is channels-last too; beside channels-last oneDNN has only a slow kernel for nChw16c.
     if (placement.channel_block == channels) return {sizes, type, Tag::nhwc};
+    if (placement.channel_block == 16 && channels % 16 == 0) return {sizes, type, Tag::nChw16c};
     if (placement.channel_block == 1) return {sizes, type, Tag::nchw};
     throw std::logic_error("kernels: cpu convolution: channel block " +
                            std::to_string(placement.channel_block));

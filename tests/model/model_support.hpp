@@ -58,6 +58,8 @@ inline GradientCheck check_gradients(Network& network, const RandomBatch& batch,
     network.loss(1.F);
     return network.read_loss().mean;
   };
+  loss();
+  network.backward();  // so that the pass that counts finds what an earlier one has left behind
   network.zero_gradients();
   const double here = loss();
   network.backward();
