@@ -1,6 +1,8 @@
 // Every operation of the seam in the plainest form: planes, one element at a time, no fusion.
 #include "kernels/reference/reference.hpp"
 
+#include <unistd.h>
+
 #include <cmath>
 #include <cstring>
 #include <new>
@@ -88,7 +90,10 @@ class ReferenceBackend : public Backend {
   Placement do_place(const Shape&, DType) const override { return Placement{}; }
 
   Buffer do_allocate(std::size_t bytes, std::string_view what) override {
-    void* const memory = ::operator new(bytes, std::nothrow);
+    // Linux grants more memory than there is and kills on use: refuse what cannot fit before that.
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    const bool fits = pages <= 0 || page <= 0 || bytes / static_cast<std::size_t>(page) < std::size_t(pages);
+    void* const memory = fits ? ::operator new(bytes, std::nothrow) : nullptr;
     if (memory == nullptr) throw OutOfMemory("host", bytes, 0, std::string(what));
     std::memset(memory, 0, bytes);
     return {memory, bytes, release, nullptr};
