@@ -1,0 +1,178 @@
+// raincell verify: hindcasts over a range of times, every forecaster on the same cases and pixels.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "app/commands.hpp"
+#include "app/forecasting.hpp"
+#include "app/signals.hpp"
+#include "app/verify_output.hpp"
+#include "io/publish.hpp"
+#include "model/verification.hpp"
+
+namespace raincell::app {
+
+namespace {
+
+using std::chrono::seconds;
+
+model::Protocol protocol_of(const Arguments& arguments) {
+  const std::string name = arguments.text("protocol", "default");
+  const auto found = model::find_protocol(name);
+  if (!found) {
+    const std::string near = nearest(name, model::protocol_names());
+    throw UsageError(fmt::format("--protocol {}: there is no such protocol; expected one of {}{}", name,
+                                 fmt::join(model::protocol_names(), ", "),
+                                 near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+  }
+  model::Protocol protocol = *found;
+  if (arguments.has("thresholds")) {
+    protocol.thresholds.clear();
+    for (const std::string& item : arguments.comma_list("thresholds")) {
+      const auto value = parse_real(item);
+      if (!value || *value <= 0. || (!protocol.thresholds.empty() && *value <= protocol.thresholds.back())) {
+        throw UsageError(fmt::format("--thresholds {}: expected ascending numbers above 0, for example 0.1,1,5",
+                                     arguments.text("thresholds")));
+      }
+      protocol.thresholds.push_back(*value);
+    }
+  }
+  if (arguments.has("support")) {
+    const std::string support = arguments.text("support");
+    if (support != "transported" && support != "observed") {
+      throw UsageError(fmt::format("--support {}: expected transported or observed", support));
+    }
+    protocol.support = support == "observed" ? model::Support::observed : model::Support::transported;
+  }
+  return protocol;
+}
+
+/// First frames of all cases whose inputs and truths all lie in the range, without gaps.
+std::vector<std::vector<std::int64_t>> find_cases(const FrameSeries& series, io::TimePoint from, io::TimePoint to,
+                                                  std::int64_t frames) {
+  std::vector<std::vector<std::int64_t>> cases;
+  const seconds step(series.step_s());
+  for (std::int64_t first = 0; first < series.frames() && step.count() > 0; ++first) {
+    const io::TimePoint start = series.time(first);
+    if (start < from || start + (frames - 1) * step > to) continue;
+    std::vector<std::int64_t> indices{first};
+    for (std::int64_t i = 1; i < frames; ++i) {
+      const auto next = series.at(start + i * step);
+      if (!next) break;
+      indices.push_back(*next);
+    }
+    if (static_cast<std::int64_t>(indices.size()) == frames) cases.push_back(indices);
+  }
+  return cases;
+}
+
+std::int64_t leads_of(const Arguments& arguments, const Forecasting& forecasting, std::int64_t step_s) {
+  if (!arguments.has("horizon")) return forecasting.leads();
+  const std::int64_t horizon = arguments.seconds("horizon", 0);
+  if (step_s <= 0 || horizon % step_s != 0 || horizon / step_s > 512) {
+    throw UsageError(fmt::format("--horizon {}: expected a multiple of the step of the frames, {}",
+                                 arguments.text("horizon"), format_duration(static_cast<double>(step_s))));
+  }
+  return horizon / step_s;
+}
+
+int run(const Arguments& arguments, Log& log) {
+  const Config config = config_from_settings(arguments.list("set"), {"source.", "advection."}, "verify");
+  const io::TimePoint from = *arguments.time("from"), to = *arguments.time("to");
+  if (to <= from) throw UsageError("--to must be later than --from");
+  model::VerificationSpec spec;
+  spec.protocol = protocol_of(arguments);
+  std::vector<std::string> names = arguments.comma_list("forecasters");
+  if (names.empty()) names = arguments.has("model") ? std::vector<std::string>{"persistence", "advection", "convlstm"}
+                                                    : std::vector<std::string>{"persistence", "advection"};
+  Forecasting forecasting(arguments, names, config.motion, "verify");
+  const std::int64_t past = arguments.integer("past", forecasting.past(), forecasting.past(), 512);
+
+  const std::size_t kept = static_cast<std::size_t>(past + forecasting.leads()) + 1;
+  FrameSeries series(arguments.text("input"), config.source, kept, log);
+  forecasting.require_fit(series);
+  const std::int64_t leads = leads_of(arguments, forecasting, series.step_s());
+  const auto cases = find_cases(series, from, to, past + leads);
+  if (cases.empty()) {
+    throw io::DataError(fmt::format("{}: no case of {} + {} consecutive frames every {} lies between {} and {}; the folder "
+                                    "has {} frames from {} to {}; widen --from and --to",
+                                    arguments.text("input"), past, leads,
+                                    format_duration(static_cast<double>(series.step_s())), io::format_time(from),
+                                    io::format_time(to), series.frames(), io::format_time(series.time(0)),
+                                    io::format_time(series.time(series.frames() - 1))));
+  }
+  spec.step_minutes = static_cast<double>(series.step_s()) / 60.;
+  spec.bootstrap.block = past + leads;  // cases that overlap are drawn together
+  spec.threads = arguments.integer("threads", 1, 1, 4096);
+
+  std::vector<float> block;  // [past + leads, rows, columns]
+  const auto read_case = [&](std::int64_t k) -> std::optional<model::VerificationCase> {
+    const auto& indices = cases[static_cast<std::size_t>(k)];
+    block = stack_frames(series, indices);
+    const io::Grid& grid = series.grid(indices.front());
+    const auto split = static_cast<std::size_t>(past * grid.pixels());
+    return model::VerificationCase{{past, grid.rows, grid.columns, std::span(block).first(split)},
+                                   std::span<const float>(block).subspan(split),
+                                   leads};
+  };
+  model::Advection support(config.motion);
+  std::vector<model::Forecaster*> forecasters = forecasting.all();
+  model::VerificationResult result;
+  {
+    Progress progress(log, "verifying", static_cast<std::int64_t>(cases.size()), "cases");
+    result = model::verify(spec, static_cast<std::int64_t>(cases.size()), read_case, forecasters, support,
+                           [&](std::int64_t done) {
+                             stop_if_asked();
+                             progress.update(done);
+                             return true;
+                           });
+  }
+  const std::string json = verification_json(result);
+  if (arguments.has("json")) {
+    if (arguments.text("json") == "-") {
+      log.result(json);
+    } else {
+      io::publish(arguments.text("json"), json + "\n");
+    }
+  }
+  if (arguments.text("json") != "-") log.result(verification_table(result));
+  return kOk;
+}
+
+}  // namespace
+
+Command verify_command() {
+  std::vector<Option> options = {
+      {"input", "DIR", "folder of radar files", false},
+      {"from", "TIME", "first frame that a case may use", false},
+      {"to", "TIME", "last frame that a case may use", false},
+      {"model", "FILE", "weights; default: the shipped ones", false},
+      {"forecasters", "LIST", "of persistence, advection, convlstm; default: all that need no weights, and convlstm with --model",
+       false},
+      {"protocol", "NAME", "default, or a published one: " + fmt::format("{}", fmt::join(model::protocol_names(), ", ")),
+       false},
+      {"thresholds", "LIST", "mm/h; default 0.1,0.5,1,2,5,10,30", false},
+      {"support", "NAME", "transported (default): where advection brings observed pixels; observed: all observed pixels",
+       false},
+      {"past", "N", "frames a case starts from; default: as the model was trained, or 5", false},
+      {"horizon", "DURATION", "how far to score; default: as the model was trained, or 12 frames", false},
+      {"json", "FILE", "all scores; - for stdout", false},
+      {"report", "FILE", "one self-contained HTML page", false}};
+  for (const Option& option : compute_options()) options.push_back(option);
+  return {{"verify",
+           "Hindcasts over a range of times and scores every forecaster on the same cases and pixels.",
+           "  raincell verify --model run/best.safetensors --input radar --from 2024-06-01T08:00Z --to 2024-06-01T09:55Z \\\n"
+           "    --forecasters persistence,advection,convlstm --json scores.json --report scores.html",
+           "",
+           0,
+           0,
+           options,
+           {"input", "from", "to"}},
+          run};
+}
+
+}  // namespace raincell::app

@@ -1,0 +1,38 @@
+// A trained model with what is needed to use it: the network, how values become network units, the step.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "app/config.hpp"
+#include "io/transform.hpp"
+#include "model/advection/advection.hpp"
+#include "model/network.hpp"
+
+namespace raincell::app {
+
+/// What a weights file says about itself.
+struct WeightsInfo {
+  std::string name;  // of the config it was trained with
+  std::string hash;  // SHA-256 of the file
+  model::ModelSpec spec;
+  io::Transform transform;
+  model::MotionSpec motion;
+  std::int64_t step_s = 0;
+  std::int64_t parameters = 0, training_steps = 0;
+  std::string config;  // resolved, YAML
+};
+
+/// Reads and checks the file. Throws WeightsError that says what is wrong with it.
+WeightsInfo read_weights_info(const std::filesystem::path&);
+/// The network with its weights on a backend.
+struct LoadedModel {
+  WeightsInfo info;
+  std::unique_ptr<model::Network> network;
+};
+LoadedModel load_model(const std::filesystem::path&, kernels::Backend&);
+/// Where the default weights are looked for: RAINCELL_WEIGHTS, beside the program, in the source tree.
+std::filesystem::path default_weights(const std::string& command);
+
+}  // namespace raincell::app
