@@ -40,7 +40,8 @@ class Forecasting {
   std::vector<std::unique_ptr<model::Forecaster>> forecasters_;
 };
 
-/// Frames [first, first + count) of the series as one block [count, rows, columns]. Throws DataError on another grid.
+/// Frames [first, first + count) of the series as one block [count, rows, columns]. Throws DataError on
+/// another grid.
 std::vector<float> stack_frames(FrameSeries&, const std::vector<std::int64_t>& indices);
 
 }  // namespace raincell::app

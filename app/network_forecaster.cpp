@@ -12,7 +12,8 @@ namespace raincell::app {
 namespace {
 
 /// The largest threshold that is exceeded with a probability of at least one half; 0 below the first.
-void median_of(const std::vector<double>& thresholds, std::span<const float> probabilities, std::span<float> values) {
+void median_of(const std::vector<double>& thresholds, std::span<const float> probabilities,
+               std::span<float> values) {
   const std::size_t pixels = values.size();
   for (std::size_t i = 0; i < pixels; ++i) {
     values[i] = 0.F;
@@ -54,7 +55,8 @@ model::ForecastFrames NetworkForecaster::forecast(const model::PastFrames& past,
     advected.resize(size);
     guide.resize(size);
     guide_mask.resize(size);
-    const model::Motion motion = model::estimate_motion({needed, past.rows, past.columns, newest}, info.motion);
+    const model::Motion motion =
+        model::estimate_motion({needed, past.rows, past.columns, newest}, info.motion);
     model::advect(newest.last(static_cast<std::size_t>(pixels)), motion, leads, 0, 0, past.rows, past.columns,
                   advected);
     info.transform.to_network(advected, guide, guide_mask);
@@ -87,7 +89,8 @@ model::ForecastFrames NetworkForecaster::forecast(const model::PastFrames& past,
                        (!advected.empty() && !std::isnan(advected[i]));
     if (known) continue;
     result.values[i] = io::kMissing;
-    for (std::size_t k = 0; k < result.thresholds.size(); ++k) result.probabilities[k * size + i] = io::kMissing;
+    for (std::size_t k = 0; k < result.thresholds.size(); ++k)
+      result.probabilities[k * size + i] = io::kMissing;
   }
   return result;
 }

@@ -28,7 +28,9 @@ struct Input {
   std::int64_t age_s = 0;            // of the latest, against --at
 };
 
-std::string minutes(std::int64_t s) { return format_duration(static_cast<double>(s)); }
+std::string minutes(std::int64_t s) {
+  return format_duration(static_cast<double>(s));
+}
 
 /// The latest frame not after --at (or of all), not older than allowed. Throws Withheld.
 std::int64_t latest_frame(const FrameSeries& series, const Arguments& arguments, Input& input) {
@@ -36,22 +38,25 @@ std::int64_t latest_frame(const FrameSeries& series, const Arguments& arguments,
   const io::TimePoint moment = at.value_or(series.time(series.frames() - 1));
   const auto latest = series.latest_until(moment);
   if (!latest) {
-    throw Withheld(fmt::format("nowcast withheld: {} has no frame until {} (the first is of {}); give a later --at",
-                               arguments.text("input"), io::format_time(moment), io::format_time(series.time(0))));
+    throw Withheld(
+        fmt::format("nowcast withheld: {} has no frame until {} (the first is of {}); give a later --at",
+                    arguments.text("input"), io::format_time(moment), io::format_time(series.time(0))));
   }
   input.age_s = (moment - series.time(*latest)).count();
   const std::int64_t oldest = arguments.seconds("max-age", 2 * std::max<std::int64_t>(series.step_s(), 1));
   if (input.age_s > oldest) {
-    throw Withheld(fmt::format("nowcast withheld: the latest frame until {} is of {}, {} old, and {} is allowed; wait "
-                               "for newer frames, or allow more with --max-age",
-                               io::format_time(moment), io::format_time(series.time(*latest)), minutes(input.age_s),
-                               minutes(oldest)));
+    throw Withheld(
+        fmt::format("nowcast withheld: the latest frame until {} is of {}, {} old, and {} is allowed; wait "
+                    "for newer frames, or allow more with --max-age",
+                    io::format_time(moment), io::format_time(series.time(*latest)), minutes(input.age_s),
+                    minutes(oldest)));
   }
   return *latest;
 }
 
 /// `wanted` consecutive frames that end with the latest; at least `needed`, or Withheld.
-Input choose_input(const FrameSeries& series, const Arguments& arguments, std::int64_t needed, std::int64_t wanted) {
+Input choose_input(const FrameSeries& series, const Arguments& arguments, std::int64_t needed,
+                   std::int64_t wanted) {
   Input input;
   const std::int64_t latest = latest_frame(series, arguments, input);
   const seconds step(series.step_s());
@@ -66,11 +71,12 @@ Input choose_input(const FrameSeries& series, const Arguments& arguments, std::i
   std::reverse(input.frames.begin(), input.frames.end());
   const auto found = static_cast<std::int64_t>(input.frames.size());
   if (found < needed) {
-    const std::string why =
-        step.count() == 0 ? "the folder holds one frame" : fmt::format("there is none at {}", io::format_time(time));
-    throw Withheld(fmt::format("nowcast withheld: {} consecutive frames until {} are needed, {} are there ({}); wait for "
-                               "more, or use --forecaster persistence, which needs one",
-                               needed, io::format_time(series.time(latest)), found, why));
+    const std::string why = step.count() == 0 ? "the folder holds one frame"
+                                              : fmt::format("there is none at {}", io::format_time(time));
+    throw Withheld(fmt::format(
+        "nowcast withheld: {} consecutive frames until {} are needed, {} are there ({}); wait for "
+        "more, or use --forecaster persistence, which needs one",
+        needed, io::format_time(series.time(latest)), found, why));
   }
   return input;
 }
@@ -80,14 +86,16 @@ std::int64_t leads_of(const Arguments& arguments, const Forecasting& forecasting
   if (!arguments.has("horizon")) return forecasting.leads();
   const std::int64_t horizon = arguments.seconds("horizon", 0);
   if (step_s <= 0 || horizon % step_s != 0 || horizon / step_s > 512) {
-    throw UsageError(fmt::format("--horizon {}: expected a multiple of the step of the frames, {}, at most 512 of them",
-                                 arguments.text("horizon"), minutes(step_s)));
+    throw UsageError(
+        fmt::format("--horizon {}: expected a multiple of the step of the frames, {}, at most 512 of them",
+                    arguments.text("horizon"), minutes(step_s)));
   }
   return horizon / step_s;
 }
 
 io::Product product_of(FrameSeries& series, const Input& input, const Forecasting& forecasting,
-                       const std::string& forecaster, model::ForecastFrames forecast, std::span<const float> last) {
+                       const std::string& forecaster, model::ForecastFrames forecast,
+                       std::span<const float> last) {
   io::Product product;
   const std::int64_t latest = input.frames.back();
   product.grid = series.grid(latest);
@@ -114,8 +122,8 @@ io::Product product_of(FrameSeries& series, const Input& input, const Forecastin
 }
 
 /// One map a lead, and an animation that starts with the observed frames. Returns the files.
-std::vector<std::string> draw(const io::Product& product, std::span<const float> past, const std::filesystem::path& folder,
-                              Log& log) {
+std::vector<std::string> draw(const io::Product& product, std::span<const float> past,
+                              const std::filesystem::path& folder, Log& log) {
   io::make_folder(folder);
   std::vector<std::string> files;
   std::vector<std::span<const float>> frames;
@@ -140,7 +148,8 @@ std::vector<std::string> draw(const io::Product& product, std::span<const float>
     files.push_back(file.string());
     progress.update(static_cast<std::int64_t>(l) + 1);
   }
-  const std::vector<std::uint8_t> webp = io::draw_animation(product.grid, frames, titles, kAnimationMilliseconds);
+  const std::vector<std::uint8_t> webp =
+      io::draw_animation(product.grid, frames, titles, kAnimationMilliseconds);
   files.push_back((folder / "animation.webp").string());
   io::publish(files.back(), std::as_bytes(std::span(webp)));
   return files;
@@ -175,7 +184,8 @@ int run(const Arguments& arguments, Log& log) {
   const std::string name = arguments.text("forecaster", "convlstm");
   Forecasting forecasting(arguments, {name}, config.motion, "nowcast");
   model::Forecaster& forecaster = forecasting[0];
-  const std::int64_t wanted = std::max(forecaster.frames_needed(), name == "advection" ? config.motion.frames : 1);
+  const std::int64_t wanted =
+      std::max(forecaster.frames_needed(), name == "advection" ? config.motion.frames : 1);
   FrameSeries series(arguments.text("input"), config.source, static_cast<std::size_t>(wanted), log);
   forecasting.require_fit(series);
   const Input input = choose_input(series, arguments, forecaster.frames_needed(), wanted);
@@ -188,14 +198,16 @@ int run(const Arguments& arguments, Log& log) {
   const io::Grid grid = series.grid(input.frames.back());
   const auto last = std::span(past).last(static_cast<std::size_t>(grid.pixels()));
   if (std::all_of(last.begin(), last.end(), [](float v) { return std::isnan(v); })) {
-    throw Withheld(fmt::format("nowcast withheld: the latest frame, {}, has no observed pixel; wait for the next",
-                               series.file(input.frames.back())));
+    throw Withheld(
+        fmt::format("nowcast withheld: the latest frame, {}, has no observed pixel; wait for the next",
+                    series.file(input.frames.back())));
   }
   stop_if_asked();
-  model::ForecastFrames forecast =
-      forecaster.forecast({static_cast<std::int64_t>(input.frames.size()), grid.rows, grid.columns, past}, leads);
+  model::ForecastFrames forecast = forecaster.forecast(
+      {static_cast<std::int64_t>(input.frames.size()), grid.rows, grid.columns, past}, leads);
   for (const float v : forecast.values) {
-    if (std::isinf(v)) throw Diverged("the forecast is not finite; the weights are of no use, train them again");
+    if (std::isinf(v))
+      throw Diverged("the forecast is not finite; the weights are of no use, train them again");
   }
   const io::Product product = product_of(series, input, forecasting, name, std::move(forecast), last);
   stop_if_asked();
@@ -208,11 +220,11 @@ int run(const Arguments& arguments, Log& log) {
     log.result(summary.dump());
     return kOk;
   }
-  log.result(fmt::format("{}: {} from {}, {} leads to {}, maximum {} {}{}", output, name,
-                         io::format_time(product.reference_time), leads, minutes(product.lead_s.back()),
-                         summary["max"].is_null() ? "none" : fmt::format("{:.3g}", summary["max"].get<double>()),
-                         io::unit_of(product.quantity),
-                         forecasting.weights() ? ", weights " + forecasting.model_path() : ""));
+  log.result(fmt::format(
+      "{}: {} from {}, {} leads to {}, maximum {} {}{}", output, name,
+      io::format_time(product.reference_time), leads, minutes(product.lead_s.back()),
+      summary["max"].is_null() ? "none" : fmt::format("{:.3g}", summary["max"].get<double>()),
+      io::unit_of(product.quantity), forecasting.weights() ? ", weights " + forecasting.model_path() : ""));
   for (const std::string& picture : pictures) log.result(picture);
   return kOk;
 }
@@ -234,7 +246,8 @@ Command nowcast_command() {
   return {{"nowcast",
            "Forecasts the next frames from the latest ones of a folder.",
            "  raincell nowcast --input radar --output nowcast.nc --png maps\n"
-           "  raincell nowcast --model run/best.safetensors --input radar --at 2024-06-01T08:55Z --output nowcast.nc",
+           "  raincell nowcast --model run/best.safetensors --input radar --at 2024-06-01T08:55Z --output "
+           "nowcast.nc",
            "",
            0,
            0,

@@ -66,8 +66,11 @@ Json report_json(const io::PackReport& report, const io::Catalogue& catalogue, c
   for (std::size_t hour = 0; hour < report.hours.size(); ++hour) {
     const io::HourClimate& climate = report.hours[hour];
     if (climate.frames == 0) continue;
-    json["climatology_by_hour"].push_back(
-        {{"hour", hour}, {"frames", climate.frames}, {"mean", climate.mean}, {"p99", climate.p99}, {"max", climate.max}});
+    json["climatology_by_hour"].push_back({{"hour", hour},
+                                           {"frames", climate.frames},
+                                           {"mean", climate.mean},
+                                           {"p99", climate.p99},
+                                           {"max", climate.max}});
   }
   return json;
 }
@@ -79,16 +82,19 @@ void list_notes(std::string& text, const char* title, const std::vector<io::Pack
   for (std::size_t i = 0; i < std::min(kShown, notes.size()); ++i) {
     text += fmt::format("    {}  {}: {}\n", io::format_time(notes[i].time), notes[i].source, notes[i].reason);
   }
-  if (notes.size() > kShown) text += fmt::format("    and {} more (--json lists all)\n", notes.size() - kShown);
+  if (notes.size() > kShown)
+    text += fmt::format("    and {} more (--json lists all)\n", notes.size() - kShown);
 }
 
-std::string report_text(const io::PackReport& report, const io::Catalogue& catalogue, const std::string& output) {
+std::string report_text(const io::PackReport& report, const io::Catalogue& catalogue,
+                        const std::string& output) {
   std::string text = fmt::format(
       "{}: {} frames of {} [{}] from {} to {}, every {}\n  grid: {}\n"
       "  covered {:.2f} %, wet {:.2f} % of it; mean {:.3g}, 99th percentile {:.3g}, maximum {:.4g} {}\n",
-      output, report.frames, report.quantity, report.unit, io::format_time(report.first), io::format_time(report.last),
-      format_duration(static_cast<double>(report.step_s)), report.grid, 100. * report.covered_fraction,
-      100. * report.wet_fraction, report.mean, report.p99, report.max, report.unit);
+      output, report.frames, report.quantity, report.unit, io::format_time(report.first),
+      io::format_time(report.last), format_duration(static_cast<double>(report.step_s)), report.grid,
+      100. * report.covered_fraction, 100. * report.wet_fraction, report.mean, report.p99, report.max,
+      report.unit);
   if (report.already_there > 0) text += fmt::format("  already there: {} frames\n", report.already_there);
   if (report.clipped > 0) text += fmt::format("  clipped values: {}\n", report.clipped);
   if (report.clutter_pixels > 0) {
@@ -96,8 +102,8 @@ std::string report_text(const io::PackReport& report, const io::Catalogue& catal
   }
   if (report.gaps.empty()) text += "  gaps: none\n";
   for (const io::PackGap& gap : report.gaps) {
-    text += fmt::format("  gap: {} frames missing between {} and {}\n", gap.missing, io::format_time(gap.last_before),
-                        io::format_time(gap.first_after));
+    text += fmt::format("  gap: {} frames missing between {} and {}\n", gap.missing,
+                        io::format_time(gap.last_before), io::format_time(gap.first_after));
   }
   std::vector<io::PackNote> duplicates = report.duplicates;
   for (const io::Rejected& file : catalogue.duplicates) {
@@ -114,8 +120,10 @@ std::string report_text(const io::PackReport& report, const io::Catalogue& catal
   return text;
 }
 
-/// Reads the frames of the catalogue in the order of time; a file with several frames is read once for a run of them.
-void add_frames(const io::Catalogue& catalogue, io::FrameReader& reader, io::ArchiveWriter& writer, Log& log) {
+/// Reads the frames of the catalogue in the order of time; a file with several frames is read once for a run
+/// of them.
+void add_frames(const io::Catalogue& catalogue, io::FrameReader& reader, io::ArchiveWriter& writer,
+                Log& log) {
   Progress progress(log, "packing", static_cast<std::int64_t>(catalogue.frames.size()), "frames");
   std::filesystem::path open;
   std::vector<io::Frame> frames;
@@ -128,9 +136,8 @@ void add_frames(const io::Catalogue& catalogue, io::FrameReader& reader, io::Arc
       frames = reader.read(entry.key.file);
       open = entry.key.file;
     }
-    const auto frame = std::find_if(frames.begin(), frames.end(), [&](const io::Frame& f) {
-      return f.valid_time == entry.key.valid_time;
-    });
+    const auto frame = std::find_if(frames.begin(), frames.end(),
+                                    [&](const io::Frame& f) { return f.valid_time == entry.key.valid_time; });
     if (frame == frames.end()) {
       throw io::DataError(fmt::format("{}: the frame of {} is gone; the file changed while it was packed",
                                       entry.key.file.string(), io::format_time(entry.key.valid_time)));
@@ -152,7 +159,8 @@ int run(const Arguments& arguments, Log& log) {
   const Config config = config_from_settings(arguments.list("set"), {"source."}, "pack");
   const std::string output = arguments.text("output");
   if (arguments.positional.empty() && !arguments.has("compact")) {
-    throw UsageError("raincell pack: DIR... is missing; for example:\n  raincell pack radar --output archive.nc");
+    throw UsageError(
+        "raincell pack: DIR... is missing; for example:\n  raincell pack radar --output archive.nc");
   }
   io::ArchiveOptions options;
   options.compress = arguments.has("compress");
@@ -180,20 +188,22 @@ int run(const Arguments& arguments, Log& log) {
 }  // namespace
 
 Command pack_command() {
-  return {{"pack",
-           "Packs radar files into a checked training archive, and reports gaps, duplicates, stuck frames and the rain.",
-           "  raincell pack radar --output archive.nc\n  raincell pack more_radar --output archive.nc --append",
-           "DIR...",
-           0,
-           std::size_t{1} << 24,
-           {{"output", "PATH", "archive.nc, or a folder of parts", false},
-            {"append", "", "adds the new frames to the archive that is there", false},
-            {"compress", "", "smaller file, slower training", false},
-            {"compact", "", "merges the parts of the archive", false},
-            {"json", "", "the report as one JSON object on stdout", false},
-            {"set", "KEY=VALUE", "source.* keys of configs/README.md; may be repeated", true}},
-           {"output"}},
-          run};
+  return {
+      {"pack",
+       "Packs radar files into a checked training archive, and reports gaps, duplicates, stuck frames and "
+       "the rain.",
+       "  raincell pack radar --output archive.nc\n  raincell pack more_radar --output archive.nc --append",
+       "DIR...",
+       0,
+       std::size_t{1} << 24,
+       {{"output", "PATH", "archive.nc, or a folder of parts", false},
+        {"append", "", "adds the new frames to the archive that is there", false},
+        {"compress", "", "smaller file, slower training", false},
+        {"compact", "", "merges the parts of the archive", false},
+        {"json", "", "the report as one JSON object on stdout", false},
+        {"set", "KEY=VALUE", "source.* keys of configs/README.md; may be repeated", true}},
+       {"output"}},
+      run};
 }
 
 }  // namespace raincell::app

@@ -35,8 +35,9 @@ model::Protocol protocol_of(const Arguments& arguments) {
     for (const std::string& item : arguments.comma_list("thresholds")) {
       const auto value = parse_real(item);
       if (!value || *value <= 0. || (!protocol.thresholds.empty() && *value <= protocol.thresholds.back())) {
-        throw UsageError(fmt::format("--thresholds {}: expected ascending numbers above 0, for example 0.1,1,5",
-                                     arguments.text("thresholds")));
+        throw UsageError(
+            fmt::format("--thresholds {}: expected ascending numbers above 0, for example 0.1,1,5",
+                        arguments.text("thresholds")));
       }
       protocol.thresholds.push_back(*value);
     }
@@ -52,8 +53,8 @@ model::Protocol protocol_of(const Arguments& arguments) {
 }
 
 /// First frames of all cases whose inputs and truths all lie in the range, without gaps.
-std::vector<std::vector<std::int64_t>> find_cases(const FrameSeries& series, io::TimePoint from, io::TimePoint to,
-                                                  std::int64_t frames) {
+std::vector<std::vector<std::int64_t>> find_cases(const FrameSeries& series, io::TimePoint from,
+                                                  io::TimePoint to, std::int64_t frames) {
   std::vector<std::vector<std::int64_t>> cases;
   const seconds step(series.step_s());
   for (std::int64_t first = 0; first < series.frames() && step.count() > 0; ++first) {
@@ -87,8 +88,9 @@ int run(const Arguments& arguments, Log& log) {
   model::VerificationSpec spec;
   spec.protocol = protocol_of(arguments);
   std::vector<std::string> names = arguments.comma_list("forecasters");
-  if (names.empty()) names = arguments.has("model") ? std::vector<std::string>{"persistence", "advection", "convlstm"}
-                                                    : std::vector<std::string>{"persistence", "advection"};
+  if (names.empty())
+    names = arguments.has("model") ? std::vector<std::string>{"persistence", "advection", "convlstm"}
+                                   : std::vector<std::string>{"persistence", "advection"};
   Forecasting forecasting(arguments, names, config.motion, "verify");
   const std::int64_t past = arguments.integer("past", forecasting.past(), forecasting.past(), 512);
 
@@ -98,12 +100,12 @@ int run(const Arguments& arguments, Log& log) {
   const std::int64_t leads = leads_of(arguments, forecasting, series.step_s());
   const auto cases = find_cases(series, from, to, past + leads);
   if (cases.empty()) {
-    throw io::DataError(fmt::format("{}: no case of {} + {} consecutive frames every {} lies between {} and {}; the folder "
-                                    "has {} frames from {} to {}; widen --from and --to",
-                                    arguments.text("input"), past, leads,
-                                    format_duration(static_cast<double>(series.step_s())), io::format_time(from),
-                                    io::format_time(to), series.frames(), io::format_time(series.time(0)),
-                                    io::format_time(series.time(series.frames() - 1))));
+    throw io::DataError(fmt::format(
+        "{}: no case of {} + {} consecutive frames every {} lies between {} and {}; the folder "
+        "has {} frames from {} to {}; widen --from and --to",
+        arguments.text("input"), past, leads, format_duration(static_cast<double>(series.step_s())),
+        io::format_time(from), io::format_time(to), series.frames(), io::format_time(series.time(0)),
+        io::format_time(series.time(series.frames() - 1))));
   }
   spec.step_minutes = static_cast<double>(series.step_s()) / 60.;
   spec.bootstrap.block = past + leads;  // cases that overlap are drawn together
@@ -151,13 +153,14 @@ Command verify_command() {
       {"from", "TIME", "first frame that a case may use", false},
       {"to", "TIME", "last frame that a case may use", false},
       {"model", "FILE", "weights; default: the shipped ones", false},
-      {"forecasters", "LIST", "of persistence, advection, convlstm; default: all that need no weights, and convlstm with --model",
+      {"forecasters", "LIST",
+       "of persistence, advection, convlstm; default: all that need no weights, and convlstm with --model",
        false},
-      {"protocol", "NAME", "default, or a published one: " + fmt::format("{}", fmt::join(model::protocol_names(), ", ")),
-       false},
+      {"protocol", "NAME",
+       "default, or a published one: " + fmt::format("{}", fmt::join(model::protocol_names(), ", ")), false},
       {"thresholds", "LIST", "mm/h; default 0.1,0.5,1,2,5,10,30", false},
-      {"support", "NAME", "transported (default): where advection brings observed pixels; observed: all observed pixels",
-       false},
+      {"support", "NAME",
+       "transported (default): where advection brings observed pixels; observed: all observed pixels", false},
       {"past", "N", "frames a case starts from; default: as the model was trained, or 5", false},
       {"horizon", "DURATION", "how far to score; default: as the model was trained, or 12 frames", false},
       {"json", "FILE", "all scores; - for stdout", false},
@@ -165,7 +168,8 @@ Command verify_command() {
   for (const Option& option : compute_options()) options.push_back(option);
   return {{"verify",
            "Hindcasts over a range of times and scores every forecaster on the same cases and pixels.",
-           "  raincell verify --model run/best.safetensors --input radar --from 2024-06-01T08:00Z --to 2024-06-01T09:55Z \\\n"
+           "  raincell verify --model run/best.safetensors --input radar --from 2024-06-01T08:00Z --to "
+           "2024-06-01T09:55Z \\\n"
            "    --forecasters persistence,advection,convlstm --json scores.json --report scores.html",
            "",
            0,

@@ -12,9 +12,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+Json number(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
 
-Json interval(const model::Interval& value) { return Json::array({number(value.low), number(value.high)}); }
+Json interval(const model::Interval& value) {
+  return Json::array({number(value.low), number(value.high)});
+}
 
 Json threshold_scores(const model::VerificationResult& result) {
   Json list = Json::array();
@@ -77,7 +81,9 @@ double shown_threshold(const model::VerificationResult& result) {
   return best;
 }
 
-std::string cell(double value) { return std::isfinite(value) ? fmt::format("{:.3f}", value) : "-"; }
+std::string cell(double value) {
+  return std::isfinite(value) ? fmt::format("{:.3f}", value) : "-";
+}
 
 }  // namespace
 
@@ -118,12 +124,13 @@ std::string verification_table(const model::VerificationResult& result) {
   const double threshold = shown_threshold(result);
   std::vector<std::string> names;
   for (const model::ContinuousScore& score : result.continuous) {
-    if (std::find(names.begin(), names.end(), score.forecaster) == names.end()) names.push_back(score.forecaster);
+    if (std::find(names.begin(), names.end(), score.forecaster) == names.end())
+      names.push_back(score.forecaster);
   }
-  std::string text = fmt::format("{} cases, protocol {}, support {}; CSI at {:g} {} / MSE\n\n{:>8} {:>11}", result.cases,
-                                 result.protocol.name,
-                                 result.protocol.support == model::Support::observed ? "observed" : "transported",
-                                 threshold, result.protocol.unit, "lead", "pixels");
+  std::string text = fmt::format(
+      "{} cases, protocol {}, support {}; CSI at {:g} {} / MSE\n\n{:>8} {:>11}", result.cases,
+      result.protocol.name, result.protocol.support == model::Support::observed ? "observed" : "transported",
+      threshold, result.protocol.unit, "lead", "pixels");
   for (const std::string& name : names) text += fmt::format(" {:>17}", name);
   for (const model::ContinuousScore& row : result.continuous) {
     if (names.empty() || row.forecaster != names.front()) continue;
@@ -142,7 +149,8 @@ std::string verification_table(const model::VerificationResult& result) {
   }
   for (const model::SummaryScore& score : result.summary) {
     text += fmt::format("\n{} {}{}: {}", score.forecaster, score.score,
-                        std::isnan(score.threshold) ? "" : fmt::format(" at {:g}", score.threshold), cell(score.value));
+                        std::isnan(score.threshold) ? "" : fmt::format(" at {:g}", score.threshold),
+                        cell(score.value));
   }
   return text;
 }

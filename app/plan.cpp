@@ -1,0 +1,128 @@
+// raincell plan: parameters, work, memory and time of a config, before any work and without data.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "app/commands.hpp"
+#include "app/compute.hpp"
+#include "app/config.hpp"
+#include "app/errors.hpp"
+#include "app/training_memory.hpp"
+#include "model/network.hpp"
+
+namespace raincell::app {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::int64_t kWholeGrid = 256;  // planned for when the crop is the whole of an unknown grid
+constexpr double kStepWork = 3.;  // a training step over a forward pass: forward, data and weight gradients
+
+std::pair<std::int64_t, std::int64_t> size_of(const Arguments& arguments, const Config& config) {
+  if (arguments.has("size")) {
+    const auto size = parse_grid_size(arguments.text("size"));
+    if (size) return *size;
+    throw UsageError(
+        fmt::format("--size {}: expected COLUMNSxROWS, for example 700x765", arguments.text("size")));
+  }
+  if (config.data.crop_rows > 0) return {config.data.crop_columns, config.data.crop_rows};
+  return {kWholeGrid, kWholeGrid};
+}
+
+/// Multiply-accumulates a second of a usual gate convolution on this machine.
+double measured_rate(kernels::Backend& backend) {
+  const kernels::ConvSpec spec{
+      .images = 8, .channels_in = 64, .channels_out = 128, .height = 32, .width = 32};
+  const auto plan = backend.plan_convolution(spec, kernels::ConvUse::inference);
+  const kernels::Tensor weights = backend.allocate_plain(spec.weight_shape(), "weights");
+  const kernels::Tensor x = backend.allocate({1, 8, 64, 32, 32}, "input");
+  kernels::Tensor y = backend.allocate({1, 8, 128, 32, 32}, "output");
+  plan->load_weights(weights.view(), {});
+  plan->forward(x.view(), y.view(), kernels::Accumulate::no);  // the first call is slower
+  const auto begin = std::chrono::steady_clock::now();
+  int runs = 0;
+  double seconds = 0.;
+  while (seconds < 0.05) {
+    plan->forward(x.view(), y.view(), kernels::Accumulate::no);
+    backend.synchronize();
+    ++runs;
+    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  }
+  return static_cast<double>(runs) * static_cast<double>(spec.macs()) / seconds;
+}
+
+int run(const Arguments& arguments, Log& log) {
+  if (arguments.has("keys")) {
+    log.result(config_reference());
+    return kOk;
+  }
+  if (arguments.positional.empty()) {
+    throw UsageError("raincell plan: CONFIG is missing; for example:\n  raincell plan configs/radar.yaml");
+  }
+  const Config config = load_config(arguments.positional[0], arguments.list("set"));
+  const auto [columns, rows] = size_of(arguments, config);
+  const auto backend = make_backend(arguments);
+  const std::int64_t batch = config.training.batch;
+  const model::PlanBytes training = training_bytes(config, *backend, rows, columns);
+  const model::PlanBytes forecast = model::Network::predict_bytes(
+      config.model, *backend, {.batch = 1, .height = rows, .width = columns}, 1);
+  const std::int64_t parameters = model::parameter_count(config.model);
+  const std::int64_t macs = model::macs_per_forecast(config.model, rows, columns);
+  const double work = kStepWork * static_cast<double>(macs * batch * config.training.accumulation);
+  const double step_s = work / measured_rate(*backend);
+  const auto all = static_cast<std::int64_t>(training.host + training.device);
+  require_memory(all, arguments.has("memory") ? memory_limit(arguments) : INT64_MAX, "a training step",
+                 "use a smaller training.batch or data.crop");
+  if (arguments.has("json")) {
+    log.result(Json{{"config", arguments.positional[0]},
+                    {"parameters", parameters},
+                    {"macs_per_forecast", macs},
+                    {"host_bytes", training.host},
+                    {"device_bytes", training.device},
+                    {"forecast_device_bytes", forecast.device},
+                    {"columns", columns},
+                    {"rows", rows},
+                    {"batch", batch},
+                    {"steps", config.training.steps},
+                    {"step_seconds_estimate", step_s},
+                    {"backend", backend->info().name}}
+                   .dump());
+    return kOk;
+  }
+  const auto bytes = [](std::size_t b) { return format_bytes(static_cast<double>(b)); };
+  log.result(fmt::format(
+      "{}, {} frames to {} of {}x{}, batch {}, on {}\n"
+      "  parameters         {}\n"
+      "  work a forecast    {:.3g} multiply-accumulates\n"
+      "  memory, training   {} on the device, {} on the host\n"
+      "  memory, forecast   {} on the device\n"
+      "  time, estimated    {:.2g} s a step, {} for {} steps",
+      config.name, config.model.past, config.model.future, columns, rows, batch, backend->info().device,
+      parameters, static_cast<double>(macs), bytes(training.device), bytes(training.host),
+      bytes(forecast.device), step_s, format_duration(step_s * static_cast<double>(config.training.steps)),
+      config.training.steps));
+  return kOk;
+}
+
+}  // namespace
+
+Command plan_command() {
+  std::vector<Option> options = {
+      {"size", "COLUMNSxROWS", "plan for this size of frames; default: data.crop", false},
+      {"json", "", "one JSON object on stdout", false},
+      {"keys", "", "prints configs/README.md: every key, type, default and range", false}};
+  for (const Option& option : compute_options()) options.push_back(option);
+  return {{"plan",
+           "Says what a config will need, before any work: parameters, multiply-accumulates, memory, time.",
+           "  raincell plan configs/radar.yaml\n  raincell plan configs/knmi.yaml --size 700x765 --json",
+           "CONFIG",
+           0,
+           1,
+           options,
+           {}},
+          run};
+}
+
+}  // namespace raincell::app

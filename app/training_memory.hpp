@@ -1,0 +1,16 @@
+// Memory of a training, counted before anything is allocated.
+#pragma once
+
+#include "app/config.hpp"
+#include "kernels/backend.hpp"
+#include "model/network.hpp"
+
+namespace raincell::app {
+
+/// Device: network, gradients, moments, average. Host: what the network stages, and the batches that lie
+/// ready.
+model::PlanBytes training_bytes(const Config&, kernels::Backend&, std::int64_t rows, std::int64_t columns);
+/// Bytes of one batch on the host.
+std::int64_t batch_bytes(const Config&, std::int64_t rows, std::int64_t columns);
+
+}  // namespace raincell::app
