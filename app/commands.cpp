@@ -3,7 +3,7 @@
 namespace raincell::app {
 
 std::vector<Command> all_commands() {
-  return {simulate_command()};
+  return {simulate_command(), plan_command(), check_command()};
 }
 
 }  // namespace raincell::app

@@ -12,6 +12,7 @@
 #include "io/transform.hpp"
 #include "kernels/specs.hpp"
 #include "model/advection/advection.hpp"
+#include "model/schedule.hpp"
 #include "model/spec.hpp"
 
 namespace raincell::app {
@@ -37,20 +38,10 @@ struct LossConfig {
   std::vector<double> lead_weights;
 };
 
-enum class ScheduleKind : std::uint8_t { constant, cosine, one_cycle, plateau };
-
-struct ScheduleConfig {
-  ScheduleKind kind = ScheduleKind::cosine;
-  std::int64_t warmup_steps = 0;
-  double final_factor = 0.01;   // cosine, one_cycle: last rate as a share of the first
-  double plateau_factor = 0.5;  // plateau: the rate is multiplied by this
-  std::int64_t plateau_patience = 3;
-};
-
 struct TrainingConfig {
   std::int64_t batch = 8, accumulation = 1, steps = 2000;
   double ema = 0.;
-  double sampling_start = 1., sampling_end = 0.;  // feed previous: share of true frames in training
+  bool predict_input = false;
   std::int64_t validate_every = 200, checkpoint_every = 200, keep_checkpoints = 2, validation_windows = 64;
 };
 
@@ -63,7 +54,8 @@ struct Config {
   model::MotionSpec motion;
   LossConfig loss;
   kernels::OptimizerSpec optimizer;
-  ScheduleConfig schedule;
+  model::ScheduleSpec schedule{.kind = model::ScheduleKind::cosine};  // total_steps: training.steps
+  model::SamplingSpec sampling;
   TrainingConfig training;
   std::uint64_t seed = 1;
 };

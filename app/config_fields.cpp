@@ -297,20 +297,33 @@ std::vector<Field<Config>> optimizer_fields() {
       real<R>("optimizer.weight_decay", AT(optimizer.weight_decay), 0., 10., "L2; adamw: decoupled"),
       real<R>("optimizer.clip_norm", AT(optimizer.clip_norm), 0., 1e6,
               "largest global norm of the gradient; 0: no clipping"),
+  };
+}
+
+std::vector<Field<Config>> schedule_fields() {
+  using R = Config;
+  using model::SamplingKind;
+  using model::ScheduleKind;
+  return {
       choice<R>("schedule.kind", AT(schedule.kind),
-                {{"constant", ScheduleKind::constant},
-                 {"cosine", ScheduleKind::cosine},
-                 {"one_cycle", ScheduleKind::one_cycle},
-                 {"plateau", ScheduleKind::plateau}},
-                "how the learning rate changes"),
+                {{"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine},
+                 {"one_cycle", ScheduleKind::one_cycle}, {"plateau", ScheduleKind::plateau}},
+                "how the learning rate changes over training.steps"),
       integer<R>("schedule.warmup_steps", AT(schedule.warmup_steps), 0, kMany,
-                 "steps of linear rise at the start"),
-      real<R>("schedule.final_factor", AT(schedule.final_factor), 0., 1.,
-              "cosine, one_cycle: last rate over the largest"),
-      real<R>("schedule.plateau_factor", AT(schedule.plateau_factor), 0.01, 1.,
-              "plateau: the rate is multiplied by it"),
-      integer<R>("schedule.plateau_patience", AT(schedule.plateau_patience), 1, 10000,
-                 "plateau: validations without a gain before that"),
+                 "updates of linear rise at the start; not one_cycle"),
+      real<R>("schedule.final_fraction", AT(schedule.final_fraction), 0., 1.,
+              "cosine, one_cycle: last rate over the largest; plateau: the least"),
+      real<R>("schedule.start_fraction", AT(schedule.start_fraction), 0., 1., "one_cycle: first rate over the largest"),
+      real<R>("schedule.peak_at", AT(schedule.peak_at), 0.01, 0.99, "one_cycle: share of the steps until the largest rate"),
+      real<R>("schedule.factor", AT(schedule.factor), 0.01, 1., "plateau: the rate is multiplied by it"),
+      integer<R>("schedule.patience", AT(schedule.patience), 1, 10000, "plateau: validations without a gain before that"),
+      choice<R>("sampling.kind", AT(sampling.kind),
+                {{"own_output", SamplingKind::own_output}, {"linear", SamplingKind::linear},
+                 {"exponential", SamplingKind::exponential}, {"inverse_sigmoid", SamplingKind::inverse_sigmoid}},
+                "feed previous: always its own output, or the truth with a probability that falls"),
+      real<R>("sampling.start", AT(sampling.start), 0., 1., "probability of the truth at the first update"),
+      real<R>("sampling.end", AT(sampling.end), 0., 1., "probability of the truth after sampling.steps"),
+      integer<R>("sampling.steps", AT(sampling.steps), 1, kMany, "updates over which it falls"),
   };
 }
 
@@ -321,9 +334,8 @@ std::vector<Field<Config>> training_fields() {
       integer<R>("training.accumulation", AT(training.accumulation), 1, 1024, "batches a step"),
       integer<R>("training.steps", AT(training.steps), 1, kMany, "updates of the parameters"),
       real<R>("training.ema", AT(training.ema), 0., 0.999999, "decay of the averaged weights; 0: none"),
-      real<R>("training.sampling_start", AT(training.sampling_start), 0., 1.,
-              "feed previous: share of true frames fed at the first step"),
-      real<R>("training.sampling_end", AT(training.sampling_end), 0., 1., "the same at the last step"),
+      boolean<R>("training.predict_input", AT(training.predict_input),
+                 "shared and fed previous: the input frames after the first are predicted and scored as well"),
       integer<R>("training.validate_every", AT(training.validate_every), 1, kMany,
                  "steps between validations"),
       integer<R>("training.validation_windows", AT(training.validation_windows), 1, kMany,
@@ -355,6 +367,7 @@ std::vector<Field<Config>> all_fields() {
   });
   append(loss_fields());
   append(optimizer_fields());
+  append(schedule_fields());
   append(training_fields());
   return all;
 }

@@ -41,11 +41,6 @@ class Diverged : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Weights or a checkpoint are damaged, or do not fit (7).
-class WeightsError : public std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
 /// A signal asked for the end, and everything worth keeping is on disk (130, 143).
 class Stopped : public std::runtime_error {
  public:

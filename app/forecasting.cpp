@@ -62,14 +62,14 @@ void Forecasting::require_fit(const FrameSeries& series) const {
   if (!model_ || series.frames() == 0) return;
   const WeightsInfo& info = model_->info;
   if (info.step_s > 0 && series.step_s() > 0 && info.step_s != series.step_s()) {
-    throw WeightsError(
+    throw model::WeightsError(
         fmt::format("{}: was trained on frames every {}, and the input has one every {}; use weights for "
                     "that step, or --forecaster advection",
                     model_path_, format_duration(static_cast<double>(info.step_s)),
                     format_duration(static_cast<double>(series.step_s()))));
   }
   if (info.transform.quantity != series.quantity(0)) {
-    throw WeightsError(
+    throw model::WeightsError(
         fmt::format("{}: was trained on {}, and the input holds {}; use weights for that quantity",
                     model_path_, io::name_of(info.transform.quantity), io::name_of(series.quantity(0))));
   }

@@ -16,7 +16,7 @@ namespace raincell::app {
 /// Owns backend, model and forecasters; they are destroyed in the right order.
 class Forecasting {
  public:
-  /// Throws UsageError for an unknown name, WeightsError when the weights cannot be used.
+  /// Throws UsageError for an unknown name, model::WeightsError when the weights cannot be used.
   Forecasting(const Arguments&, const std::vector<std::string>& names, const model::MotionSpec&,
               const std::string& command);
   model::Forecaster& operator[](std::size_t i) { return *forecasters_[i]; }
@@ -29,7 +29,7 @@ class Forecasting {
   std::int64_t past() const { return model_ ? model_->info.spec.past : kDefaultPast; }
   /// Leads: what the model was trained with, else 12.
   std::int64_t leads() const { return model_ ? model_->info.spec.future : kDefaultLeads; }
-  /// Throws WeightsError when the model was trained for another step or quantity than the frames have.
+  /// Throws model::WeightsError when the model was trained for another step or quantity than the frames have.
   void require_fit(const FrameSeries&) const;
 
  private:

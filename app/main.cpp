@@ -9,6 +9,7 @@
 #include "app/signals.hpp"
 #include "app/version.hpp"
 #include "kernels/backend.hpp"
+#include "model/safetensors.hpp"
 #include "model/spec.hpp"
 
 namespace raincell::app {
@@ -99,7 +100,7 @@ int run(const std::vector<std::string>& words, Log& log) {
                 "memory is exhausted; use a smaller grid, batch or crop, or a machine with more");
   } catch (const Diverged& error) {
     return fail(log, kDiverged, error.what());
-  } catch (const WeightsError& error) {
+  } catch (const model::WeightsError& error) {
     return fail(log, kWeights, error.what());
   } catch (const kernels::DeviceError& error) {
     return fail(log, kDevice, error.what());

@@ -24,7 +24,7 @@ struct WeightsInfo {
   std::string config;  // resolved, YAML
 };
 
-/// Reads and checks the file. Throws WeightsError that says what is wrong with it.
+/// Reads and checks the file. Throws model::WeightsError that says what is wrong with it.
 WeightsInfo read_weights_info(const std::filesystem::path&);
 /// The network with its weights on a backend.
 struct LoadedModel {

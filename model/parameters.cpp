@@ -1,5 +1,6 @@
 #include "model/parameters.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "model/random.hpp"
@@ -52,7 +53,7 @@ void Parameters::need_gradients() {
 }
 
 kernels::Tensor Parameters::block(std::string_view what) {
-  return backend_.allocate_plain({1, 1, layout_.stored(), 1, 1}, what);
+  return backend_.allocate_plain({1, 1, std::max<std::int64_t>(1, layout_.stored()), 1, 1}, what);
 }
 
 kernels::View Parameters::cut(kernels::View block, int slice) const {
