@@ -7,6 +7,7 @@
 
 #include "app/compute.hpp"
 #include "app/errors.hpp"
+#include "model/safetensors.hpp"
 
 namespace raincell::app {
 

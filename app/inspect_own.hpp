@@ -12,8 +12,8 @@ struct OwnFile {
   std::string text;  // for people
 };
 
-/// Empty when the file is none of ours (a radar file, or anything else). Throws DataError or model::WeightsError
-/// when it is one of ours and damaged.
+/// Empty when the file is none of ours (a radar file, or anything else). Throws DataError or
+/// model::WeightsError when it is one of ours and damaged.
 std::optional<OwnFile> inspect_own_file(const std::filesystem::path&);
 
 }  // namespace raincell::app

@@ -32,7 +32,11 @@ struct LoadedModel {
   std::unique_ptr<model::Network> network;
 };
 LoadedModel load_model(const std::filesystem::path&, kernels::Backend&);
-/// Where the default weights are looked for: RAINCELL_WEIGHTS, beside the program, in the source tree.
+/// The file for the network's parameters as they are, with what info needs.
+std::vector<std::byte> weights_bytes(model::Network&, const Config&, std::int64_t step_s,
+                                     std::int64_t training_steps);
+/// The shipped weights: RAINCELL_WEIGHTS, or configs/weights/default.safetensors at the program or above it.
+/// Throws UsageError that says what to do when there are none.
 std::filesystem::path default_weights(const std::string& command);
 
 }  // namespace raincell::app

@@ -1,0 +1,114 @@
+#include "app/training_data.hpp"
+
+#include <fmt/format.h>
+
+#include "app/guide.hpp"
+
+namespace raincell::app {
+
+namespace {
+
+/// Validation crops are drawn with a seed of their own, so that more training steps do not change them.
+constexpr std::uint64_t kValidationSeed = 0x76616c6964ULL;
+
+void check_fit(const Config& config, const TrainingData& data, const std::string& path,
+               const io::Archive& archive) {
+  const io::Archive& first = data.archives.front();
+  if (archive.quantity() != first.quantity() || archive.step_s() != first.step_s()) {
+    throw ConfigError(
+        fmt::format("data.archive: {} holds {} every {} s, but {} holds {} every {} s; train on archives of "
+                    "one quantity and step",
+                    path, io::name_of(archive.quantity()), archive.step_s(), config.data.archives[0],
+                    io::name_of(first.quantity()), first.step_s()));
+  }
+  const io::Grid& grid = archive.grid();
+  if (data.rows > grid.rows || data.columns > grid.columns) {
+    throw ConfigError(
+        fmt::format("data.crop: {}x{} is larger than the grid of {}, {}x{}; use a smaller crop, or whole",
+                    data.columns, data.rows, path, grid.columns, grid.rows));
+  }
+  if (config.data.crop_rows == 0 &&
+      (grid.rows != first.grid().rows || grid.columns != first.grid().columns)) {
+    throw ConfigError(fmt::format("data.crop: whole needs archives of one size; {} has {}x{}, {} has {}x{}",
+                                  path, grid.columns, grid.rows, config.data.archives[0],
+                                  first.grid().columns, first.grid().rows));
+  }
+}
+
+void open_archives(const Config& config, TrainingData& data) {
+  if (config.data.archives.empty()) {
+    throw ConfigError(
+        "data.archive: is missing; name a packed archive (raincell pack DIR --output archive.nc), for "
+        "example with --set data.archive=archive.nc");
+  }
+  for (const std::string& path : config.data.archives) {
+    data.archives.push_back(io::Archive::open(path));
+    const io::Archive& archive = data.archives.back();
+    if (data.archives.size() == 1) {
+      const bool whole = config.data.crop_rows == 0;
+      data.rows = whole ? archive.grid().rows : config.data.crop_rows;
+      data.columns = whole ? archive.grid().columns : config.data.crop_columns;
+      data.step_s = archive.step_s();
+    }
+    check_fit(config, data, path, archive);
+    data.hash += (data.hash.empty() ? "" : " ") + archive.hash();
+  }
+}
+
+void cut(const Config& config, TrainingData& data) {
+  for (std::size_t i = 0; i < data.archives.size(); ++i) {
+    const auto index = static_cast<std::int64_t>(i);
+    const auto windows = [&](const std::vector<io::TimeRange>& ranges) {
+      return io::cut_windows(data.archives[i], index, config.model.past, config.model.future, ranges,
+                             config.data.stride);
+    };
+    io::Split split{config.data.train, {}};
+    if (config.data.validation > 0.) {
+      split = io::split_by_time(data.archives[i], config.data.train, config.data.validation,
+                                config.data.validation_blocks);
+      for (const io::Window& window : windows(split.validation)) data.validation_windows.push_back(window);
+    }
+    for (const io::Window& window : windows(split.train)) data.train_windows.push_back(window);
+  }
+  if (data.train_windows.empty()) {
+    throw io::DataError(
+        fmt::format("{}: no window of {} + {} consecutive frames lies in the training times; pack more "
+                    "frames, or use smaller data.past, data.future or data.validation",
+                    config.data.archives[0], config.model.past, config.model.future));
+  }
+}
+
+}  // namespace
+
+TrainingData open_training_data(Config& config, std::int64_t guide_cache_bytes) {
+  TrainingData data;
+  open_archives(config, data);
+  cut(config, data);
+  config.transform.quantity = data.archives.front().quantity();
+  const bool guided = config.model.feed == model::Feed::advection;
+  const io::GuideFunction guide = guided ? make_guide(config.motion, guide_cache_bytes) : io::GuideFunction{};
+  std::vector<const io::Archive*> archives;
+  for (const io::Archive& archive : data.archives) archives.push_back(&archive);
+  io::BatchSpec spec;
+  spec.batch = config.training.batch;
+  spec.past = config.model.past;
+  spec.future = config.model.future;
+  spec.crop_rows = config.data.crop_rows;
+  spec.crop_columns = config.data.crop_columns;
+  spec.rain_weighting = config.data.rain_weighting;
+  spec.flips = config.data.flips;
+  spec.seed = config.seed;
+  spec.workers = static_cast<int>(config.data.workers);
+  spec.prefetch = config.data.prefetch;
+  data.train = std::make_unique<io::BatchSource>(archives, data.train_windows, config.transform, spec, guide);
+  if (!data.validation_windows.empty()) {
+    spec.seed ^= kValidationSeed;
+    spec.flips = false;
+    spec.workers = 0;
+    data.validation =
+        std::make_unique<io::BatchSource>(archives, data.validation_windows, config.transform, spec, guide);
+  }
+  return data;
+}
+
+}  // namespace raincell::app

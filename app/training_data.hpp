@@ -1,0 +1,25 @@
+// Archives, split and batch sources of a training: the part of the flow left of the network.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/config.hpp"
+#include "io/batch_source.hpp"
+
+namespace raincell::app {
+
+struct TrainingData {
+  std::vector<io::Archive> archives;
+  std::vector<io::Window> train_windows, validation_windows;
+  std::int64_t rows = 0, columns = 0, step_s = 0;      // of the crops
+  std::string hash;                                    // of all archives
+  std::unique_ptr<io::BatchSource> train, validation;  // validation may be null
+};
+
+/// Opens the archives, cuts and splits windows, fills in the transform's quantity, and starts the workers.
+/// Throws DataError, or ConfigError when the config and the archives do not fit.
+TrainingData open_training_data(Config&, std::int64_t guide_cache_bytes);
+
+}  // namespace raincell::app

@@ -1,0 +1,121 @@
+#include "app/weights.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+
+#include "app/cli.hpp"
+#include "app/errors.hpp"
+#include "io/publish.hpp"
+#include "model/weights.hpp"
+
+namespace raincell::app {
+
+namespace {
+
+constexpr const char* kDefaultName = "configs/weights/default.safetensors";
+
+std::string text_of(const model::WeightsFile& file, const std::string& key,
+                    const std::filesystem::path& path) {
+  const auto found = file.metadata.find(key);
+  if (found != file.metadata.end()) return found->second;
+  throw model::WeightsError(
+      fmt::format("{}: holds no '{}'; expected weights that raincell train wrote (best.safetensors)",
+                  path.string(), key));
+}
+
+std::int64_t number_of(const model::WeightsFile& file, const std::string& key,
+                       const std::filesystem::path& path) {
+  const auto value = parse_integer(text_of(file, key, path));
+  if (!value || *value < 0) {
+    throw model::WeightsError(fmt::format("{}: '{}' is no number; the file is damaged", path.string(), key));
+  }
+  return *value;
+}
+
+model::WeightsFile parse(const std::filesystem::path& path, std::string& hash) {
+  std::string bytes;
+  try {
+    bytes = io::read_file(path);
+  } catch (const io::DataError& error) {
+    throw model::WeightsError(fmt::format("{}; expected weights that raincell train wrote", error.what()));
+  }
+  const auto span = std::as_bytes(std::span(bytes));
+  hash = io::sha256(span);
+  try {
+    return model::parse_safetensors(span);
+  } catch (const model::WeightsError& error) {
+    throw model::WeightsError(
+        fmt::format("{}: {}; the file is damaged or no safetensors, copy or train it again", path.string(),
+                    error.what()));
+  }
+}
+
+WeightsInfo info_of(const model::WeightsFile& file, const std::filesystem::path& path,
+                    const std::string& hash) {
+  WeightsInfo info;
+  info.hash = hash;
+  info.spec = model::spec_of(file);
+  info.name = text_of(file, "name", path);
+  info.config = text_of(file, "config", path);
+  info.step_s = number_of(file, "step_seconds", path);
+  info.training_steps = number_of(file, "training_steps", path);
+  info.parameters = model::parameter_count(info.spec);
+  try {
+    info.transform = io::Transform::parse(text_of(file, "transform", path));
+    info.motion = parse_config(info.config, path.string() + " (config)", {}).motion;
+  } catch (const io::DataError& error) {
+    throw model::WeightsError(fmt::format("{}: {}", path.string(), error.what()));
+  } catch (const ConfigError& error) {
+    throw model::WeightsError(error.what());
+  }
+  return info;
+}
+
+}  // namespace
+
+WeightsInfo read_weights_info(const std::filesystem::path& path) {
+  std::string hash;
+  const model::WeightsFile file = parse(path, hash);
+  return info_of(file, path, hash);
+}
+
+LoadedModel load_model(const std::filesystem::path& path, kernels::Backend& backend) {
+  std::string hash;
+  const model::WeightsFile file = parse(path, hash);
+  LoadedModel loaded{info_of(file, path, hash), nullptr};
+  loaded.network = std::make_unique<model::Network>(loaded.info.spec, backend, 0);
+  model::load_weights(*loaded.network, file);
+  return loaded;
+}
+
+std::vector<std::byte> weights_bytes(model::Network& network, const Config& config, std::int64_t step_s,
+                                     std::int64_t training_steps) {
+  return model::save_weights(network, {{"name", config.name},
+                                       {"transform", config.transform.text()},
+                                       {"step_seconds", std::to_string(step_s)},
+                                       {"training_steps", std::to_string(training_steps)},
+                                       {"config", resolved_text(config)}});
+}
+
+std::filesystem::path default_weights(const std::string& command) {
+  std::error_code none;
+  std::vector<std::filesystem::path> places;
+  if (const char* named = std::getenv("RAINCELL_WEIGHTS")) places.emplace_back(named);
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", none);
+  for (std::filesystem::path folder = program.parent_path(); !folder.empty(); folder = folder.parent_path()) {
+    places.push_back(folder / "share/raincell" / kDefaultName);
+    places.push_back(folder / kDefaultName);
+    if (folder == folder.root_path()) break;
+  }
+  for (const auto& place : places) {
+    if (std::filesystem::exists(place, none)) return place;
+  }
+  throw UsageError(
+      fmt::format("raincell {}: this build ships no default weights; train some (raincell train "
+                  "configs/radar.yaml --run run) and give --model run/best.safetensors, or take the "
+                  "forecasters persistence and advection, which need none",
+                  command));
+}
+
+}  // namespace raincell::app
