@@ -101,6 +101,8 @@ class Network {
   std::int64_t loss_steps() const { return spec_.future + (plan_.predict_input ? spec_.past - 1 : 0); }
   static std::size_t build(const ModelSpec&, const Blueprint&, Workspace&, Parameters&, const NetworkPlan&,
                            Network*);
+  /// Throws std::invalid_argument naming `what`.
+  static void expect_size(std::size_t have, std::int64_t want, const char* what);
   kernels::FrameLayout frame_layout(std::int64_t steps, std::int64_t channels) const;
   void import_step(std::span<const float> frames, std::int64_t steps, std::int64_t t, kernels::View to);
   void export_step(kernels::ConstView from, std::int64_t steps, std::int64_t t, std::span<float> out);

@@ -296,6 +296,9 @@ TEST(Trainer, ResumedRunEndsInTheSameBits) {
     resumed.steps(3, 6);
     EXPECT_EQ(resumed.trainer.state(), whole.trainer.state()) << name;
     EXPECT_EQ(resumed.trainer.learning_rate(), whole.trainer.learning_rate());
+    whole.trainer.use_average(true);
+    resumed.trainer.use_average(true);
+    EXPECT_EQ(parameters_of(resumed.network), parameters_of(whole.network)) << name << ": the average";
   }
 }
 

@@ -1,0 +1,121 @@
+// Forecasts: all steps at once on a training plan, or rolling with one step of memory.
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "model/network.hpp"
+
+namespace raincell::model {
+
+using kernels::FrameLayout;
+using kernels::View;
+using std::int64_t;
+
+// --- forecasting
+Network::EncoderState Network::read_encoder_state(std::size_t stage) {
+  if (!encoder_) throw std::logic_error("Network::read_encoder_state needs a plan");
+  CellLayer& layer = encoder_->recurrent(stage);
+  EncoderState state;
+  const auto read = [&](View view, std::vector<double>& values) {
+    if (view.empty()) return;
+    values.resize(static_cast<std::size_t>(view.shape.elements()));
+    backend_.read(view, std::span<double>(values));
+  };
+  read(layer.h(spec_.past - 1), state.h);
+  read(layer.c(spec_.past - 1), state.c);
+  return state;
+}
+
+// ---------------------------------------------------------------------------------------------
+
+void Network::forecast(const HostBatch& batch, int64_t leads, std::span<float> out) {
+  if (!encoder_) throw std::logic_error("Network::forecast needs a plan");
+  if (leads < 1) throw std::invalid_argument("a forecast needs at least one lead");
+  expect_size(out.size(), frame_layout(leads, spec_.out_channels()).elements(), "the forecast");
+  if (!plan_.training) {
+    forecast_rolling(batch, leads, out);
+  } else {
+    if (leads != spec_.future)
+      throw std::invalid_argument("a network planned for training forecasts model.future leads");
+    load_past(batch);
+    load_guide(batch);
+    const bool teacher = teacher_set_;
+    teacher_set_ = false;
+    forward();
+    teacher_set_ = teacher;
+    export_forecast(out);
+  }
+  to_probabilities(out);
+}
+
+void Network::to_probabilities(std::span<float> out) const {
+  if (spec_.thresholds.empty()) return;
+  for (float& value : out) value = 1.F / (1.F + std::exp(-value));
+}
+
+/// Frame t of [N,steps,C,H,W] into one step.
+void Network::import_step(std::span<const float> frames, int64_t steps, int64_t t, View to) {
+  const FrameLayout layout = frame_layout(1, spec_.channels);
+  const auto image = static_cast<std::size_t>(layout.elements() / plan_.batch);
+  if (plan_.batch == 1) {
+    backend_.import_frames(frames.subspan(static_cast<std::size_t>(t) * image, image), layout, to);
+    return;
+  }
+  for (int64_t n = 0; n < plan_.batch; ++n) {
+    const auto from = frames.subspan(static_cast<std::size_t>(n * steps + t) * image, image);
+    std::copy(from.begin(), from.end(), staging_.begin() + static_cast<std::ptrdiff_t>(image) * n);
+  }
+  backend_.import_frames(
+      std::span<const float>(staging_).first(image * static_cast<std::size_t>(plan_.batch)), layout, to);
+}
+
+void Network::export_step(kernels::ConstView from, int64_t steps, int64_t t, std::span<float> out) {
+  const FrameLayout layout = frame_layout(1, spec_.out_channels());
+  const auto image = static_cast<std::size_t>(layout.elements() / plan_.batch);
+  if (plan_.batch == 1) {
+    backend_.export_frames(from, layout, out.subspan(static_cast<std::size_t>(t) * image, image));
+    return;
+  }
+  const auto staged = std::span<float>(staging_).first(image * static_cast<std::size_t>(plan_.batch));
+  backend_.export_frames(from, layout, staged);
+  for (int64_t n = 0; n < plan_.batch; ++n) {
+    const auto part = staged.subspan(static_cast<std::size_t>(n) * image, image);
+    std::copy(part.begin(), part.end(), out.begin() + static_cast<std::ptrdiff_t>(image) * (n * steps + t));
+  }
+}
+
+void Network::forecast_rolling(const HostBatch& batch, int64_t leads, std::span<float> out) {
+  const bool guided = spec_.feed == Feed::advection;
+  expect_size(batch.past.size(), frame_layout(spec_.past, spec_.channels).elements(), "HostBatch::past");
+  if (encoder_->has_mask())
+    expect_size(batch.past_mask.size(), static_cast<int64_t>(batch.past.size()), "HostBatch::past_mask");
+  if (guided) {
+    expect_size(batch.guide.size(), frame_layout(leads, 1).elements(), "HostBatch::guide");
+    expect_size(batch.guide_mask.size(), frame_layout(leads, 1).elements(), "HostBatch::guide_mask");
+  }
+  for (int64_t t = 0; t < spec_.past; ++t) {
+    import_step(batch.past, spec_.past, t, encoder_->frames().step(t));
+    if (encoder_->has_mask()) import_step(batch.past_mask, spec_.past, t, encoder_->mask().step(t));
+    encoder_->body(t, 1);
+  }
+  GraphRun& run = decoder();
+  if (!shared()) run.start_from(*encoder_, spec_.past - 1);
+  for (int64_t lead = 0; lead < leads; ++lead) {
+    const int64_t step = first_lead() + lead;
+    if (guided) {
+      import_step(batch.guide, leads, lead, run.frames().step(step));
+      import_step(batch.guide_mask, leads, lead, run.mask().step(step));
+    } else if (fed_back()) {
+      feed(lead);
+    } else if (shared()) {
+      backend_.fill(run.frames().step(step), 0.F);
+      if (run.has_mask()) backend_.fill(run.mask().step(step), 0.F);
+    }
+    if (!(shared() && fed_back() && lead == 0)) run.body(step, 1);
+    run.head(step, 1);
+    if (spec_.adds_guide()) backend_.add_scaled(run.output().step(step), 1.F, run.frames().step(step));
+    export_step(run.output().step(step), leads, lead, out);
+  }
+}
+
+}  // namespace raincell::model
