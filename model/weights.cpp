@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 namespace raincell::model {
 
 namespace {
@@ -160,6 +162,70 @@ ImportedWeights import_convlstm_stack(const WeightsFile& file) {
         "weights: there are tensors beside cell_list.N.conv.weight and .bias; this is not a ConvLSTM stack");
   }
   check(imported.spec);
+  return imported;
+}
+
+namespace {
+
+/// Gates i, f, g, o along the first dimension as i, f, o, g.
+WeightTensor reordered(const WeightTensor& weight, std::string name) {
+  WeightTensor out = weight;
+  out.name = std::move(name);
+  const auto quarter = static_cast<std::ptrdiff_t>(weight.values.size() / 4);
+  std::rotate(out.values.begin() + 2 * quarter, out.values.begin() + 3 * quarter, out.values.end());
+  return out;
+}
+
+const WeightTensor& needed(const WeightsFile& file, const std::string& name) {
+  const WeightTensor* tensor = file.find(name);
+  if (tensor == nullptr) throw WeightsError("weights: tensor '" + name + "' is missing");
+  return *tensor;
+}
+
+void expect_shape(const WeightTensor& tensor, const std::vector<int64_t>& shape) {
+  if (tensor.shape == shape) return;
+  throw WeightsError(fmt::format("weights: tensor '{}' has the shape {}, wanted {}", tensor.name,
+                                 text_of(tensor.shape), text_of(shape)));
+}
+
+}  // namespace
+
+ImportedWeights import_openstl(const WeightsFile& file) {
+  ImportedWeights imported;
+  ModelSpec& spec = imported.spec;
+  spec.forecaster = ForecasterKind::shared;
+  spec.feed = Feed::previous;
+  spec.bias = spec.head_bias = false;
+  if (file.find("cell_list.0.conv_x.1.weight") != nullptr) {
+    throw WeightsError("weights: tensor 'cell_list.0.conv_x.1.weight': layer normalisation is not supported");
+  }
+  int64_t channels = 0;
+  for (std::size_t index = 0;; ++index) {
+    const std::string cell = fmt::format("cell_list.{}.", index),
+                      layer = fmt::format("encoder.{}.layer", index);
+    if (index > 0 && file.find(cell + "conv_x.0.weight") == nullptr) break;
+    const WeightTensor &input = needed(file, cell + "conv_x.0.weight"),
+                       &state = needed(file, cell + "conv_h.0.weight");
+    if (input.shape.size() != 4 || input.shape[0] < 4 || input.shape[0] % 4 != 0) {
+      throw WeightsError("weights: tensor '" + input.name + "' has the shape " + text_of(input.shape));
+    }
+    const int64_t hidden = input.shape[0] / 4, kernel = input.shape[2];
+    if (index == 0) {
+      channels = input.shape[1];
+      while (spec.patch * spec.patch < channels) ++spec.patch;
+    }
+    expect_shape(input, {4 * hidden, index == 0 ? spec.patch * spec.patch : channels, kernel, kernel});
+    expect_shape(state, {4 * hidden, hidden, kernel, kernel});
+    spec.stages.push_back({std::nullopt, {hidden, kernel, kernel}, std::nullopt});
+    imported.tensors.push_back(reordered(input, layer + ".input.weight"));
+    imported.tensors.push_back(reordered(state, layer + ".state.weight"));
+    channels = hidden;
+  }
+  WeightTensor head = needed(file, "conv_last.weight");
+  expect_shape(head, {spec.patch * spec.patch, channels, 1, 1});
+  head.name = "head.out.weight";
+  imported.tensors.push_back(std::move(head));
+  check(spec);
   return imported;
 }
 

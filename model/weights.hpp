@@ -27,6 +27,10 @@ struct ImportedWeights {
   std::vector<WeightTensor> tensors;  // our names; the head is missing
 };
 ImportedWeights import_convlstm_stack(const WeightsFile&);
+/// State dict of a ConvLSTM model in the manner of OpenSTL, without layer normalisation, of single-channel
+/// frames: "cell_list.N.conv_x.0.weight" and "conv_h.0.weight" with gates i, f, g, o, and "conv_last.weight",
+/// the head. Its "conv_o" and the cells' "conv_last" are never computed with and are left out.
+ImportedWeights import_openstl(const WeightsFile&);
 /// Writes imported tensors into the network, whose other parameters stay. Names and shapes must fit.
 void load_imported(Network&, const ImportedWeights&);
 

@@ -2,8 +2,9 @@
 """Outputs, all gradients and ten Adam losses of small networks by PyTorch, stored as network_*.safetensors.
 
 Run with torch and numpy installed; the tests only read the results:
-    python tests/golden/make_golden.py [--ndrplz FOLDER]
-FOLDER holds convlstm.py of ndrplz/ConvLSTM_pytorch, whose outputs go to ndrplz.safetensors.
+    python tests/golden/make_golden.py [--ndrplz FOLDER] [--openstl FOLDER]
+The folders hold convlstm.py of ndrplz/ConvLSTM_pytorch and convlstm_model.py of chengtan9907/OpenSTL (its
+package `openstl.modules` beside it), whose outputs go to ndrplz.safetensors and openstl.safetensors.
 Everything is computed in double from values rounded to float. The equations are written here a second time,
 from model/README.md, with automatic differentiation instead of the product's backward pass.
 """
@@ -318,12 +319,32 @@ def make_ndrplz(folder):
     save(HERE / "ndrplz.safetensors", tensors, {})
 
 
+def make_openstl(folder):
+    sys.path.insert(0, folder)
+    from convlstm_model import ConvLSTM_Model  # of chengtan9907/OpenSTL
+    torch.manual_seed(6)
+    configs = argparse.Namespace(in_shape=(3, 1, 8, 6), patch_size=2, filter_size=3, stride=1, layer_norm=0,
+                                 pre_seq_length=3, aft_seq_length=4, reverse_scheduled_sampling=0)
+    model = ConvLSTM_Model(2, [4, 3], configs)
+    frames = torch.rand(2, 3, 1, 8, 6)
+    channels_last = torch.zeros(2, 7, 4, 3, 4)  # [N,T,H,W,C], truth only for the past
+    channels_last[:, :3] = patched(frames, 2).permute(0, 1, 3, 4, 2)
+    with torch.no_grad():
+        out, _ = model(channels_last, torch.zeros(2, 4, 4, 3, 4), return_loss=False)
+    tensors = dict(model.state_dict())
+    tensors["frames"], tensors["forecast"] = frames, unpatched(out.permute(0, 1, 4, 2, 3)[:, -4:], 2)
+    save(HERE / "openstl.safetensors", tensors, {})
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--ndrplz")
+    parser.add_argument("--openstl")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for number, (case, (model_part, training_part)) in enumerate(CASES.items()):
         make_case(case, model_part, training_part, 100 + number)
     if arguments.ndrplz:
         make_ndrplz(arguments.ndrplz)
+    if arguments.openstl:
+        make_openstl(arguments.openstl)

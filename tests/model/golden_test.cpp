@@ -162,5 +162,28 @@ TEST(Import, NdrplzStackGivesItsOutputs) {
   }
 }
 
+TEST(Import, OpenStlModelGivesItsForecast) {
+  const WeightsFile file = golden("openstl");
+  WeightsFile state_dict = file;
+  state_dict.tensors.resize(file.tensors.size() - 2);  // without frames and forecast
+  ImportedWeights imported = import_openstl(state_dict);
+  EXPECT_EQ(imported.spec.patch, 2);
+  imported.spec.past = 3;
+  const auto frames = floats(file, "frames"), expected = floats(file, "forecast");
+  for (const char* name : {"reference-f32", "cpu"}) {
+    const auto backend = kernels::make_backend(name, {.threads = 1});
+    Network network(imported.spec, *backend, 1);
+    EXPECT_EQ(network.layout().slices().size(), imported.tensors.size());
+    load_imported(network, imported);
+    network.plan({.batch = 2, .height = 8, .width = 6});
+    std::vector<float> forecast(expected.size());
+    network.forecast({.past = frames}, 4, forecast);
+    EXPECT_LT(relative_difference(forecast, expected), 1e-5) << name;
+  }
+  state_dict.tensors.pop_back();
+  EXPECT_THROW(import_openstl(state_dict), WeightsError);
+  EXPECT_THROW(import_openstl(WeightsFile{}), WeightsError);
+}
+
 }  // namespace
 }  // namespace raincell::model

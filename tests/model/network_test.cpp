@@ -73,7 +73,8 @@ TEST(Network, AllStepsAtOnceEqualSingleSteps) {
 }
 
 TEST(Network, BackendsAgree) {
-  const auto reference = kernels::make_backend("reference", {}), cpu = kernels::make_backend("cpu", {.threads = 1});
+  const auto reference = kernels::make_backend("reference", {}),
+             cpu = kernels::make_backend("cpu", {.threads = 1});
   for (const ModelSpec& spec : every_kind()) {
     const NetworkPlan plan{.batch = 2, .height = 7, .width = 9};
     const RandomBatch batch(spec, plan);
@@ -214,7 +215,8 @@ TEST(Network, BytesAreForetold) {
 }
 
 TEST(Network, SeedsAndBackendsStartAlike) {
-  const auto reference = kernels::make_backend("reference-f32", {}), cpu = kernels::make_backend("cpu", {.threads = 1});
+  const auto reference = kernels::make_backend("reference-f32", {}),
+             cpu = kernels::make_backend("cpu", {.threads = 1});
   const ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::none);
   Network a(spec, *reference, 1), b(spec, *cpu, 1), c(spec, *cpu, 2);
   for (int s = 0; s < int(a.layout().slices().size()); ++s) {
