@@ -163,8 +163,7 @@ std::vector<Field<Config>> data_fields() {
       integer<R>("data.stride", AT(data.stride), 1, 1000, "frames between the starts of two windows"),
       real<R>("data.rain_weighting", AT(data.rain_weighting), 0., 1.,
               "0: crops anywhere; 1: in proportion to their rain"),
-      boolean<R>("data.flips", AT(data.flips),
-                 "flips and quarter turns (square crops, not with advected frames)"),
+      boolean<R>("data.flips", AT(data.flips), "flips, and quarter turns where crops are square"),
       integer<R>("data.workers", AT(data.workers), 1, 256, "threads that prepare batches"),
       integer<R>("data.prefetch", AT(data.prefetch), 1, 64, "batches ready ahead"),
   };

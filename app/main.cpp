@@ -6,6 +6,7 @@
 
 #include "app/commands.hpp"
 #include "app/errors.hpp"
+#include "app/openmp.hpp"
 #include "app/signals.hpp"
 #include "app/version.hpp"
 #include "kernels/backend.hpp"
@@ -113,6 +114,7 @@ int run(const std::vector<std::string>& words, Log& log) {
 }  // namespace raincell::app
 
 int main(int argc, char** argv) {
+  raincell::app::settle_openmp(argv);
   raincell::app::install_signal_handlers();
   raincell::app::Log log;
   return raincell::app::run(std::vector<std::string>(argv + 1, argv + argc), log);
