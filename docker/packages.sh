@@ -14,7 +14,7 @@ packages=(
   # numbers: oneDNN, OpenCV's optical flow
   libdnnl-dev libopencv-core-dev libopencv-imgproc-dev libopencv-video-dev
   # the program: options, log, hashes, the reader's jail
-  libboost-program-options-dev libfmt-dev libseccomp-dev libspdlog-dev libssl-dev
+  libboost-program-options-dev libfmt-dev libseccomp-dev libssl-dev
   # maps and animation
   fonts-dejavu-core libcairo2-dev libwebp-dev
   # tests
