@@ -259,6 +259,7 @@ void TrainingRun::save_weights(const std::string& name) {
 }
 
 void TrainingRun::finish(bool finished) {
+  write_report(finished);
   if (!finished) {
     log_.info(fmt::format("stopped at step {} of {}; the same command goes on there", trainer_.updates(),
                           config_.training.steps));

@@ -1,6 +1,11 @@
 // What a training writes for people: environment and report.
 #include <sys/utsname.h>
 
+#include <fmt/format.h>
+
+#include <fstream>
+
+#include "app/report.hpp"
 #include "app/train.hpp"
 #include "app/version.hpp"
 #include "io/publish.hpp"
@@ -23,6 +28,53 @@ void TrainingRun::write_environment(const kernels::Backend& backend) {
                                        {"train_windows", data_.train_windows.size()},
                                        {"validation_windows", data_.validation_windows.size()}};
   io::publish(folder_.path("env.json"), json.dump(1) + "\n");
+}
+
+void TrainingRun::write_report(bool finished) {
+  TrainReport report;
+  report.title = "Training of " + config_.name;
+  report.status = finished ? "finished" : fmt::format("stopped at step {}", trainer_.updates());
+  report.facts = {{"parameters", fmt::format("{}", network_.layout().count())},
+                  {"steps", fmt::format("{} of {}", trainer_.updates(), config_.training.steps)},
+                  {"training windows", fmt::format("{}", data_.train_windows.size())},
+                  {"validation windows", fmt::format("{}", data_.validation_windows.size())}};
+  if (position_.best_step > 0) {
+    report.facts.emplace_back(
+        "best validation loss",
+        fmt::format("{:.6f} at step {}", position_.best_validation, position_.best_step));
+  }
+  const kernels::BackendInfo& info = network_.backend().info();
+  report.environment = {{"version", version_text()},
+                        {"device", info.device},
+                        {"libraries", info.libraries},
+                        {"threads", fmt::format("{}", info.threads)}};
+  Series training, validation;
+  training.name = "training";
+  validation.name = "validation";
+  report.learning_rate.name = "learning rate";
+  report.gradient_norm.name = "gradient norm";
+  const auto add = [](Series& series, const nlohmann::json& line, const char* key) {
+    if (!line.contains(key) || !line[key].is_number()) return;
+    series.x.push_back(line["step"].get<double>());
+    series.y.push_back(line[key].get<double>());
+  };
+  std::ifstream lines(folder_.path("metrics.jsonl"));
+  std::string text;
+  while (std::getline(lines, text)) {
+    const nlohmann::json line = nlohmann::json::parse(text, nullptr, false);
+    if (line.is_discarded() || !line.contains("step")) continue;
+    add(training, line, "loss");
+    add(validation, line, "validation_loss");
+    add(report.learning_rate, line, "learning_rate");
+    add(report.gradient_norm, line, "gradient_norm");
+  }
+  report.losses = {training, validation};
+  report.config = resolved_text(config_);
+  try {
+    io::publish(folder_.path("report.html"), train_report(report));
+  } catch (const io::WriteError& error) {
+    log_.warning(error.what());
+  }
 }
 
 }  // namespace raincell::app

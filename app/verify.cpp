@@ -9,8 +9,10 @@
 
 #include "app/commands.hpp"
 #include "app/forecasting.hpp"
+#include "app/report.hpp"
 #include "app/signals.hpp"
 #include "app/verify_output.hpp"
+#include "io/picture.hpp"
 #include "io/publish.hpp"
 #include "model/verification.hpp"
 
@@ -81,6 +83,27 @@ std::int64_t leads_of(const Arguments& arguments, const Forecasting& forecasting
   return horizon / step_s;
 }
 
+/// Truth and forecasts of one case, side by side, at half and at the whole of the horizon.
+void add_pictures(VerifyReport& report, const model::VerificationCase& sample, const io::Grid& grid,
+                  const std::vector<model::Forecaster*>& forecasters, io::TimePoint reference,
+                  std::int64_t step_s) {
+  std::vector<std::pair<std::string, std::vector<float>>> fields;
+  fields.emplace_back("truth", std::vector<float>(sample.truth.begin(), sample.truth.end()));
+  for (model::Forecaster* forecaster : forecasters) {
+    fields.emplace_back(forecaster->name(), forecaster->forecast(sample.past, sample.leads).values);
+  }
+  const auto pixels = static_cast<std::size_t>(grid.pixels());
+  for (const std::int64_t lead : {(sample.leads + 1) / 2, sample.leads}) {
+    const std::string when = io::format_time(reference + seconds(lead * step_s));
+    for (const auto& [name, values] : fields) {
+      const auto map = std::span(values).subspan(static_cast<std::size_t>(lead - 1) * pixels, pixels);
+      report.pictures.push_back({fmt::format("+{} min", lead * step_s / 60), name,
+                                 io::draw_map(grid, map, {name, "valid " + when})});
+    }
+    if (sample.leads == 1) break;
+  }
+}
+
 int run(const Arguments& arguments, Log& log) {
   const Config config = config_from_settings(arguments.list("set"), {"source.", "advection."}, "verify");
   const io::TimePoint from = *arguments.time("from"), to = *arguments.time("to");
@@ -132,6 +155,25 @@ int run(const Arguments& arguments, Log& log) {
                              progress.update(done);
                              return true;
                            });
+  }
+  if (arguments.has("report")) {
+    const std::int64_t middle = static_cast<std::int64_t>(cases.size()) / 2;
+    const auto& indices = cases[static_cast<std::size_t>(middle)];
+    const io::Grid& grid = series.grid(indices.front());
+    VerifyReport report = report_of(result, grid);
+    report.title = "Verification of nowcasts";
+    report.subtitle =
+        fmt::format("{}, {} to {}", arguments.text("input"), io::format_time(from), io::format_time(to));
+    if (const WeightsInfo* weights = forecasting.weights()) {
+      report.facts.emplace_back("model",
+                                fmt::format("{} ({} parameters)", weights->name, weights->parameters));
+      report.facts.emplace_back("weights", forecasting.model_path());
+    }
+    report.facts.emplace_back("grid", io::describe(grid));
+    report.facts.emplace_back("input frames", fmt::format("{}", past));
+    const io::TimePoint reference = series.time(indices[static_cast<std::size_t>(past - 1)]);
+    add_pictures(report, *read_case(middle), grid, forecasters, reference, series.step_s());
+    io::publish(arguments.text("report"), verify_report(report));
   }
   const std::string json = verification_json(result);
   if (arguments.has("json")) {

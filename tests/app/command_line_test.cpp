@@ -1,0 +1,331 @@
+// Options, sizes, durations and suggestions; wrong input to every command: message, exit code, nothing left
+// behind.
+#include <gtest/gtest.h>
+
+#include "app/cli.hpp"
+#include "app/errors.hpp"
+#include "tests/app/program.hpp"
+
+namespace {
+
+using namespace raincell;
+using test::Folder;
+using test::run_raincell;
+
+TEST(CommandLine, ReadsSizes) {
+  EXPECT_EQ(app::parse_bytes("2GiB"), std::int64_t{2} * 1024 * 1024 * 1024);
+  EXPECT_EQ(app::parse_bytes("1.5kB"), 1500);
+  EXPECT_EQ(app::parse_bytes("1 GiB"), std::nullopt);
+  EXPECT_EQ(app::parse_bytes("GiB"), std::nullopt);
+  EXPECT_EQ(app::parse_seconds("5min"), 300);
+  EXPECT_EQ(app::parse_seconds("90"), 90);
+  EXPECT_EQ(app::parse_seconds("5 minutes"), std::nullopt);
+  EXPECT_EQ(app::parse_grid_size("700x765"), (std::pair<std::int64_t, std::int64_t>{700, 765}));
+  EXPECT_EQ(app::parse_grid_size("700"), std::nullopt);
+  EXPECT_EQ(app::parse_grid_size("0x5"), std::nullopt);
+  EXPECT_EQ(app::parse_integer("010"), std::nullopt);
+  EXPECT_EQ(app::parse_real("nan"), std::nullopt);
+}
+
+TEST(CommandLine, SuggestsTheNearestName) {
+  EXPECT_EQ(app::nearest("nowcsat", {"inspect", "nowcast", "verify"}), "nowcast");
+  EXPECT_EQ(app::nearest("thread", {"threads", "memory"}), "threads");
+  EXPECT_EQ(app::nearest("xyzzy", {"threads", "memory"}), "");
+}
+
+struct Wrong {
+  const char* name;
+  std::vector<std::string> arguments;
+  int code;
+  std::vector<std::string> said;  // all on stderr
+};
+
+void PrintTo(const Wrong& wrong, std::ostream* out) {
+  *out << wrong.name;
+}
+
+class WrongInput : public testing::TestWithParam<Wrong> {};
+
+/// The folder that every case starts in: an empty folder, a text file, a simulated archive of six frames, one
+/// of these truncated, and weights that are none.
+class Ground {
+ public:
+  Ground() {
+    std::filesystem::create_directory(folder / "empty");
+    test::write_text(folder / "text.h5", "this is no radar file\n");
+    test::write_text(folder / "weights.safetensors", std::string("\x10\0\0\0\0\0\0\0{\"a\":", 13));
+    test::write_text(folder / "bad.yaml", "training:\n  bacth: 4\n  steps: 010\nmodel:\n  cell: lstm\n");
+    test::write_text(folder / "alias.yaml", "training: &a {batch: 4}\nloss: *a\n");
+    test::write_text(folder / "twice.yaml", "seed: 1\nseed: 2\n");
+    test::write_text(folder / "good.yaml",
+                     "data: {archive: none.nc, past: 2, future: 2, crop: 16x16}\n"
+                     "model: {stages: [{hidden: 4}], feed: none}\ntraining: {steps: 1}\n");
+    const auto made = run_raincell(folder.path(), {"simulate", "--output", "radar", "--frames", "6", "--size",
+                                                   "32x32", "--format", "odim"});
+    EXPECT_EQ(made.code, 0) << made.err;
+    const auto other =
+        run_raincell(folder.path(), {"simulate", "--output", "other", "--frames", "3", "--size", "24x24",
+                                     "--start", "2024-06-01T00:30Z", "--format", "odim"});
+    EXPECT_EQ(other.code, 0) << other.err;
+    std::filesystem::create_directory(folder / "mixed");
+    for (const char* from : {"radar", "other"}) {
+      for (const auto& entry : std::filesystem::directory_iterator(folder / from)) {
+        std::filesystem::copy(entry.path(), folder / "mixed");
+      }
+    }
+  }
+  Folder folder;
+};
+
+Ground& ground() {
+  static Ground made;
+  return made;
+}
+
+TEST_P(WrongInput, SaysWhatAndWhyAndLeavesNothing) {
+  const Wrong& wrong = GetParam();
+  const auto before = test::files_below(ground().folder.path());
+  const auto outcome = run_raincell(ground().folder.path(), wrong.arguments);
+  EXPECT_EQ(outcome.code, wrong.code) << outcome.err;
+  for (const std::string& text : wrong.said) {
+    EXPECT_NE(outcome.err.find(text), std::string::npos) << "no '" << text << "' in: " << outcome.err;
+  }
+  EXPECT_EQ(test::files_below(ground().folder.path()), before);
+}
+
+const std::vector<std::string> kNowcast = {"nowcast", "--forecaster", "advection", "--output", "out.nc"};
+std::vector<std::string> nowcast(std::vector<std::string> more) {
+  more.insert(more.begin(), kNowcast.begin(), kNowcast.end());
+  return more;
+}
+std::vector<std::string> verify(std::vector<std::string> more) {
+  const std::vector<std::string> first = {"verify", "--json", "out.json"};
+  more.insert(more.begin(), first.begin(), first.end());
+  return more;
+}
+const char* kFrom = "2024-06-01T00:00Z";
+const char* kTo = "2024-06-01T00:25Z";
+
+INSTANTIATE_TEST_SUITE_P(
+    General, WrongInput,
+    testing::Values(
+        Wrong{"no_command", {}, 2, {"Commands:"}},
+        Wrong{"command", {"nowcst"}, 2, {"no command 'nowcst'", "did you mean 'nowcast'"}},
+        Wrong{"abbreviated", {"simulate", "--out", "x"}, 2, {"no option '--out'", "'--output'"}},
+        Wrong{"missing_option", {"pack", "radar"}, 2, {"--output is missing", "for example"}},
+        Wrong{"twice", {"simulate", "--output", "x", "--seed", "1", "--seed", "2"}, 2, {"given twice"}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(
+    Inspect, WrongInput,
+    testing::Values(
+        Wrong{"missing_file", {"inspect", "none.h5"}, 3, {"none.h5"}},
+        Wrong{"wrong_kind", {"inspect", "text.h5"}, 3, {"text.h5"}},
+        Wrong{"no_file", {"inspect"}, 2, {"FILE... is missing"}},
+        Wrong{"empty_folder", {"inspect", "empty"}, 3, {"empty"}},
+        Wrong{"truncated_weights", {"inspect", "weights.safetensors"}, 7, {"weights.safetensors"}},
+        Wrong{"unknown_key", {"inspect", "text.h5", "--set", "source.formt=odim"}, 2, {"source.format"}},
+        Wrong{"no_effect", {"inspect", "text.h5", "--set", "model.cell=rnn"}, 2, {"has no effect"}},
+        Wrong{"bad_choice", {"inspect", "text.h5", "--set", "source.format=odmi"}, 2, {"'odim'"}},
+        Wrong{"too_many_values", {"inspect", "text.h5", "--json=1"}, 2, {"--json"}},
+        Wrong{"option", {"inspect", "text.h5", "--jsn"}, 2, {"'--json'"}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(
+    Simulate, WrongInput,
+    testing::Values(
+        Wrong{"not_empty", {"simulate", "--output", "radar"}, 2, {"radar", "not empty"}},
+        Wrong{"file_in_the_way", {"simulate", "--output", "text.h5"}, 5, {"text.h5"}},
+        Wrong{"below_a_file", {"simulate", "--output", "text.h5/x"}, 5, {"text.h5"}},
+        Wrong{"frames", {"simulate", "--output", "x", "--frames", "0"}, 2, {"--frames 0", "from 1"}},
+        Wrong{"size", {"simulate", "--output", "x", "--size", "64"}, 2, {"--size 64", "COLUMNSxROWS"}},
+        Wrong{"step", {"simulate", "--output", "x", "--step", "soon"}, 2, {"--step soon", "5min"}},
+        Wrong{"format", {"simulate", "--output", "x", "--format", "odmi"}, 2, {"'odim'"}},
+        Wrong{"time", {"simulate", "--output", "x", "--start", "tomorrow"}, 2, {"ISO 8601"}},
+        Wrong{"gaps", {"simulate", "--output", "x", "--frames", "5", "--gaps", "7"}, 2, {"--gaps 7"}},
+        Wrong{"digits", {"simulate", "--output", "x", "--kind", "moving-mnist"}, 2, {"--digits"}},
+        Wrong{"no_digits",
+              {"simulate", "--output", "x", "--kind", "moving-mnist", "--digits", "none.gz"},
+              3,
+              {"none.gz"}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(
+    Pack, WrongInput,
+    testing::Values(
+        Wrong{"missing_folder", {"pack", "none", "--output", "x.nc"}, 3, {"none"}},
+        Wrong{"empty_folder", {"pack", "empty", "--output", "x.nc"}, 3, {"empty"}},
+        Wrong{"wrong_kind", {"pack", "text.h5", "--output", "x.nc"}, 3, {"text.h5"}},
+        Wrong{"no_input", {"pack", "--output", "x.nc"}, 2, {"DIR... is missing"}},
+        Wrong{"no_output", {"pack", "radar"}, 2, {"--output is missing"}},
+        Wrong{"below_a_file", {"pack", "radar", "--output", "text.h5/x.nc"}, 5, {"text.h5"}},
+        Wrong{"append_to_text", {"pack", "radar", "--output", "text.h5", "--append"}, 3, {"text.h5"}},
+        Wrong{"compact_nothing", {"pack", "--compact", "--output", "none.nc"}, 3, {"none.nc"}},
+        Wrong{"unknown_key",
+              {"pack", "radar", "--output", "x.nc", "--set", "sourc.units=mm"},
+              2,
+              {"source.units"}},
+        Wrong{"option", {"pack", "radar", "--outptu", "x.nc"}, 2, {"'--output'"}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(
+    PlanAndTrain, WrongInput,
+    testing::Values(
+        Wrong{"plan_missing", {"plan", "none.yaml"}, 2, {"none.yaml"}},
+        Wrong{"plan_nothing", {"plan"}, 2, {"CONFIG is missing"}},
+        Wrong{"plan_all_at_once",
+              {"plan", "bad.yaml"},
+              2,
+              {"bad.yaml:2: training.bacth", "'training.batch'", "bad.yaml:3: training.steps", "'010'",
+               "bad.yaml:5: model.cell", "'convlstm'"}},
+        Wrong{"plan_alias", {"plan", "alias.yaml"}, 2, {"alias.yaml:2", "aliases", "anchors"}},
+        Wrong{"plan_duplicate", {"plan", "twice.yaml"}, 2, {"twice.yaml:2: seed", "there twice"}},
+        Wrong{"plan_wrong_kind", {"plan", "text.h5"}, 2, {"text.h5"}},
+        Wrong{"plan_size", {"plan", "good.yaml", "--size", "12"}, 2, {"--size 12"}},
+        Wrong{"plan_backend", {"plan", "good.yaml", "--backend", "gpu"}, 2, {"no such backend", "cuda"}},
+        Wrong{"plan_memory",
+              {"plan", "good.yaml", "--memory", "1MiB", "--set", "training.batch=512"},
+              5,
+              {"memory"}},
+        Wrong{"plan_set", {"plan", "good.yaml", "--set", "batch=4"}, 2, {"training.batch"}},
+        Wrong{"train_no_archive", {"train", "good.yaml", "--run", "run"}, 3, {"none.nc"}},
+        Wrong{"train_wrong_archive",
+              {"train", "good.yaml", "--run", "run", "--set", "data.archive=text.h5"},
+              3,
+              {"text.h5"}},
+        Wrong{"train_empty_archive",
+              {"train", "good.yaml", "--run", "run", "--set", "data.archive=[]"},
+              2,
+              {"data.archive"}},
+        Wrong{"train_bad_config", {"train", "bad.yaml", "--run", "run"}, 2, {"training.bacth"}},
+        Wrong{"train_no_run", {"train", "good.yaml"}, 2, {"--run is missing"}},
+        Wrong{"train_nan",
+              {"train", "good.yaml", "--run", "run", "--set", "optimizer.learning_rate=.nan"},
+              2,
+              {"'.nan'"}},
+        Wrong{"train_threads", {"train", "good.yaml", "--run", "run", "--threads", "0"}, 3, {"none.nc"}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(
+    Nowcast, WrongInput,
+    testing::Values(
+        Wrong{"missing_folder", nowcast({"--input", "none"}), 3, {"none"}},
+        Wrong{"empty_folder", nowcast({"--input", "empty"}), 3, {"empty"}},
+        Wrong{"wrong_kind", nowcast({"--input", "text.h5"}), 3, {"text.h5"}},
+        Wrong{"bad_time", nowcast({"--input", "radar", "--at", "now"}), 2, {"--at now", "ISO 8601"}},
+        Wrong{"too_early",
+              nowcast({"--input", "radar", "--at", "2024-05-31T00:00Z"}),
+              4,
+              {"withheld", "no frame"}},
+        Wrong{"too_few",
+              nowcast({"--input", "radar", "--at", kFrom}),
+              4,
+              {"withheld", "2 consecutive frames", "1 are there"}},
+        Wrong{"too_old",
+              nowcast({"--input", "radar", "--at", "2024-06-01T02:00Z"}),
+              4,
+              {"withheld", "--max-age"}},
+        Wrong{"other_grid",
+              nowcast({"--input", "mixed", "--at", "2024-06-01T00:30Z"}),
+              3,
+              {"another grid", "24x24"}},
+        Wrong{"output_below_a_file",
+              {"nowcast", "--forecaster", "advection", "--input", "radar", "--output", "text.h5/x.nc"},
+              5,
+              {"text.h5"}},
+        Wrong{"forecaster",
+              {"nowcast", "--forecaster", "advect", "--input", "radar", "--output", "out.nc"},
+              2,
+              {"'advection'"}},
+        Wrong{"no_weights",
+              {"nowcast", "--input", "radar", "--output", "out.nc"},
+              2,
+              {"no default weights", "advection"}},
+        Wrong{"missing_weights",
+              {"nowcast", "--model", "none.safetensors", "--input", "radar", "--output", "out.nc"},
+              7,
+              {"none.safetensors"}},
+        Wrong{"truncated_weights",
+              {"nowcast", "--model", "weights.safetensors", "--input", "radar", "--output", "out.nc"},
+              7,
+              {"weights.safetensors"}},
+        Wrong{"horizon", nowcast({"--input", "radar", "--horizon", "7min"}), 2, {"multiple of the step"}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(
+    Verify, WrongInput,
+    testing::Values(
+        Wrong{"missing_folder", verify({"--input", "none", "--from", kFrom, "--to", kTo}), 3, {"none"}},
+        Wrong{"empty_folder", verify({"--input", "empty", "--from", kFrom, "--to", kTo}), 3, {"empty"}},
+        Wrong{"bad_time", verify({"--input", "radar", "--from", "x", "--to", kTo}), 2, {"--from x"}},
+        Wrong{"reversed", verify({"--input", "radar", "--from", kTo, "--to", kFrom}), 2, {"later"}},
+        Wrong{
+            "no_case", verify({"--input", "radar", "--from", kFrom, "--to", kTo}), 3, {"no case of 5 + 12"}},
+        Wrong{"protocol",
+              verify({"--input", "radar", "--from", kFrom, "--to", kTo, "--protocol", "hko8"}),
+              2,
+              {"'hko7'"}},
+        Wrong{"thresholds",
+              verify({"--input", "radar", "--from", kFrom, "--to", kTo, "--thresholds", "5,1"}),
+              2,
+              {"ascending"}},
+        Wrong{"support",
+              verify({"--input", "radar", "--from", kFrom, "--to", kTo, "--support", "all"}),
+              2,
+              {"transported or observed"}},
+        Wrong{"forecasters",
+              verify({"--input", "radar", "--from", kFrom, "--to", kTo, "--forecasters",
+                      "advection,advection"}),
+              2,
+              {"named twice"}},
+        Wrong{"weights",
+              verify({"--input", "radar", "--from", kFrom, "--to", kTo, "--model", "weights.safetensors"}),
+              7,
+              {"weights.safetensors"}},
+        Wrong{"output",
+              {"verify", "--json", "text.h5/x", "--input", "radar", "--from", kFrom, "--to", kTo, "--past",
+               "2", "--horizon", "10min"},
+              5,
+              {"text.h5"}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(
+    Check, WrongInput,
+    testing::Values(Wrong{"backend", {"check", "--backend", "cdua"}, 2, {"'cuda'"}},
+                    Wrong{"no_cuda", {"check", "--backend", "cuda"}, 2, {"cuda"}},
+                    Wrong{"threads", {"check", "--threads", "many"}, 2, {"--threads many"}},
+                    Wrong{"argument", {"check", "cpu"}, 2, {"one argument too many"}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST(FullDisk, LeavesTheOldProduct) {
+  const auto& folder = ground().folder;
+  auto arguments = nowcast({"--input", "radar"});
+  const auto first = run_raincell(folder.path(), arguments);
+  ASSERT_EQ(first.code, 0) << first.err;
+  const std::string before = test::read_text(folder / "out.nc");
+  const auto names = test::files_below(folder.path());
+  arguments.insert(arguments.end(), {"--horizon", "10min"});
+  const auto second = run_raincell(folder.path(), arguments, {.file_bytes = 4096});
+  EXPECT_EQ(second.code, 5) << second.err;
+  EXPECT_NE(second.err.find("out.nc"), std::string::npos) << second.err;
+  EXPECT_EQ(test::read_text(folder / "out.nc"), before);
+  EXPECT_EQ(test::files_below(folder.path()), names);
+  std::filesystem::remove(folder / "out.nc");
+}
+
+TEST(FullDisk, StdoutThatIsFullIsAnError) {
+  const auto& folder = ground().folder;
+  const auto outcome = run_raincell(folder.path(), {"help"}, {.file_bytes = 10});
+  EXPECT_EQ(outcome.code, 5);
+}
+
+TEST(Help, StartsWithAnExample) {
+  for (const char* command : {"inspect", "simulate", "pack", "plan", "train", "nowcast", "verify", "check"}) {
+    const auto outcome = run_raincell(".", {"help", command});
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_EQ(outcome.out.rfind(std::string("  raincell ") + command, 0), 0U) << outcome.out;
+  }
+  EXPECT_EQ(run_raincell(".", {"--version"}).out.rfind("raincell ", 0), 0U);
+}
+
+}  // namespace

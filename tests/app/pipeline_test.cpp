@@ -1,0 +1,117 @@
+// simulate -> pack -> train -> nowcast -> verify as a user does it, on small sizes.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/app/program.hpp"
+
+namespace {
+
+using namespace raincell;
+using test::Folder;
+using test::run_raincell;
+using Json = nlohmann::json;
+
+const char* kConfig =
+    "data: {archive: archive.nc, past: 3, future: 3, crop: 32x32, validation: 0.3, validation_blocks: 1}\n"
+    "model:\n"
+    "  stages:\n"
+    "    - down: {channels: 4, kernel: 3, stride: 2, padding: 1}\n"
+    "      hidden: 6\n"
+    "      up: {channels: 4, kernel: 4, stride: 2, padding: 1}\n"
+    "  feed: advection\n"
+    "training: {batch: 2, steps: 6, validate_every: 3, checkpoint_every: 2}\n";
+
+void expect_ok(const test::Outcome& outcome) {
+  ASSERT_EQ(outcome.code, 0) << outcome.err << outcome.out;
+}
+
+void make_archive(const Folder& folder, const std::string& format) {
+  expect_ok(run_raincell(folder.path(), {"simulate", "--output", "radar", "--frames", "30", "--size", "40x36",
+                                         "--gaps", "12", "--seed", "3", "--format", format}));
+  expect_ok(run_raincell(folder.path(), {"pack", "radar", "--output", "archive.nc"}));
+  test::write_text(folder / "small.yaml", kConfig);
+}
+
+class Pipeline : public testing::TestWithParam<const char*> {};
+
+TEST_P(Pipeline, GoesFromFilesToScores) {
+  const Folder folder;
+  make_archive(folder, GetParam());
+  const auto report = run_raincell(folder.path(), {"pack", "radar", "--output", "again.nc", "--json"});
+  expect_ok(report);
+  const Json packed = Json::parse(report.out);
+  EXPECT_EQ(packed["frames"], 29);
+  ASSERT_EQ(packed["gaps"].size(), 1U);
+  EXPECT_EQ(packed["gaps"][0]["missing_frames"], 1);
+  EXPECT_LT(packed["covered_fraction"], 1.);
+
+  expect_ok(run_raincell(folder.path(), {"train", "small.yaml", "--run", "run", "--threads", "1"}));
+  for (const char* name :
+       {"config.yaml", "env.json", "metrics.jsonl", "best.safetensors", "last.safetensors", "report.html"}) {
+    EXPECT_TRUE(std::filesystem::exists(folder / "run" / name)) << name;
+  }
+  const auto nowcast =
+      run_raincell(folder.path(), {"nowcast", "--model", "run/best.safetensors", "--input", "radar", "--at",
+                                   "2024-06-01T02:00Z", "--output", "out.nc", "--png", "maps", "--json"});
+  expect_ok(nowcast);
+  const Json product = Json::parse(nowcast.out);
+  EXPECT_EQ(product["reference_time"], "2024-06-01T02:00Z");
+  EXPECT_EQ(product["lead_minutes"], Json({5., 10., 15.}));
+  EXPECT_EQ(product["pictures"].size(), 4U);
+  for (const auto& picture : product["pictures"]) {
+    EXPECT_TRUE(std::filesystem::exists(folder / picture.get<std::string>()));
+  }
+  const auto inspected =
+      run_raincell(folder.path(), {"inspect", "out.nc", "archive.nc", "run/best.safetensors", "--json"});
+  expect_ok(inspected);
+  EXPECT_NE(inspected.out.find("\"format\":\"product\""), std::string::npos);
+  EXPECT_NE(inspected.out.find("\"format\":\"archive\""), std::string::npos);
+  EXPECT_NE(inspected.out.find("\"format\":\"weights\""), std::string::npos);
+
+  expect_ok(run_raincell(
+      folder.path(), {"verify", "--model", "run/best.safetensors", "--input", "radar", "--from",
+                      "2024-06-01T01:05Z", "--to", "2024-06-01T02:25Z", "--forecasters",
+                      "persistence,advection,convlstm", "--json", "scores.json", "--report", "scores.html"}));
+  const Json scores = Json::parse(test::read_text(folder / "scores.json"));
+  EXPECT_EQ(scores["cases"], 12);  // 17 frames from 01:05 to 02:25, 3 + 3 a case
+  EXPECT_EQ(scores["scores"].size(), 3U * 3U * 7U);
+  EXPECT_EQ(scores["continuous"].size(), 9U);
+  EXPECT_EQ(scores["protocol"], "default");
+  EXPECT_EQ(test::read_text(folder / "scores.html").rfind("<!", 0), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, Pipeline, testing::Values("odim", "cf"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(Formats, BothGiveTheSameFrames) {
+  const Folder odim, cf;
+  make_archive(odim, "odim");
+  make_archive(cf, "cf");
+  const Json a = Json::parse(run_raincell(odim.path(), {"inspect", "archive.nc", "--json"}).out);
+  const Json b = Json::parse(run_raincell(cf.path(), {"inspect", "archive.nc", "--json"}).out);
+  EXPECT_EQ(a["hash"], b["hash"]);
+}
+
+TEST(Training, SameSeedSameBytesAlsoWhenInterrupted) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  expect_ok(run_raincell(folder.path(), {"train", "small.yaml", "--run", "a", "--threads", "1"}));
+  expect_ok(run_raincell(folder.path(), {"train", "small.yaml", "--run", "b", "--threads", "1"}));
+  const std::string weights = test::read_text(folder / "a/last.safetensors");
+  EXPECT_EQ(weights, test::read_text(folder / "b/last.safetensors"));
+  // As after a kill: the newest checkpoint is damaged, the one before is taken, the end is the same.
+  std::filesystem::resize_file(folder / "b/checkpoints/step-000000006.state", 100);
+  const auto resumed = run_raincell(folder.path(), {"train", "small.yaml", "--run", "b", "--threads", "1"});
+  expect_ok(resumed);
+  EXPECT_NE(resumed.err.find("damaged"), std::string::npos);
+  EXPECT_NE(resumed.err.find("going on at step 4"), std::string::npos) << resumed.err;
+  EXPECT_EQ(weights, test::read_text(folder / "b/last.safetensors"));
+  // Another configuration does not continue the run.
+  const auto other = run_raincell(folder.path(), {"train", "small.yaml", "--run", "b", "--set", "seed=2"});
+  EXPECT_EQ(other.code, 2);
+  EXPECT_NE(other.err.find("seed"), std::string::npos);
+  EXPECT_EQ(weights, test::read_text(folder / "b/last.safetensors"));
+}
+
+}  // namespace

@@ -1,0 +1,42 @@
+// Runs the built program as a user would, and keeps what it said.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace raincell::test {
+
+struct Outcome {
+  int code = -1;  // 128 + signal when it was killed
+  std::string out, err;
+};
+
+struct Limits {
+  long file_bytes = -1;  // RLIMIT_FSIZE; -1: none
+};
+
+/// raincell ARGUMENTS in the folder.
+Outcome run_raincell(const std::filesystem::path& folder, const std::vector<std::string>& arguments,
+                     Limits = {});
+
+/// A new empty folder, removed at the end.
+class Folder {
+ public:
+  Folder();
+  ~Folder();
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::string read_text(const std::filesystem::path&);
+void write_text(const std::filesystem::path&, const std::string&);
+/// Names of all files below, relative, sorted.
+std::vector<std::string> files_below(const std::filesystem::path&);
+
+}  // namespace raincell::test
