@@ -21,7 +21,7 @@ struct DataConfig {
   std::vector<std::string> archives;
   std::vector<io::TimeRange> train;  // empty: everything
   double validation = 0.2;
-  std::int64_t validation_blocks = 4;
+  std::int64_t validation_blocks = 10;
   std::int64_t crop_columns = 96, crop_rows = 96;  // 0: the whole grid
   std::int64_t stride = 1;
   double rain_weighting = 1.;

@@ -157,8 +157,9 @@ std::vector<Field<Config>> data_fields() {
       integer<R>("data.future", AT(model.future), 1, 512, "frames to forecast"),
       real<R>("data.validation", AT(data.validation), 0., 0.9,
               "share of the time kept for validation; 0: none"),
-      integer<R>("data.validation_blocks", AT(data.validation_blocks), 1, 1000,
-                 "blocks of time that it is cut into"),
+      integer<R>("data.validation_blocks", AT(data.validation_blocks), 2, 1000,
+                 "blocks that the time is cut into; whole blocks are kept for validation, each longer than a "
+                 "window"),
       crop("data.crop", "size of the training crops"),
       integer<R>("data.stride", AT(data.stride), 1, 1000, "frames between the starts of two windows"),
       real<R>("data.rain_weighting", AT(data.rain_weighting), 0., 1.,

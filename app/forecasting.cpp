@@ -59,6 +59,12 @@ std::vector<model::Forecaster*> Forecasting::all() {
   return list;
 }
 
+std::int64_t Forecasting::least_past() const {
+  std::int64_t least = 2;  // of advection, which bounds the support of every score
+  for (const auto& forecaster : forecasters_) least = std::max(least, forecaster->frames_needed());
+  return least;
+}
+
 void Forecasting::require_fit(const FrameSeries& series) const {
   if (!model_ || series.frames() == 0) return;
   const WeightsInfo& info = model_->info;

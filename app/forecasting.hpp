@@ -27,6 +27,8 @@ class Forecasting {
   std::string model_path() const { return model_path_; }
   /// Frames that forecasters see: what the model was trained with, else 5.
   std::int64_t past() const { return model_ ? model_->info.spec.past : kDefaultPast; }
+  /// The fewest frames that all forecasters can do with.
+  std::int64_t least_past() const;
   /// Leads: what the model was trained with, else 12.
   std::int64_t leads() const { return model_ ? model_->info.spec.future : kDefaultLeads; }
   /// Throws model::WeightsError when the model was trained for another step or quantity than the frames have.

@@ -32,6 +32,7 @@ class FrameSeries {
   std::optional<std::int64_t> latest_until(io::TimePoint) const;
   /// Physical values [rows, columns], NaN where missing; valid until `kept` other frames were read.
   std::span<const float> values(std::int64_t index);
+  void keep(std::size_t frames) { kept_ = frames; }
   /// How the values came from reflectivity, or empty.
   const std::string& zr() const { return zr_; }
   /// Throws DataError that names the file unless it lies on the grid of frame `like` and holds the same

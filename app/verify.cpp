@@ -115,12 +115,12 @@ int run(const Arguments& arguments, Log& log) {
     names = arguments.has("model") ? std::vector<std::string>{"persistence", "advection", "convlstm"}
                                    : std::vector<std::string>{"persistence", "advection"};
   Forecasting forecasting(arguments, names, config.motion, "verify");
-  const std::int64_t past = arguments.integer("past", forecasting.past(), forecasting.past(), 512);
+  const std::int64_t past = arguments.integer("past", forecasting.past(), forecasting.least_past(), 512);
 
-  const std::size_t kept = static_cast<std::size_t>(past + forecasting.leads()) + 1;
-  FrameSeries series(arguments.text("input"), config.source, kept, log);
+  FrameSeries series(arguments.text("input"), config.source, 1, log);
   forecasting.require_fit(series);
   const std::int64_t leads = leads_of(arguments, forecasting, series.step_s());
+  series.keep(static_cast<std::size_t>(past + leads) + 1);  // cases overlap: each frame is read once
   const auto cases = find_cases(series, from, to, past + leads);
   if (cases.empty()) {
     throw io::DataError(fmt::format(

@@ -13,7 +13,7 @@ using test::run_raincell;
 using Json = nlohmann::json;
 
 const char* kConfig =
-    "data: {archive: archive.nc, past: 3, future: 3, crop: 32x32, validation: 0.3, validation_blocks: 1}\n"
+    "data: {archive: archive.nc, past: 3, future: 3, crop: 32x32, validation: 0.3, validation_blocks: 3}\n"
     "model:\n"
     "  stages:\n"
     "    - down: {channels: 4, kernel: 3, stride: 2, padding: 1}\n"
@@ -82,7 +82,7 @@ TEST_P(Pipeline, GoesFromFilesToScores) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, Pipeline, testing::Values("odim", "cf"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& instance) { return std::string(instance.param); });
 
 TEST(Formats, BothGiveTheSameFrames) {
   const Folder odim, cf;
