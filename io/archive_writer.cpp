@@ -92,25 +92,27 @@ void ArchiveWriter::State::define() {
   const int time_dimension = out->dimension("time", 0);
   const NetcdfStorage table{{kTableChunk}, 0};
   time = out->variable("time", NetcdfType::float64, {time_dimension}, table);
-  define_time(*out, time);
+  define_time(*out, time, "time", "valid time: end of the measuring window");
   const CfGrid cf = define_grid(*out, grid, false);
   const NetcdfStorage frame{{1, static_cast<std::size_t>(grid.rows), static_cast<std::size_t>(grid.columns)},
                             options.compress ? 1 : 0};
-  values = define_packed(*out, quantity, packing, time_dimension, cf, frame);
+  CfField field = cf_field_of(quantity);
+  field.cell_methods.clear();  // the window of a frame differs from source to source
+  values = define_field(*out, field, {time_dimension}, cf, frame);
   source = out->variable("source_name", NetcdfType::string, {time_dimension}, table);
-  out->attribute(source, "long_name", std::string("file the frame was read from"));
+  out->text(source, "long_name", "file the frame was read from");
   hash = out->variable("frame_hash", NetcdfType::string, {time_dimension}, table);
-  out->attribute(hash, "long_name", std::string("SHA-256 of the stored codes, first 128 bits"));
+  out->text(hash, "long_name", "SHA-256 of the stored codes, first 128 bits");
   covered = out->variable("covered_fraction", NetcdfType::float32, {time_dimension}, table);
-  out->attribute(covered, "long_name", std::string("fraction of all pixels that was observed"));
-  out->attribute(covered, "units", std::string("1"));
+  out->text(covered, "long_name", "fraction of all pixels that was observed");
+  out->text(covered, "units", "1");
   wet = out->variable("wet_fraction", NetcdfType::float32, {time_dimension}, table);
-  out->attribute(wet, "long_name",
-                 fmt::format("fraction of the observed pixels with at least {} {}", wet_threshold(quantity),
-                             unit_of(quantity)));
-  out->attribute(wet, "units", std::string("1"));
+  out->text(wet, "long_name",
+            fmt::format("fraction of the observed pixels with at least {} {}", wet_threshold(quantity),
+                        unit_of(quantity)));
+  out->text(wet, "units", "1");
   const auto global = [&](const char* name, const std::string& text) {
-    if (!text.empty()) out->attribute(NetcdfOut::kGlobal, name, text);
+    if (!text.empty()) out->text(NetcdfOut::kGlobal, name, text);
   };
   global("Conventions", "CF-1.11");
   global("title", options.title);
@@ -119,9 +121,9 @@ void ArchiveWriter::State::define() {
   global("source", "weather radar, packed by raincell");
   global("raincell_variable", cf_name_of(quantity).variable);
   global("raincell_quantity", name_of(quantity));
-  out->attribute(NetcdfOut::kGlobal, "raincell_projection", grid.projection);
+  out->text(NetcdfOut::kGlobal, "raincell_projection", grid.projection);
   const double corner_and_pixel[4] = {grid.x0, grid.y0, grid.dx, grid.dy};
-  out->attribute(NetcdfOut::kGlobal, "raincell_grid", std::span<const double>(corner_and_pixel));
+  out->numbers(NetcdfOut::kGlobal, "raincell_grid", std::span<const double>(corner_and_pixel));
   out->end_definitions();
   put_axes(*out, cf, grid);
 }
@@ -183,12 +185,11 @@ void ArchiveWriter::State::put_table() {
     sources.push_back(row.source);
     hashes.push_back(row.hash);
   }
-  const std::size_t count = rows.size();
-  out->put(time, {0}, {count}, std::span<const double>(times));
-  out->put(covered, {0}, {count}, std::span<const float>(covers));
-  out->put(wet, {0}, {count}, std::span<const float>(wets));
-  out->put(source, {0}, sources);
-  out->put(hash, {0}, hashes);
+  out->put(time, times);
+  out->put(covered, covers);
+  out->put(wet, wets);
+  out->put(source, sources);
+  out->put(hash, hashes);
 }
 
 /// netCDF-C closes a file on a full disk without an error, so everything is read back.
@@ -284,11 +285,7 @@ bool ArchiveWriter::add(const Frame& frame, const std::string& source) {
   state.last_unit = unit;
   if (state.report.zr.empty()) state.report.zr = frame.zr;
   std::vector<std::int16_t> codes(frame.values.size());
-  const double largest = Packing::kLargest * state.packing.scale;
-  for (std::size_t i = 0; i < codes.size(); ++i) {
-    codes[i] = pack_value(frame.values[i], state.packing);
-    if (frame.values[i] > largest) ++state.report.clipped;
-  }
+  state.report.clipped += pack(frame.values, state.packing, codes);
   state.put(frame.valid_time, source, codes);
   return true;
 }

@@ -1,5 +1,7 @@
 #include "io/cf_out.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -12,29 +14,56 @@ void define_mapping(NetcdfOut& out, const Grid& grid, CfGrid& cf) {
   const CfGridMapping mapping = cf_grid_mapping(grid);
   cf.mapping = mapping.name.empty() ? "crs" : mapping.name;
   const int variable = out.variable(cf.mapping, NetcdfType::int32, {});
-  if (!mapping.name.empty()) out.attribute(variable, "grid_mapping_name", mapping.name);
+  if (!mapping.name.empty()) out.text(variable, "grid_mapping_name", mapping.name);
+  out.text(variable, "long_name", "coordinate reference system");
   for (const auto& [name, values] : mapping.parameters) {
     // A false origin counts in the units of the axes.
-    const double unit = name == "false_easting" || name == "false_northing" ? cf.metres_per_unit : 1.;
-    if (values.size() == 1) out.attribute(variable, name, values.front() / unit);
-    if (values.size() > 1) out.attribute(variable, name, std::span<const double>(values));
+    const bool length = name == "false_easting" || name == "false_northing";
+    std::vector<double> numbers = values;
+    for (double& number : numbers) number /= length ? cf.metres_per_unit : 1.;
+    out.numbers(variable, name, std::span<const double>(numbers));
   }
-  for (const auto& [name, text] : mapping.texts) out.attribute(variable, name, text);
-  if (cf.metres_per_unit == 1.) out.attribute(variable, "crs_wkt", crs_wkt(grid));
-  out.attribute(variable, "proj4_params", grid.projection);
+  for (const auto& [name, text] : mapping.texts) out.text(variable, name, text);
+  if (cf.metres_per_unit == 1.) {
+    const std::string wkt = crs_wkt(grid);
+    out.text(variable, "crs_wkt", wkt);
+    out.text(variable, "spatial_ref", wkt);  // what GDAL and QGIS read
+    out.text(variable, "GeoTransform",
+             fmt::format("{:.17g} {:.17g} 0 {:.17g} 0 {:.17g}", grid.x0, grid.dx, grid.y0, -grid.dy));
+  }
+  out.text(variable, "proj4", grid.projection);
+}
+
+void describe_axis(NetcdfOut& out, int variable, const char* axis, const std::string& standard_name,
+                   const std::string& long_name, const std::string& units) {
+  if (!standard_name.empty()) out.text(variable, "standard_name", standard_name);
+  out.text(variable, "long_name", long_name);
+  out.text(variable, "units", units);
+  out.text(variable, "axis", axis);
 }
 
 }  // namespace
 
 Packing packing_of(Quantity quantity) {
+  Packing packing;
   // 1/25500 holds both hundredths and the 255 grey levels of an image exactly, up to 1.28.
-  return {quantity == Quantity::intensity ? 1. / 25500. : 0.01};
+  if (quantity == Quantity::intensity) packing.scale = 1. / 25500.;
+  return packing;
 }
 
-std::int16_t pack_value(float value, Packing packing) {
-  if (std::isnan(value)) return Packing::kFill;
-  const double code = std::nearbyint(static_cast<double>(value) / packing.scale);
-  return static_cast<std::int16_t>(std::clamp(code, -32767., static_cast<double>(Packing::kLargest)));
+std::int64_t pack(std::span<const float> values, const Packing& packing, std::span<std::int16_t> codes) {
+  std::int64_t clipped = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (std::isnan(values[i])) {
+      codes[i] = Packing::kFill;
+      continue;
+    }
+    const double code = std::nearbyint(static_cast<double>(values[i]) / packing.scale);
+    const double inside = std::clamp<double>(code, packing.lowest, packing.highest);
+    clipped += inside != code;
+    codes[i] = static_cast<std::int16_t>(inside);
+  }
+  return clipped;
 }
 
 CfGrid define_grid(NetcdfOut& out, const Grid& grid, bool kilometres) {
@@ -46,15 +75,17 @@ CfGrid define_grid(NetcdfOut& out, const Grid& grid, bool kilometres) {
   const bool placed = !grid.projection.empty();
   const bool degrees = placed && is_geographic(grid.projection);
   cf.metres_per_unit = kilometres && !degrees ? 1000. : 1.;
-  if (placed) {
-    out.attribute(cf.x, "standard_name", std::string(degrees ? "longitude" : "projection_x_coordinate"));
-    out.attribute(cf.y, "standard_name", std::string(degrees ? "latitude" : "projection_y_coordinate"));
-  }
   const std::string length = kilometres ? "km" : "m";
-  out.attribute(cf.x, "units", degrees ? "degrees_east" : length);
-  out.attribute(cf.y, "units", degrees ? "degrees_north" : length);
-  out.attribute(cf.x, "axis", std::string("X"));
-  out.attribute(cf.y, "axis", std::string("Y"));
+  if (degrees) {
+    describe_axis(out, cf.y, "Y", "latitude", "latitude of pixel centres", "degrees_north");
+    describe_axis(out, cf.x, "X", "longitude", "longitude of pixel centres", "degrees_east");
+  } else if (placed) {
+    describe_axis(out, cf.y, "Y", "projection_y_coordinate", "y of pixel centres", length);
+    describe_axis(out, cf.x, "X", "projection_x_coordinate", "x of pixel centres", length);
+  } else {
+    describe_axis(out, cf.y, "Y", "", "distance from the upper edge of the grid", length);
+    describe_axis(out, cf.x, "X", "", "distance from the left edge of the grid", length);
+  }
   if (placed) define_mapping(out, grid, cf);
   return cf;
 }
@@ -67,17 +98,18 @@ void put_axes(NetcdfOut& out, const CfGrid& cf, const Grid& grid) {
   for (std::size_t i = 0; i < y.size(); ++i) {
     y[i] = (grid.y0 - (static_cast<double>(i) + 0.5) * grid.dy) / cf.metres_per_unit;
   }
-  out.put(cf.x, {0}, {x.size()}, std::span<const double>(x));
-  out.put(cf.y, {0}, {y.size()}, std::span<const double>(y));
+  out.put(cf.x, x);
+  out.put(cf.y, y);
 }
 
-void define_time(NetcdfOut& out, int variable) {
-  out.attribute(variable, "standard_name", std::string("time"));
-  out.attribute(variable, "long_name", std::string("valid time: end of the measuring window"));
-  out.attribute(variable, "units", std::string("seconds since 1970-01-01 00:00:00"));
-  out.attribute(variable, "calendar", std::string("standard"));
-  out.attribute(variable, "units_metadata", std::string("leap_seconds: none"));
-  out.attribute(variable, "axis", std::string("T"));
+void define_time(NetcdfOut& out, int variable, const std::string& standard_name, const std::string& long_name,
+                 const std::string& units) {
+  out.text(variable, "standard_name", standard_name);
+  out.text(variable, "long_name", long_name);
+  out.text(variable, "units", units);
+  out.text(variable, "calendar", "standard");
+  out.text(variable, "units_metadata", "leap_seconds: none");
+  if (standard_name == "time") out.text(variable, "axis", "T");
 }
 
 CfName cf_name_of(Quantity quantity) {
@@ -94,50 +126,64 @@ CfName cf_name_of(Quantity quantity) {
   return {};
 }
 
-int define_packed(NetcdfOut& out, Quantity quantity, const Packing& packing, int time, const CfGrid& cf,
-                  const NetcdfStorage& storage) {
-  const CfName name = cf_name_of(quantity);
-  const int variable =
-      out.variable(name.variable, NetcdfType::int16, {time, cf.y_dimension, cf.x_dimension}, storage);
+CfField cf_field_of(Quantity quantity) {
+  return {cf_name_of(quantity), unit_of(quantity), "time: point", "", packing_of(quantity)};
+}
+
+int define_field(NetcdfOut& out, const CfField& field, const std::vector<int>& leading, const CfGrid& cf,
+                 const NetcdfStorage& storage) {
+  std::vector<int> dimensions = leading;
+  dimensions.insert(dimensions.end(), {cf.y_dimension, cf.x_dimension});
+  const int variable = out.variable(field.name.variable, NetcdfType::int16, dimensions, storage);
+  const Packing& packing = field.packing;
+  const std::int16_t range[2] = {packing.lowest, packing.highest};
   out.fill_value(variable, Packing::kFill);
-  if (!name.standard_name.empty()) out.attribute(variable, "standard_name", name.standard_name);
-  out.attribute(variable, "long_name", name.long_name);
-  out.attribute(variable, "units", std::string(unit_of(quantity)));
-  out.attribute(variable, "scale_factor", packing.scale);
-  out.attribute(variable, "add_offset", 0.);
-  if (!cf.mapping.empty()) out.attribute(variable, "grid_mapping", cf.mapping);
+  if (!field.name.standard_name.empty()) out.text(variable, "standard_name", field.name.standard_name);
+  out.text(variable, "long_name", field.name.long_name);
+  out.text(variable, "units", field.unit);
+  if (packing.single) {
+    out.number(variable, "scale_factor", static_cast<float>(packing.scale));
+    out.number(variable, "add_offset", 0.F);
+  } else {
+    out.number(variable, "scale_factor", packing.scale);
+    out.number(variable, "add_offset", 0.);
+  }
+  out.numbers(variable, "valid_range", std::span<const std::int16_t>(range));
+  if (!cf.mapping.empty()) out.text(variable, "grid_mapping", cf.mapping);
+  if (!field.coordinates.empty()) out.text(variable, "coordinates", field.coordinates);
+  if (!field.cell_methods.empty()) out.text(variable, "cell_methods", field.cell_methods);
   return variable;
 }
 
 std::vector<std::byte> cf_bytes(std::span<const Frame> frames) {
   if (frames.empty()) throw WriteError("CF file: no frame to write");
-  const Frame& first = frames.front();
+  const Grid& grid = frames.front().grid;
+  const std::vector<std::size_t> plane{1, static_cast<std::size_t>(grid.rows),
+                                       static_cast<std::size_t>(grid.columns)};
   NetcdfOut out = NetcdfOut::in_memory("CF file in memory");
   const int time_dimension = out.dimension("time", frames.size());
   const int time = out.variable("time", NetcdfType::float64, {time_dimension});
-  define_time(out, time);
-  const CfGrid cf = define_grid(out, first.grid, true);
-  const Packing packing = packing_of(first.quantity);
-  const int values = define_packed(
-      out, first.quantity, packing, time_dimension, cf,
-      {{1, static_cast<std::size_t>(first.grid.rows), static_cast<std::size_t>(first.grid.columns)}, 1});
-  out.attribute(values, "cell_methods", std::string("time: point"));
-  out.attribute(NetcdfOut::kGlobal, "Conventions", std::string("CF-1.11"));
-  out.attribute(NetcdfOut::kGlobal, "title", std::string("Synthetic radar frames"));
-  out.attribute(NetcdfOut::kGlobal, "source", std::string("raincell simulate"));
-  out.attribute(NetcdfOut::kGlobal, "history", std::string("written by raincell simulate"));
+  define_time(out, time, "time", "valid time: end of the measuring window");
+  const CfGrid cf = define_grid(out, grid, true);
+  const CfField field = cf_field_of(frames.front().quantity);
+  const int values = define_field(out, field, {time_dimension}, cf, {plane, 1});
+  out.text(NetcdfOut::kGlobal, "Conventions", "CF-1.11");
+  out.text(NetcdfOut::kGlobal, "title", "Synthetic radar frames");
+  out.text(NetcdfOut::kGlobal, "source", "raincell simulate");
+  out.text(NetcdfOut::kGlobal, "history", "written by raincell simulate");
   out.end_definitions();
-  put_axes(out, cf, first.grid);
-  std::vector<std::int16_t> codes(first.values.size());
+  put_axes(out, cf, grid);
+  std::vector<double> times;
+  std::vector<std::int16_t> codes(static_cast<std::size_t>(grid.pixels()));
   for (std::size_t i = 0; i < frames.size(); ++i) {
-    if (frames[i].grid != first.grid) throw WriteError("CF file: frames of different grids in one file");
-    const double seconds = static_cast<double>(frames[i].valid_time.time_since_epoch().count());
-    out.put(time, {i}, {1}, std::span<const double>(&seconds, 1));
-    for (std::size_t k = 0; k < codes.size(); ++k) codes[k] = pack_value(frames[i].values[k], packing);
-    out.put(values, {i, 0, 0},
-            {1, static_cast<std::size_t>(first.grid.rows), static_cast<std::size_t>(first.grid.columns)},
-            std::span<const std::int16_t>(codes));
+    if (frames[i].grid != grid || frames[i].values.size() != codes.size()) {
+      throw WriteError("CF file: frames of different grids in one file");
+    }
+    times.push_back(static_cast<double>(frames[i].valid_time.time_since_epoch().count()));
+    pack(frames[i].values, field.packing, codes);
+    out.put(values, {i, 0, 0}, plane, std::span<const std::int16_t>(codes));
   }
+  out.put(time, times);
   return out.take_bytes();
 }
 

@@ -1,4 +1,4 @@
-// Frames as CF NetCDF files, packed in int16.
+// What every CF NetCDF file of this program shares: packing in int16, axes, grid mapping, time.
 #pragma once
 
 #include <cstddef>
@@ -11,15 +11,18 @@
 
 namespace raincell::io {
 
-/// How a quantity is stored: value = scale x code.
+/// How values are stored: value = scale x code.
 struct Packing {
-  double scale = 0.01;  // double, so that 10 x 0.01 is exactly the threshold 0.1
-  static constexpr std::int16_t kFill = -32768;
-  static constexpr std::int16_t kLargest = 32767;
+  static constexpr std::int16_t kFill = -32768;   // missing
+  double scale = 0.01;                            // double, so that 10 x 0.01 is exactly the threshold 0.1
+  std::int16_t lowest = -32767, highest = 32767;  // codes
+  bool single = false;  // scale_factor stored as float, so that readers unpack to float
 };
+/// Hundredths; 1/25500 for intensity.
 Packing packing_of(Quantity);
-/// The code of a value, clipped to what int16 holds; kFill for kMissing.
-std::int16_t pack_value(float value, Packing);
+/// The codes of values, clipped to lowest and highest; kFill for kMissing. Returns how many were clipped.
+/// `codes` is as long as `values`.
+std::int64_t pack(std::span<const float> values, const Packing&, std::span<std::int16_t> codes);
 /// The value of a code; kMissing for kFill.
 inline float unpack_value(std::int16_t code, double scale) {
   return code == Packing::kFill ? kMissing : static_cast<float>(scale * static_cast<double>(code));
@@ -36,18 +39,32 @@ struct CfGrid {
   std::string mapping;          // name of the grid mapping variable; empty: the grid has no projection
   double metres_per_unit = 1.;  // 1000: axes in km
 };
-/// Defines x, y (cell centres) and the grid mapping with its CRS.
+/// Defines x, y (cell centres) and the grid mapping with its CRS. With `kilometres`, axes in km unless they
+/// are degrees, and no CRS text, which would count in metres.
 CfGrid define_grid(NetcdfOut&, const Grid&, bool kilometres);
 /// Writes x and y, after the definitions.
 void put_axes(NetcdfOut&, const CfGrid&, const Grid&);
 
-/// Attributes of a time coordinate in seconds since 1970.
-void define_time(NetcdfOut&, int variable);
-/// Defines the packed variable [time, y, x] of a quantity.
-int define_packed(NetcdfOut&, Quantity, const Packing&, int time_dimension, const CfGrid&,
-                  const NetcdfStorage&);
+inline constexpr const char* kSecondsSince1970 = "seconds since 1970-01-01 00:00:00";
+/// Attributes of a variable of times. `units`: "seconds since ...".
+void define_time(NetcdfOut&, int variable, const std::string& standard_name, const std::string& long_name,
+                 const std::string& units = kSecondsSince1970);
 
-/// The bytes of a CF file that holds `frames` of one grid along time. Throws WriteError or DataError.
+/// A field stored in int16.
+struct CfField {
+  CfName name;
+  std::string unit;
+  std::string cell_methods, coordinates;  // left out where empty
+  Packing packing;
+};
+/// The field of a quantity with packing_of(quantity).
+CfField cf_field_of(Quantity);
+/// Defines the variable of a field over `leading` dimensions, y and x.
+int define_field(NetcdfOut&, const CfField&, const std::vector<int>& leading, const CfGrid&,
+                 const NetcdfStorage&);
+
+/// The bytes of a CF file that holds `frames` of one grid along time, axes in km. Throws WriteError, or
+/// DataError for a projection that PROJ does not know.
 std::vector<std::byte> cf_bytes(std::span<const Frame> frames);
 
 }  // namespace raincell::io

@@ -13,7 +13,8 @@
 
 namespace raincell::io {
 
-/// A file, variable or frame cannot be used. what() is one line: place: what is wrong (value seen); expected; what to do.
+/// A file, variable or frame cannot be used. what() is one line: place: what is wrong (value seen); expected;
+/// what to do.
 class DataError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -48,14 +49,14 @@ struct SourceSummary {
 struct Frame {
   Quantity quantity = Quantity::rain_rate;
   Grid grid;
-  TimePoint valid_time;              // end of the measuring window
-  std::int64_t window_s = 0;         // length of the window; 0: instantaneous
-  bool accumulation = false;         // the source was an amount over the window
-  std::vector<float> values;         // [rows, columns], row 0 = north; kMissing where missing, 0 where dry
-  std::vector<PixelState> states;    // [rows, columns]
+  TimePoint valid_time;            // end of the measuring window
+  std::int64_t window_s = 0;       // length of the window; 0: instantaneous
+  bool accumulation = false;       // the source was an amount over the window
+  std::vector<float> values;       // [rows, columns], row 0 = north; kMissing where missing, 0 where dry
+  std::vector<PixelState> states;  // [rows, columns]
   SourceSummary source;
-  std::string zr;                    // "a=200 b=1.6 (default)" when dBZ was converted, else empty
-  std::int64_t clipped = 0;          // values above the cap, and small negatives set to 0
+  std::string zr;            // "a=200 b=1.6 (default)" when dBZ was converted, else empty
+  std::int64_t clipped = 0;  // values above the cap, and small negatives set to 0
 };
 
 /// "2010-08-26T06:00:00Z" or without seconds when they are zero.

@@ -1,7 +1,5 @@
 #include "io/product_layout.hpp"
 
-#include <fmt/format.h>
-
 namespace raincell::io {
 namespace {
 
@@ -35,56 +33,14 @@ std::string comment_text(const Product& product) {
 
 }  // namespace
 
-FieldNames field_names(Quantity quantity) {
-  switch (quantity) {
-    case Quantity::rain_rate:
-      return {"precip_intensity", "lwe_precipitation_rate", "precipitation rate", "mm h-1"};
-    case Quantity::reflectivity:
-      return {"reflectivity", "equivalent_reflectivity_factor", "radar reflectivity factor", "dBZ"};
-    case Quantity::vil:
-      return {"field", "", "vertically integrated liquid", "kg m-2"};
-    case Quantity::intensity:
-      return {"field", "", "intensity", "1"};
+CfField product_field(Quantity quantity) {
+  CfField field = cf_field_of(quantity);
+  field.packing = {0.01, 0, 32767, true};
+  if (quantity == Quantity::reflectivity) {
+    field.name.variable = "reflectivity";  // what pysteps looks for
+    field.packing.lowest = -32767;
   }
-  throw DataError("product: unknown quantity");
-}
-
-AxisText axis_text(const Grid& grid) {
-  if (grid.projection.empty()) {
-    return {"", "distance from the left edge of the grid",  "m",
-            "", "distance from the upper edge of the grid", "m"};
-  }
-  if (is_geographic(grid.projection)) {
-    return {"longitude", "longitude of pixel centres", "degrees_east",
-            "latitude",  "latitude of pixel centres",  "degrees_north"};
-  }
-  return {"projection_x_coordinate", "x of pixel centres", "m",
-          "projection_y_coordinate", "y of pixel centres", "m"};
-}
-
-MappingText mapping_text(const Grid& grid) {
-  MappingText text;
-  if (grid.projection.empty()) {
-    text.warning = kNoPlace;
-    return text;
-  }
-  const CfGridMapping mapping = cf_grid_mapping(grid);
-  const std::string wkt = crs_wkt(grid);
-  text.variable = mapping.name.empty() ? "crs" : mapping.name;
-  text.texts = mapping.texts;
-  text.numbers = mapping.parameters;
-  if (mapping.name.empty()) {
-    text.warning = "CF has no grid mapping for this projection: use crs_wkt of the variable crs";
-  } else {
-    text.texts["grid_mapping_name"] = mapping.name;
-  }
-  text.texts["long_name"] = "coordinate reference system";
-  text.texts["crs_wkt"] = wkt;
-  text.texts["spatial_ref"] = wkt;  // what GDAL and QGIS read
-  text.texts["GeoTransform"] =
-      fmt::format("{:.17g} {:.17g} 0 {:.17g} 0 {:.17g}", grid.x0, grid.dx, grid.y0, -grid.dy);
-  text.texts["proj4"] = grid.projection;
-  return text;
+  return field;
 }
 
 std::map<std::string, std::string> global_attributes(const Product& product) {
@@ -105,6 +61,11 @@ std::map<std::string, std::string> global_attributes(const Product& product) {
   all["frames_used"] = frames_text(product.frames_used);
   all["zr"] = product.zr;
   all["transform"] = product.transform;
+  if (product.grid.projection.empty()) {
+    all["warning"] = kNoPlace;
+  } else if (cf_grid_mapping(product.grid).name.empty()) {
+    all["warning"] = "CF has no grid mapping for this projection: use crs_wkt of the variable crs";
+  }
   std::erase_if(all, [](const auto& entry) { return entry.second.empty(); });
   return all;
 }

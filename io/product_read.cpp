@@ -119,8 +119,7 @@ Grid read_grid(const ProductFile& file, int field) {
 
 TimePoint read_reference(const ProductFile& file) {
   const int variable = file.variable("forecast_reference_time");
-  if (file.text(variable, "units") != "seconds since 1970-01-01 00:00:00" ||
-      !file.has_dimensions(variable, {})) {
+  if (file.text(variable, "units") != kSecondsSince1970 || !file.has_dimensions(variable, {})) {
     file.refuse("forecast_reference_time is not in seconds since 1970-01-01");
   }
   const double seconds = file.numbers("forecast_reference_time", 1)[0];
@@ -158,7 +157,7 @@ std::vector<float> read_packed(const ProductFile& file, int variable, std::size_
   file.check(nc_get_var_short(file.id(), variable, packed.data()), "values");
   std::vector<float> values(count);
   for (std::size_t i = 0; i < count; ++i) {
-    values[i] = packed[i] == kPackedMissing ? kMissing : static_cast<float>(packed[i] * expected_scale);
+    values[i] = unpack_value(packed[i], expected_scale);
   }
   return values;
 }
@@ -166,9 +165,9 @@ std::vector<float> read_packed(const ProductFile& file, int variable, std::size_
 int find_field(const ProductFile& file, Quantity& quantity) {
   for (const Quantity each :
        {Quantity::rain_rate, Quantity::reflectivity, Quantity::vil, Quantity::intensity}) {
-    const FieldNames names = field_names(each);
-    const int variable = file.find(names.variable.c_str());
-    if (variable >= 0 && file.text(variable, "units") == names.unit) {
+    const CfField field = product_field(each);
+    const int variable = file.find(field.name.variable.c_str());
+    if (variable >= 0 && file.text(variable, "units") == field.unit) {
       quantity = each;
       return variable;
     }

@@ -176,6 +176,21 @@ TEST(Simulate, CfCodesAreTheFrame) {
   }
 }
 
+TEST(Simulate, CfVariablesKeepTheirOrderAndOthersMayAppend) {
+  const TemporaryFolder folder;
+  const auto files = simulate(small("cf"), folder.path());
+  int file = -1, added = -1;
+  ASSERT_EQ(nc_open(files[0].c_str(), NC_WRITE, &file), NC_NOERR);
+  const char* order[] = {"time", "y", "x"};
+  for (int i = 0; i < 3; ++i) {
+    char name[NC_MAX_NAME + 1] = {};
+    ASSERT_EQ(nc_inq_varname(file, i, name), NC_NOERR);
+    EXPECT_STREQ(name, order[i]);
+  }
+  EXPECT_EQ(nc_def_var(file, "added", NC_INT, 0, nullptr, &added), NC_NOERR);
+  EXPECT_EQ(nc_close(file), NC_NOERR);
+}
+
 TEST(Simulate, BothFormatsReadBackAsTheSameFrames) {
   const TemporaryFolder folder;
   FrameReader reader;
