@@ -133,6 +133,11 @@ bool TrainingRun::go() {
   log_.info(fmt::format("{}: {} parameters, {} windows to train on, {} to choose on", config_.name,
                         network_.layout().count(), data_.train_windows.size(),
                         data_.validation_windows.size()));
+  if (config_.data.validation > 0. && !data_.validation) {
+    log_.warning(
+        "no window lies in the validation part, so the last weights count as the best; use fewer "
+        "data.validation_blocks, or data.validation=0");
+  }
   Progress progress(log_, "training", steps, "steps", trainer_.updates());
   while (trainer_.updates() < steps) {
     if (pending_signal() != 0) {
