@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <hdf5.h>
-#include <netcdf.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include <utility>
 
 #include "io/format_lock.hpp"
+#include "io/netcdf_in.hpp"
 #include "io/publish.hpp"
 
 namespace raincell::io {
@@ -26,70 +26,6 @@ static_assert(std::endian::native == std::endian::little, "the archive is mapped
 [[noreturn]] void refuse(const std::filesystem::path& path, const std::string& why) {
   throw DataError(path.string() + ": " + why);
 }
-
-/// A NetCDF file being read; the caller holds the lock.
-class Input {
- public:
-  explicit Input(const std::filesystem::path& path) : path_(path) {
-    check(nc_open(path.c_str(), NC_NOWRITE, &id_), "open it; is it a packed archive, written to its end?");
-  }
-  Input(const Input&) = delete;
-  Input& operator=(const Input&) = delete;
-  ~Input() {
-    if (id_ >= 0) nc_close(id_);
-  }
-  void check(int status, const std::string& what) const {
-    if (status != NC_NOERR) refuse(path_, fmt::format("cannot {} ({})", what, nc_strerror(status)));
-  }
-  int id() const { return id_; }
-  int variable(const std::string& name) const {
-    int variable = -1;
-    check(nc_inq_varid(id_, name.c_str(), &variable), "find variable " + name + "; pack the archive again");
-    return variable;
-  }
-  std::size_t dimension(const char* name) const {
-    int dimension = -1;
-    std::size_t length = 0;
-    check(nc_inq_dimid(id_, name, &dimension),
-          fmt::format("find dimension {}; pack the archive again", name));
-    check(nc_inq_dimlen(id_, dimension, &length), fmt::format("measure dimension {}", name));
-    return length;
-  }
-  std::string text(int variable, const std::string& name) const {
-    std::size_t length = 0;
-    check(nc_inq_attlen(id_, variable, name.c_str(), &length),
-          "find attribute " + name + "; pack the archive again");
-    std::string value(length, '\0');
-    check(nc_get_att_text(id_, variable, name.c_str(), value.data()), "read attribute " + name);
-    return value;
-  }
-  std::vector<double> numbers(int variable, const std::string& name) const {
-    std::size_t length = 0;
-    check(nc_inq_attlen(id_, variable, name.c_str(), &length),
-          "find attribute " + name + "; pack the archive again");
-    std::vector<double> values(length);
-    check(nc_get_att_double(id_, variable, name.c_str(), values.data()), "read attribute " + name);
-    return values;
-  }
-  /// A variable along time; `count` numbers or texts.
-  std::vector<double> column(const std::string& name, std::size_t count) const {
-    std::vector<double> values(count);
-    check(nc_get_var_double(id_, variable(name), values.data()), "read " + name);
-    return values;
-  }
-  std::vector<std::string> texts(const std::string& name, std::size_t count) const {
-    std::vector<char*> raw(count, nullptr);
-    check(nc_get_var_string(id_, variable(name), raw.data()), "read " + name);
-    std::vector<std::string> values;
-    for (const char* text : raw) values.emplace_back(text == nullptr ? "" : text);
-    nc_free_string(count, raw.data());
-    return values;
-  }
-
- private:
-  const std::filesystem::path& path_;
-  int id_ = -1;
-};
 
 /// An HDF5 identifier; the caller holds the lock.
 class Handle {
@@ -191,21 +127,22 @@ ArchivePart::~ArchivePart() {
 }
 
 void ArchivePart::read_table() {
-  const Input in(path_);
-  variable_ = in.text(NC_GLOBAL, "raincell_variable");
-  const std::string quantity = in.text(NC_GLOBAL, "raincell_quantity");
+  const NetcdfIn in(path_, "is it a packed archive, written to its end? If so, pack it again");
+  variable_ = in.text(NetcdfIn::kGlobal, "raincell_variable");
+  const std::string quantity = in.text(NetcdfIn::kGlobal, "raincell_quantity");
   bool known = false;
   for (const Quantity q : {Quantity::rain_rate, Quantity::reflectivity, Quantity::vil, Quantity::intensity}) {
     if (quantity != name_of(q)) continue;
     quantity_ = q;
     known = true;
   }
+  if (quantity.empty()) in.refuse("no attribute raincell_quantity");
   if (!known) refuse(path_, "quantity \"" + quantity + "\" is unknown; was it written by a later version?");
-  const std::vector<double> grid = in.numbers(NC_GLOBAL, "raincell_grid");
-  const std::size_t frames = in.dimension("time");
-  grid_.projection = in.text(NC_GLOBAL, "raincell_projection");
-  grid_.rows = static_cast<std::int64_t>(in.dimension("y"));
-  grid_.columns = static_cast<std::int64_t>(in.dimension("x"));
+  const std::vector<double> grid = in.numbers(NetcdfIn::kGlobal, "raincell_grid");
+  const std::size_t frames = in.length("time");
+  grid_.projection = in.text(NetcdfIn::kGlobal, "raincell_projection");
+  grid_.rows = static_cast<std::int64_t>(in.length("y"));
+  grid_.columns = static_cast<std::int64_t>(in.length("x"));
   if (grid.size() != 4 || !(grid[2] > 0.) || !(grid[3] > 0.))
     refuse(path_, "raincell_grid is not x0, y0, dx, dy");
   grid_.x0 = grid[0];
@@ -216,11 +153,11 @@ void ArchivePart::read_table() {
   if (scale.size() != 1 || !(scale[0] > 0.) || !std::isfinite(scale[0]))
     refuse(path_, "scale_factor is not a number");
   scale_ = scale[0];
-  const std::vector<double> times = in.column("time", frames),
-                            covered = in.column("covered_fraction", frames),
-                            wet = in.column("wet_fraction", frames);
-  const std::vector<std::string> sources = in.texts("source_name", frames),
-                                 hashes = in.texts("frame_hash", frames);
+  const std::vector<double> times = in.values("time", {"time"}),
+                            covered = in.values("covered_fraction", {"time"}),
+                            wet = in.values("wet_fraction", {"time"});
+  const std::vector<std::string> sources = in.texts("source_name", {"time"}),
+                                 hashes = in.texts("frame_hash", {"time"});
   frames_.resize(frames);
   for (std::size_t i = 0; i < frames; ++i) {
     if (!(std::abs(times[i]) < 1e11))

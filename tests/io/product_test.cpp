@@ -276,5 +276,45 @@ TEST(Product, AccumulationsNeedLeads) {
   EXPECT_FLOAT_EQ(accumulate(sample(), 300, 600).values[3], 4.F / 12.F);
 }
 
+/// A file of another program with the same names: a variable longer than the coordinate that it stands for.
+TEST(Product, RefusesVariablesOnOtherDimensions) {
+  const TemporaryFolder folder;
+  int id = -1, time = -1, y = -1, x = -1, long_dimension = -1, variable = -1;
+  const auto make = [&](const char* name, nc_type type, const std::vector<int>& dimensions) {
+    EXPECT_EQ(nc_def_var(id, name, type, static_cast<int>(dimensions.size()), dimensions.data(), &variable),
+              NC_NOERR);
+  };
+  const fs::path path = folder / "other.nc";
+  ASSERT_EQ(nc_create(path.c_str(), NC_NETCDF4, &id), NC_NOERR);
+  nc_def_dim(id, "time", 2, &time);
+  nc_def_dim(id, "y", 2, &y);
+  nc_def_dim(id, "x", 3, &x);
+  nc_def_dim(id, "long", 100000, &long_dimension);
+  make("precip_intensity", NC_SHORT, {time, y, x});
+  nc_put_att_text(id, variable, "units", 6, "mm h-1");
+  const float scale = 0.01F, offset = 0.F;
+  nc_put_att_float(id, variable, "scale_factor", NC_FLOAT, 1, &scale);
+  nc_put_att_float(id, variable, "add_offset", NC_FLOAT, 1, &offset);
+  make("y", NC_DOUBLE, {y});
+  const double rows[2] = {1., 0.}, columns[3] = {0., 1., 2.};
+  nc_put_var_double(id, variable, rows);
+  make("x", NC_DOUBLE, {x});
+  nc_put_var_double(id, variable, columns);
+  make("forecast_reference_time", NC_DOUBLE, {});
+  const double reference = 0.;
+  nc_put_var_double(id, variable, &reference);
+  nc_put_att_text(id, variable, "units", 33, "seconds since 1970-01-01 00:00:00");
+  make("forecast_period", NC_INT, {long_dimension});
+  nc_put_att_text(id, NC_GLOBAL, "Conventions", 7, "CF-1.11");
+  ASSERT_EQ(nc_close(id), NC_NOERR);
+  try {
+    read_product(path);
+    FAIL() << "nothing was refused";
+  } catch (const DataError& error) {
+    EXPECT_NE(std::string(error.what()).find("forecast_period is not (time)"), std::string::npos)
+        << error.what();
+  }
+}
+
 }  // namespace
 }  // namespace raincell::io
