@@ -30,7 +30,7 @@ class Archive {
   std::int64_t step_s() const;  // most frequent difference of times
   TimePoint time(std::int64_t frame) const;
   float covered_fraction(std::int64_t frame) const;  // of all pixels
-  float wet_fraction(std::int64_t frame) const;      // >= 0.1 mm/h, of covered pixels
+  float wet_fraction(std::int64_t frame) const;      // at least wet_threshold, of covered pixels
   std::string hash() const;  // of the frames' times and hashes: identifies the content
   const std::string& source(std::int64_t frame) const;      // name of the file it came from
   const std::string& frame_hash(std::int64_t frame) const;  // of its stored codes

@@ -36,13 +36,14 @@ struct Product {
   std::map<std::string, std::string> attributes;  // title, institution, history, ...: win over the defaults
 };
 
-/// NetCDF-4 bytes of the product. Values beyond +-327.67 are clipped and counted in the attribute
-/// `values_clipped`. Throws DataError when sizes do not fit each other, WriteError when the library fails.
-/// One thread at a time: the netCDF library is not thread-safe.
+/// NetCDF-4 bytes of the product. Values beyond 0 to 327.67 (reflectivity: -327.67 to 327.67) are clipped and
+/// counted in the attribute `values_clipped`. Throws DataError when sizes do not fit each other, WriteError
+/// when the library fails. Any thread.
 std::vector<std::byte> product_bytes(const Product&);
-/// Publishes product_bytes. Throws WriteError; the target is either complete or as it was.
+/// Publishes product_bytes. Throws as it does, and WriteError; the target is either complete or as it was.
 void write_product(const Product&, const std::filesystem::path&);
-/// Reads a file that write_product made: name, unit, dimensions and times are checked. Throws DataError.
+/// Reads a file that write_product made: names, units, types, dimensions and times are checked. Throws
+/// DataError. Any thread.
 Product read_product(const std::filesystem::path&);
 /// Rain between two leads, in mm, from the rates of the leads in (from_s, to_s], each standing for the time
 /// since the lead before it. Throws DataError when from_s or to_s is neither 0 nor a lead, or the quantity is
