@@ -42,11 +42,12 @@ void check_whole(const Config& config, const std::string& file, Problems& proble
   if (config.transform.floor_dbz >= config.transform.ceiling_dbz) {
     problems.add(file, 0, "transform.ceiling_dbz", "must lie above transform.floor_dbz");
   }
-  const bool logits = !config.model.thresholds.empty();
+  const bool logits = config.model.logits();
   if (logits != (loss.kind == kernels::LossKind::bce)) {
-    problems.add(file, 0, "loss.kind",
-                 logits ? "model.thresholds asks for probabilities; expected bce"
-                        : "bce is for probabilities; set model.thresholds or another loss");
+    problems.add(
+        file, 0, "loss.kind",
+        logits ? "model.thresholds or output: sigmoid asks for probabilities; expected bce"
+               : "bce is for probabilities; set model.output: sigmoid, model.thresholds or another loss");
   }
 }
 

@@ -14,6 +14,7 @@ using kernels::Peephole;
 using model::Feed;
 using model::ForecasterKind;
 using model::HeadInput;
+using model::OutputKind;
 using model::SamplingConv;
 using model::Stage;
 
@@ -254,6 +255,9 @@ std::vector<Field<Config>> model_fields() {
                  "convolutions before the last one; keys below"),
       integer<R>("model.head_kernel", AT(model.head_kernel), 1, 31, "kernel of the last convolution, odd"),
       boolean<R>("model.head_bias", AT(model.head_bias), "the last convolution has a bias"),
+      choice<R>("model.output", AT(model.output),
+                {{"linear", OutputKind::linear}, {"sigmoid", OutputKind::sigmoid}},
+                "sigmoid: intensities between 0 and 1, trained with loss.kind: bce"),
       reals<R>("model.thresholds", AT(model.thresholds), 0., 1000.,
                "mm/h; empty: forecasts rain rate; else the probabilities of exceeding each"),
   };

@@ -156,10 +156,10 @@ std::size_t Network::build(const ModelSpec& spec, const Blueprint& blueprint, Wo
 
 namespace {
 
-/// Floats of host staging: classes of thresholds in training, one step of several samples in inference.
+/// Floats of host staging: targets of logits in training, one step of several samples in inference.
 int64_t staging_size(const ModelSpec& spec, const NetworkPlan& plan) {
   const int64_t image = plan.batch * plan.height * plan.width;
-  if (plan.training) return spec.thresholds.empty() ? 0 : image * spec.future * spec.out_channels();
+  if (plan.training) return !spec.logits() ? 0 : image * spec.future * spec.out_channels();
   return plan.batch == 1 ? 0 : image * std::max(spec.channels, spec.out_channels());
 }
 
@@ -240,7 +240,13 @@ void Network::load_target(const HostBatch& batch) {
   expect_size(batch.future.size(), images * spec_.channels * pixels, "HostBatch::future");
   expect_size(batch.future_mask.size(), images * spec_.channels * pixels, "HostBatch::future_mask");
   if (spec_.thresholds.empty()) {
-    backend_.import_frames(batch.future, layout, target);
+    std::span<const float> values = batch.future;
+    if (spec_.logits()) {  // cross-entropy has no least value for a target outside [0,1]
+      std::transform(values.begin(), values.end(), staging_.begin(),
+                     [](float value) { return std::clamp(value, 0.F, 1.F); });
+      values = staging_;
+    }
+    backend_.import_frames(values, layout, target);
     backend_.import_frames(batch.future_mask, layout, mask);
   } else {
     const auto classes = static_cast<int64_t>(spec_.thresholds.size());
@@ -279,8 +285,7 @@ void Network::set_teacher(std::span<const float> weights) {
   backend_.import_frames(weights, {plan_.batch, spec_.future, 1, 1, 1, 1}, teacher_.view());
 }
 
-// --- training
-// ------------------------------------------------------------------------------------------------
+// --- training ----------------------------------------------------------------------------------------------
 
 /// The frame, and its mask, that the decoder sees at a lead: the last past frame, then its own output or
 /// truth.

@@ -19,8 +19,9 @@ namespace raincell::model {
 struct HostBatch {
   std::span<const float> past = {},
                          past_mask = {};  // [N,T,C,H,W]; the mask only with mask_channel or predict_input
-  std::span<const float> future = {}, future_mask = {};  // [N,T',C,H,W]; not needed by forecast()
-  std::span<const float> guide = {}, guide_mask = {};    // [N,T',1,H,W], feed: advection only
+  /// [N,T',C,H,W]; not needed by forecast(). With output: sigmoid values beyond 0 and 1 count as 0 and 1.
+  std::span<const float> future = {}, future_mask = {};
+  std::span<const float> guide = {}, guide_mask = {};  // [N,T',1,H,W], feed: advection only
   std::span<const float> thresholds = {};  // spec().thresholds in network units, for load() with thresholds
 };
 
@@ -77,7 +78,8 @@ class Network {
     double mean = 0., valid_pixels = 0.;
   };
   LossValue read_loss();
-  /// The forecast of the last forward(): [N,T',Cout,H,W], network units; logits with thresholds.
+  /// The forecast of the last forward(): [N,T',Cout,H,W], network units; logits with thresholds or output:
+  /// sigmoid.
   void export_forecast(std::span<float> out);
 
   /// The encoder's state after the last past frame of the last forward(): [N,hidden,h,w]; c is empty without
@@ -88,8 +90,9 @@ class Network {
   EncoderState read_encoder_state(std::size_t stage);
 
   // --- any plan ---------------------------------------------------------------------------------------
-  /// past (and guide) -> `leads` frames [N,leads,Cout,H,W], probabilities with thresholds. An inference plan
-  /// keeps one step of gates whatever T; any number of leads >= 1 then; a training plan takes spec().future.
+  /// past (and guide) -> `leads` frames [N,leads,Cout,H,W]: values in network units, or probabilities with
+  /// thresholds. An inference plan keeps one step of gates whatever T; any number of leads >= 1 then; a
+  /// training plan takes spec().future.
   void forecast(const HostBatch&, std::int64_t leads, std::span<float> out);
 
  private:
@@ -112,7 +115,8 @@ class Network {
   void feed(std::int64_t lead);
   void feed_back(std::int64_t lead);
   void forecast_rolling(const HostBatch&, std::int64_t leads, std::span<float> out);
-  void to_probabilities(std::span<float> out) const;
+  /// The logistic function of logits; nothing for linear outputs.
+  void from_logits(std::span<float> out) const;
 
   ModelSpec spec_;
   kernels::Backend& backend_;
@@ -129,7 +133,7 @@ class Network {
   kernels::Tensor past_mask_;           // [T,N,C,h,w], predict_input without mask_channel
   kernels::Tensor teacher_, ones_;      // [T',N,1,1,1]; [1,N,C,h,w]
   kernels::Tensor sums_;                // loss, valid pixels
-  std::vector<float> staging_;          // one step of frames, or the classes of thresholds
+  std::vector<float> staging_;          // one step of frames, or targets of a network that computes logits
 };
 
 }  // namespace raincell::model

@@ -11,7 +11,6 @@ using kernels::FrameLayout;
 using kernels::View;
 using std::int64_t;
 
-// --- forecasting
 Network::EncoderState Network::read_encoder_state(std::size_t stage) {
   if (!encoder_) throw std::logic_error("Network::read_encoder_state needs a plan");
   CellLayer& layer = encoder_->recurrent(stage);
@@ -25,8 +24,6 @@ Network::EncoderState Network::read_encoder_state(std::size_t stage) {
   read(layer.c(spec_.past - 1), state.c);
   return state;
 }
-
-// ---------------------------------------------------------------------------------------------
 
 void Network::forecast(const HostBatch& batch, int64_t leads, std::span<float> out) {
   if (!encoder_) throw std::logic_error("Network::forecast needs a plan");
@@ -45,11 +42,11 @@ void Network::forecast(const HostBatch& batch, int64_t leads, std::span<float> o
     teacher_set_ = teacher;
     export_forecast(out);
   }
-  to_probabilities(out);
+  from_logits(out);
 }
 
-void Network::to_probabilities(std::span<float> out) const {
-  if (spec_.thresholds.empty()) return;
+void Network::from_logits(std::span<float> out) const {
+  if (!spec_.logits()) return;
   for (float& value : out) value = 1.F / (1.F + std::exp(-value));
 }
 

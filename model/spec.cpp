@@ -134,6 +134,10 @@ void check_forecaster(ProblemList& list, const ModelSpec& spec) {
     list.require(spec.thresholds[i] > 0. && (i == 0 || spec.thresholds[i] > spec.thresholds[i - 1]),
                  fmt::format("thresholds[{}]", i), "thresholds must be positive and ascending");
   }
+  list.require(spec.output == OutputKind::linear || spec.thresholds.empty(), "output",
+               "sigmoid is for intensities; leave it out, thresholds give probabilities anyway");
+  list.require(spec.output == OutputKind::linear || spec.feed != Feed::previous, "feed",
+               "previous feeds frames back, but with output: sigmoid the network computes logits");
   if (!spec.thresholds.empty()) {
     list.require(spec.feed != Feed::previous, "feed",
                  "previous feeds frames back, but the output is probabilities");
@@ -221,6 +225,7 @@ constexpr Names<ForecasterKind> kForecasters = {{ForecasterKind::mirrored, "mirr
 constexpr Names<Feed> kFeeds = {
     {Feed::none, "none"}, {Feed::previous, "previous"}, {Feed::advection, "advection"}};
 constexpr Names<HeadInput> kHeadInputs = {{HeadInput::last, "last"}, {HeadInput::all, "all"}};
+constexpr Names<OutputKind> kOutputs = {{OutputKind::linear, "linear"}, {OutputKind::sigmoid, "sigmoid"}};
 
 template <class Enum>
 const char* name_in(Names<Enum> names, Enum value) {
@@ -347,6 +352,7 @@ std::string to_text(const ModelSpec& spec) {
   for (const SamplingConv& conv : spec.head) json["head"].push_back(json_of(conv));
   json["head_kernel"] = spec.head_kernel;
   json["head_bias"] = spec.head_bias;
+  json["output"] = name_in(kOutputs, spec.output);
   json["thresholds"] = spec.thresholds;
   json["past"] = spec.past;
   json["future"] = spec.future;
@@ -387,6 +393,7 @@ ModelSpec spec_from_text(const std::string& text) {
   }
   reader.read("head_kernel", spec.head_kernel);
   reader.read("head_bias", spec.head_bias);
+  reader.read("output", spec.output, kOutputs);
   reader.read("thresholds", spec.thresholds);
   reader.read("past", spec.past);
   reader.read("future", spec.future);

@@ -37,6 +37,9 @@ struct Stage {
 enum class ForecasterKind : std::uint8_t { mirrored, same_order, shared };
 enum class Feed : std::uint8_t { none, previous, advection };
 enum class HeadInput : std::uint8_t { last, all };
+/// What the head's sum becomes: the value itself, or its logistic function, an intensity in (0, 1) that is
+/// trained with cross-entropy.
+enum class OutputKind : std::uint8_t { linear, sigmoid };
 
 struct ModelSpec {
   kernels::CellKind cell = kernels::CellKind::convlstm;
@@ -56,7 +59,8 @@ struct ModelSpec {
   std::vector<SamplingConv> head;  // convolutions before the last one (stride 1), each activated
   std::int64_t head_kernel = 1;
   bool head_bias = true;
-  std::vector<double> thresholds;  // empty: rain rate; else exceedance probabilities (logits), physical units
+  OutputKind output = OutputKind::linear;  // of intensities; thresholds always give probabilities
+  std::vector<double> thresholds;          // empty: rain rate; else exceedance probabilities, physical units
   std::int64_t past = 10, future = 10;
 
   /// Channels of the output before patching: `channels`, or one per threshold.
@@ -68,7 +72,9 @@ struct ModelSpec {
   /// Height and width are padded to a multiple of this: patch times all strides.
   std::int64_t size_multiple() const;
   /// True when the sampled output is the forecast itself, so that a guide frame can be added to it.
-  bool adds_guide() const { return feed == Feed::advection && thresholds.empty(); }
+  bool adds_guide() const { return feed == Feed::advection && !logits(); }
+  /// True when the device computes logits: the loss is bce, and forecasts are their logistic function.
+  bool logits() const { return !thresholds.empty() || output == OutputKind::sigmoid; }
   bool operator==(const ModelSpec&) const = default;
 };
 

@@ -32,13 +32,22 @@ void check_training(const TrainingSpec& spec, const Network& network) {
   require(spec.average_decay >= 0. && spec.average_decay < 1., "average_decay: must lie in [0, 1)");
   require(spec.sampling.kind == SamplingKind::own_output || network.spec().feed == Feed::previous,
           "sampling: needs model.feed: previous");
-  require((spec.loss.kind == kernels::LossKind::bce) == !network.spec().thresholds.empty(),
-          "loss: bce goes with model.thresholds, and only with them");
+  require((spec.loss.kind == kernels::LossKind::bce) == network.spec().logits(),
+          "loss: bce goes with model.thresholds or model.output: sigmoid, and only with them");
   require(network.planned().training, "batch: the network is not planned for training");
 }
 
 std::string exact(double value) {
   return fmt::format("{:a}", value);
+}
+
+/// Texts of the same model may differ: a key that came later is not in an older one.
+bool describes(const std::string& text, const ModelSpec& spec) {
+  try {
+    return spec_from_text(text) == spec;
+  } catch (const ModelError&) {
+    return false;
+  }
 }
 
 /// Reads back what exact() and integers wrote.
@@ -190,7 +199,7 @@ void Trainer::restore(std::span<const std::byte> bytes) {
                        std::string(kStateVersion));
   }
   const auto text = file.metadata.find("model");
-  if (text == file.metadata.end() || text->second != to_text(network_.spec())) {
+  if (text == file.metadata.end() || !describes(text->second, network_.spec())) {
     throw WeightsError("training state: it belongs to another model");
   }
   const auto& slices = network_.layout().slices();

@@ -55,6 +55,7 @@ struct Golden {
     const std::string kind = json["loss"];
     loss.kind = kind == "mse"     ? kernels::LossKind::mse
                 : kind == "huber" ? kernels::LossKind::huber
+                : kind == "bce"   ? kernels::LossKind::bce
                                   : kernels::LossKind::balanced;
     loss.huber_delta = json["huber_delta"];
     loss.target_weight = json["target_weight"];
@@ -100,6 +101,9 @@ TEST_P(PyTorch, OutputGradientsAndTenLosses) {
   std::vector<float> output(golden.future.size());
   network.export_forecast(output);
   EXPECT_LT(relative_difference(output, floats(golden.file, "output")), tolerance);
+  network.forecast(golden.batch(), golden.spec.future, output);
+  EXPECT_LT(relative_difference(output, floats(golden.file, golden.spec.logits() ? "forecast" : "output")),
+            tolerance);
   for (int s = 0; s < int(network.layout().slices().size()); ++s) {
     const ParameterSlice& slice = network.layout().slice(s);
     std::vector<double> gradient(std::size_t(slice.shape.elements()));
@@ -124,7 +128,7 @@ TEST_P(PyTorch, OutputGradientsAndTenLosses) {
 INSTANTIATE_TEST_SUITE_P(Golden, PyTorch,
                          ::testing::Combine(::testing::Values("reference", "reference-f32", "cpu"),
                                             ::testing::Values("guided", "paper", "trajectory", "shared",
-                                                              "fed_back")),
+                                                              "fed_back", "sigmoid")),
                          [](const auto& each) {
                            std::string name =
                                std::string(std::get<0>(each.param)) + "_" + std::get<1>(each.param);

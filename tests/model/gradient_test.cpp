@@ -29,7 +29,7 @@ void expect_right(const ModelSpec& spec, NetworkPlan plan, const std::string& na
   plan.training = true;
   network.plan(plan);
   kernels::LossSpec loss;
-  loss.kind = spec.thresholds.empty() ? kernels::LossKind::mse : kernels::LossKind::bce;
+  loss.kind = spec.logits() ? kernels::LossKind::bce : kernels::LossKind::mse;
   for (std::int64_t lead = 0; lead < spec.future; ++lead)
     loss.lead_weights.push_back(1.F + 0.25F * float(lead));
   network.set_loss(loss);
@@ -133,6 +133,16 @@ TEST(NetworkGradientOptions, Exceedance) {
   spec.thresholds = {0.5, 2.};
   spec.feed = Feed::advection;
   expect_right(spec, {.batch = 2, .height = 3, .width = 4}, "two thresholds, guided");
+}
+
+TEST(NetworkGradientOptions, SigmoidOutput) {
+  ModelSpec spec = small_spec();
+  spec.output = OutputKind::sigmoid;
+  spec.patch = 2;
+  for (const Feed feed : {Feed::none, Feed::advection}) {
+    spec.feed = feed;
+    expect_right(spec, {.batch = 2, .height = 5, .width = 4}, "intensities by cross-entropy");
+  }
 }
 
 TEST(NetworkGradientOptions, ScheduledSampling) {

@@ -111,7 +111,10 @@ TEST(SpecText, RoundTrip) {
   spec.feed = Feed::advection;
   spec.thresholds = {0.1, 1., 5.};
   spec.mask_channel = true;
-  for (const ModelSpec& each : {spec, openstl(), paper({128, 64, 64}, 5, 5), ref_train()}) {
+  ModelSpec sigmoid = paper({128, 64, 64}, 5, 5);
+  sigmoid.output = OutputKind::sigmoid;
+  EXPECT_EQ(parameter_count(sigmoid), 7'585'296);
+  for (const ModelSpec& each : {spec, openstl(), paper({128, 64, 64}, 5, 5), ref_train(), sigmoid}) {
     EXPECT_EQ(spec_from_text(to_text(each)), each);
   }
 }
@@ -208,6 +211,16 @@ TEST(Problems, EachNamesItsKey) {
        [](ModelSpec& s) {
          s.thresholds = {1.};
          s.feed = Feed::previous;
+       }},
+      {"model.feed",
+       [](ModelSpec& s) {
+         s.output = OutputKind::sigmoid;
+         s.feed = Feed::previous;
+       }},
+      {"model.output",
+       [](ModelSpec& s) {
+         s.output = OutputKind::sigmoid;
+         s.thresholds = {1.};
        }},
       {"model.channels",
        [](ModelSpec& s) {
