@@ -74,10 +74,10 @@ struct LossSpec {
 enum class OptimizerKind : std::uint8_t { adam, adamw, rmsprop, sgd };
 
 /// One update of all parameters. adam and adamw as in Kingma & Ba and Loshchilov & Hutter with bias
-/// correction by `step` (1 for the first); rmsprop as PyTorch (not centred, alpha = beta2, no momentum: beta1
-/// and the first moment are unused);
-/// sgd with momentum beta1. weight_decay is L2 for all but adamw, where it is decoupled.
-/// The gradient is first scaled to a global norm of at most clip_norm (0: no clipping).
+/// correction by `step` (1 for the first) less skipped ones; rmsprop as PyTorch (not centred, alpha = beta2,
+/// no momentum: beta1 and the first moment are unused); sgd with momentum beta1. weight_decay is L2 for all
+/// but adamw, where it is decoupled. The gradient is first scaled to a global norm of at most clip_norm (0:
+/// no clipping).
 struct OptimizerSpec {
   OptimizerKind kind = OptimizerKind::adam;
   double learning_rate = 1e-3;

@@ -277,6 +277,20 @@ void Network::load(const HostBatch& batch) {
   load_target(batch);
 }
 
+double Network::valid_pixels(const HostBatch& batch) const {
+  const auto valid = [](std::span<const float> mask) {
+    return mask.size() - static_cast<std::size_t>(std::count(mask.begin(), mask.end(), 0.F));
+  };
+  std::size_t sum = valid(batch.future_mask);
+  if (plan_.predict_input) {  // all past frames of a sample but its first
+    const std::size_t sample = batch.past_mask.size() / static_cast<std::size_t>(plan_.batch),
+                      frame = sample / static_cast<std::size_t>(spec_.past);
+    for (std::size_t n = 0; n < static_cast<std::size_t>(plan_.batch); ++n)
+      sum += valid(batch.past_mask.subspan(n * sample + frame, sample - frame));
+  }
+  return static_cast<double>(sum);
+}
+
 void Network::set_teacher(std::span<const float> weights) {
   teacher_set_ = !weights.empty();
   if (!teacher_set_) return;

@@ -62,6 +62,8 @@ class Network {
 
   // --- training plans ---------------------------------------------------------------------------------
   void load(const HostBatch&);
+  /// What the loss of this batch is divided by, up to the same factor for all batches. Host only.
+  double valid_pixels(const HostBatch&) const;
   /// Scheduled sampling: weight of the truth fed at lead j instead of the own output, [N,T'] in [0,1]; the
   /// weights of lead 0 are unused. Empty: always the own output. Only with feed: previous.
   void set_teacher(std::span<const float> weights);

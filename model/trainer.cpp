@@ -97,13 +97,29 @@ void Trainer::choose_inputs() {
   network_.set_teacher(truth_weights_);
 }
 
+/// The batch's share of the valid pixels since the last update; shrinks what is accumulated to the rest, so
+/// that the gradients always are those of the mean over all valid pixels, however unequal the batches.
+float Trainer::share_of(const HostBatch& batch) {
+  if (spec_.accumulation == 1) return 1.F;
+  const double pixels = network_.valid_pixels(batch);
+  if (pixels == 0.) return 1.F;  // its gradient is zero
+  accumulated_pixels_ += pixels;
+  const auto share = static_cast<float>(pixels / accumulated_pixels_);
+  const kernels::View gradients = network_.parameters().gradients();
+  if (share < 1.F) network_.backend().add_scaled(gradients, -share, gradients);
+  return share;
+}
+
 bool Trainer::step(const HostBatch& batch) {
   if (averaged_) throw std::logic_error("Trainer::step while the average is in use");
-  if (batches_ % spec_.accumulation == 0) network_.zero_gradients();
+  if (batches_ % spec_.accumulation == 0) {
+    network_.zero_gradients();
+    accumulated_pixels_ = 0.;
+  }
   choose_inputs();
   network_.load(batch);
   network_.forward();
-  network_.loss(1.F / static_cast<float>(spec_.accumulation));
+  network_.loss(share_of(batch));
   network_.backward();
   ++batches_;
   if (batches_ % spec_.accumulation != 0) return false;
@@ -168,6 +184,7 @@ std::vector<std::byte> Trainer::state() {
                    {"model", to_text(network_.spec())},
                    {"batches", std::to_string(batches_)},
                    {"updates", std::to_string(updates_)},
+                   {"accumulated_pixels", exact(accumulated_pixels_)},
                    {"skipped", std::to_string(read_skipped())},
                    {"rate_scale", exact(rate_scale_)},
                    {"plateau.factor", exact(plateau_.factor)},
@@ -221,6 +238,8 @@ void Trainer::restore(std::span<const std::byte> bytes) {
                              integer("plateau.validations"), integer("plateau.without_improvement")};
   const std::int64_t batches = integer("batches"), updates = integer("updates");
   const double skipped = number(file, "skipped"), rate_scale = number(file, "rate_scale");
+  const bool between = batches % spec_.accumulation != 0;  // in the middle of an accumulation
+  const double accumulated_pixels = between ? number(file, "accumulated_pixels") : 0.;
   std::size_t next = 0;
   kernels::Backend& backend = network_.backend();
   for (const Block& block : blocks()) {
@@ -234,6 +253,7 @@ void Trainer::restore(std::span<const std::byte> bytes) {
   batches_ = batches;
   updates_ = updates;
   rate_scale_ = rate_scale;
+  accumulated_pixels_ = accumulated_pixels;
   network_.parameters_changed();
 }
 

@@ -17,7 +17,7 @@ struct TrainingSpec {
   kernels::OptimizerSpec optimizer;  // learning_rate is the schedule's peak; step is set by the trainer
   ScheduleSpec schedule;
   SamplingSpec sampling;          // feed: previous only
-  std::int64_t accumulation = 1;  // batches an update
+  std::int64_t accumulation = 1;  // batches an update, weighted by their valid pixels
   double average_decay = 0.;      // exponential moving average of the parameters; 0: none
   std::uint64_t seed = 1;         // of scheduled sampling
 };
@@ -66,6 +66,7 @@ class Trainer {
   };
   std::vector<Block> blocks();
   void choose_inputs();
+  float share_of(const HostBatch&);
   void update();
 
   Network& network_;
@@ -75,6 +76,7 @@ class Trainer {
   std::vector<float> truth_weights_;                        // [N,T']
   PlateauState plateau_;
   std::int64_t batches_ = 0, updates_ = 0;
+  double accumulated_pixels_ = 0.;  // valid ones, in the batches since the last update
   double rate_scale_ = 1.;
   bool averaged_ = false;
 };

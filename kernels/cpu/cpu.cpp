@@ -284,7 +284,9 @@ class CpuBackend : public Backend {
       *data(skipped) += 1.F;
       return;
     }
-    const OptimizerRange range = optimizer_range_of(spec, squares);
+    OptimizerSpec applied = spec;
+    applied.step = std::max<int64_t>(1, spec.step - static_cast<int64_t>(*data(skipped)));
+    const OptimizerRange range = optimizer_range_of(applied, squares);
     each_part(value, [&](int64_t begin, int64_t end, int) {
       kernels_.optimizer(range, data(value), data(gradient), data(m), data(v), begin, end);
     });

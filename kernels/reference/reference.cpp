@@ -239,8 +239,10 @@ class ReferenceBackend : public Backend {
     }
     const double norm = std::sqrt(squares);
     const double clip = spec.clip_norm > 0 && norm > spec.clip_norm ? spec.clip_norm / norm : 1.;
+    OptimizerSpec applied = spec;
+    applied.step = std::max<int64_t>(1, spec.step - static_cast<int64_t>(*data<Real>(skipped)));
     each(value, [&](int64_t i) {
-      update_one(spec, clip * data<Real>(gradient)[i], data<Real>(value)[i], data<Real>(m)[i],
+      update_one(applied, clip * data<Real>(gradient)[i], data<Real>(value)[i], data<Real>(m)[i],
                  v.empty() ? nullptr : data<Real>(v) + i);
     });
   }

@@ -204,7 +204,7 @@ TEST(Trainer, EveryOptionHasAnEffect) {
   }
 }
 
-TEST(Trainer, AccumulatesTheMeanOfItsBatches) {
+TEST(Trainer, AccumulatesTheWeightedMeanOfItsBatches) {
   const auto backend = kernels::make_backend("reference", {});
   TrainingSpec training;
   training.optimizer.kind = OptimizerKind::sgd;
@@ -220,7 +220,72 @@ TEST(Trainer, AccumulatesTheMeanOfItsBatches) {
     return before;
   };
   const auto one = moved({1}, 1), two = moved({2}, 1), both = moved({1, 2}, 2);
-  for (std::size_t i = 0; i < both.size(); ++i) EXPECT_NEAR(both[i], (one[i] + two[i]) / 2., 1e-12);
+  const auto valid = [&](std::uint64_t seed) {
+    const NetworkPlan plan{.batch = 2, .height = 4, .width = 4};
+    const RandomBatch batch(fed_back(), plan, seed);
+    return static_cast<double>(std::count(batch.future_mask.begin(), batch.future_mask.end(), 1.F));
+  };
+  const double share = valid(1) / (valid(1) + valid(2));
+  ASSERT_NE(share, 0.5);
+  for (std::size_t i = 0; i < both.size(); ++i)
+    EXPECT_NEAR(both[i], share * one[i] + (1. - share) * two[i], 1e-7);  // shares are single precision
+}
+
+/// Both batches, sample after sample.
+std::vector<float> joined(std::vector<float> a, const std::vector<float>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+TEST(Trainer, UnequalBatchesAccumulateToOneJointBatch) {
+  const auto backend = kernels::make_backend("reference", {});
+  ModelSpec shared = fed_back();
+  shared.forecaster = ForecasterKind::shared;
+  for (const bool predict_input : {false, true}) {
+    const ModelSpec spec = predict_input ? shared : fed_back();
+    const NetworkPlan small{
+        .batch = 2, .height = 4, .width = 4, .training = true, .predict_input = predict_input};
+    RandomBatch one(spec, small, 1), two(spec, small, 2);
+    for (std::size_t i = 0; i < two.future_mask.size(); ++i)
+      if (i % 4 != 0) two.future[i] = two.future_mask[i] = 0.F;  // a quarter as much is valid
+    for (std::size_t i = 0; i < two.past_mask.size(); i += 2) two.past[i] = two.past_mask[i] = 0.F;
+    RandomBatch both = one;
+    both.past = joined(one.past, two.past), both.past_mask = joined(one.past_mask, two.past_mask);
+    both.future = joined(one.future, two.future), both.future_mask = joined(one.future_mask, two.future_mask);
+    const auto after = [&](std::int64_t batch, const std::vector<const RandomBatch*>& batches) {
+      TrainingSpec training;
+      training.optimizer.kind = OptimizerKind::sgd;
+      training.optimizer.learning_rate = 1.;
+      training.accumulation = static_cast<std::int64_t>(batches.size());
+      Network network(spec, *backend, 11);
+      NetworkPlan plan = small;
+      plan.batch = batch;
+      network.plan(plan);
+      Trainer trainer(network, training);
+      for (const RandomBatch* each : batches) trainer.step(each->view());
+      return parameters_of(network);
+    };
+    const auto joint = after(4, {&both}), in_turn = after(2, {&one, &two});
+    for (std::size_t i = 0; i < joint.size(); ++i) ASSERT_NEAR(in_turn[i], joint[i], 1e-6 * 1e-2) << i;
+    RandomBatch nothing = two;
+    std::fill(nothing.future_mask.begin(), nothing.future_mask.end(), 0.F);
+    if (predict_input) continue;
+    EXPECT_EQ(after(2, {&nothing, &one, &nothing}), after(2, {&one}));
+  }
+}
+
+TEST(Trainer, SkippedUpdatesDoNotCountForAdam) {
+  for (const char* name : {"reference-f32", "cpu"}) {
+    const auto backend = kernels::make_backend(name, {.threads = 1});
+    TrainingRun once(*backend, guided(), {}), after_bad(*backend, guided(), {});
+    RandomBatch bad(guided(), once.plan, 3);
+    bad.past[7] = std::numeric_limits<float>::quiet_NaN();
+    after_bad.trainer.step(bad.view());
+    after_bad.steps(1, 2);
+    once.steps(1, 2);
+    EXPECT_EQ(after_bad.trainer.read_skipped(), 1);
+    EXPECT_EQ(parameters_of(after_bad.network), parameters_of(once.network)) << name;
+  }
 }
 
 TEST(Trainer, AverageFollowsAndStepsBack) {
