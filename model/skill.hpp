@@ -77,14 +77,15 @@ struct Interval {
 
 /// Percentile bootstrap over cases. Draws `cases` indices with replacement in runs of `block` consecutive
 /// cases (circular), calls the statistic on how often each case was drawn, and takes the central `level` of
-/// the finite results. A pure function of its arguments. NaN for fewer than two cases or no finite result.
+/// the finite results. A pure function of its arguments. NaN for fewer than two blocks of cases (one block
+/// says nothing of the spread) or no finite result.
 struct BootstrapSpec {
   std::int64_t resamples = 1000;
   std::int64_t block = 1;
   double level = 0.95;
   std::uint64_t seed = 1;
 };
-/// Multiplicities of every resample, [resamples, cases].
+/// Multiplicities of every resample, [resamples, cases]; empty for fewer than two blocks of cases.
 std::vector<std::int32_t> bootstrap_weights(std::int64_t cases, const BootstrapSpec&);
 Interval bootstrap_interval(std::span<const std::int32_t> weights, std::int64_t cases, double level,
                             const std::function<double(std::span<const std::int32_t>)>& statistic);

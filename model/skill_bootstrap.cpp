@@ -31,9 +31,9 @@ std::vector<std::int32_t> bootstrap_weights(std::int64_t cases, const BootstrapS
   if (cases < 0 || spec.resamples < 0 || spec.block < 1) {
     throw std::invalid_argument("bootstrap: cases and resamples must not be negative, blocks at least 1");
   }
-  if (cases < 2) return {};
+  if (cases < 2 * spec.block) return {};
   std::vector<std::int32_t> weights(static_cast<std::size_t>(cases * spec.resamples));
-  const std::int64_t block = std::min(spec.block, cases);
+  const std::int64_t block = spec.block;
   const std::int64_t blocks = (cases + block - 1) / block;
   std::uint64_t counter = 0;
   for (std::int64_t resample = 0; resample < spec.resamples; ++resample) {

@@ -243,6 +243,15 @@ TEST(Bootstrap, WeightsArePureAndComplete) {
   EXPECT_NE(weights, bootstrap_weights(8, {.resamples = 50, .block = 3, .level = 0.9, .seed = 8}));
 }
 
+TEST(Bootstrap, OneBlockSaysNothingOfTheSpread) {
+  const BootstrapSpec spec{.resamples = 50, .block = 17, .level = 0.95, .seed = 1};
+  EXPECT_TRUE(bootstrap_weights(16, spec).empty());
+  EXPECT_TRUE(bootstrap_weights(33, spec).empty());
+  EXPECT_EQ(bootstrap_weights(34, spec).size(), 34U * 50U);
+  EXPECT_TRUE(
+      std::isnan(bootstrap_interval(bootstrap_weights(16, spec), 16, 0.95, [](auto) { return 1.; }).high));
+}
+
 TEST(Bootstrap, IntervalOfAMeanHasItsStandardError) {
   // The mean of n values has standard error sd / sqrt(n); 95 % of a normal lies within 1.96 of them.
   std::mt19937_64 random(3);
