@@ -238,7 +238,7 @@ int run(const Arguments& arguments, Log& log) {
   bool right = true;
   for (const std::string& name : names) {
     const Json json = check_backend(name, arguments, *reference, log, right);
-    log.result(arguments.has("json") ? json.dump() : readable(json));
+    log.result(arguments.has("json") ? json_text(json) : readable(json));
   }
   if (!right)
     log.error("a backend of this build computes wrong numbers on this machine; use another --backend");

@@ -40,17 +40,40 @@ Forecasting::Forecasting(const Arguments& arguments, const std::vector<std::stri
     throw UsageError(
         fmt::format("raincell {}: --model is for the forecaster convlstm, which is not asked for", command));
   }
-  const std::int64_t limit = memory_limit(arguments);
+  memory_limit_ = memory_limit(arguments);
   if (network) {
     model_path_ = arguments.has("model") ? arguments.text("model") : default_weights(command).string();
     backend_ = app::make_backend(arguments);
-    model_ = std::make_unique<LoadedModel>(load_model(model_path_, *backend_));
   }
   for (const std::string& name : names) {
     if (name == "persistence") forecasters_.push_back(std::make_unique<model::Persistence>());
     if (name == "advection") forecasters_.push_back(std::make_unique<model::Advection>(motion));
-    if (name == "convlstm") forecasters_.push_back(std::make_unique<NetworkForecaster>(*model_, limit));
+    if (name == "convlstm") forecasters_.push_back(make_convlstm());
   }
+}
+
+std::unique_ptr<model::Forecaster> Forecasting::make_convlstm() {
+  LoadedModel loaded = load_model(model_path_, *backend_);
+  network_ = loaded.network.get();
+  info_ = std::move(loaded.info);
+  const io::Transform transform = info_->transform;
+  const model::FieldTransform fields{
+      [transform](std::span<const float> physical, std::span<float> values, std::span<float> mask) {
+        transform.to_network(physical, values, mask);
+      },
+      [transform](std::span<float> values) { transform.to_physical(values, values); }};
+  // The motion of as many frames as in training, however many more there are.
+  const auto guide = [spec = info_->motion, needed = info_->spec.past](const model::PastFrames& past,
+                                                                       std::int64_t leads) {
+    const auto pixels = static_cast<std::size_t>(past.rows * past.columns);
+    const auto newest = past.values.last(static_cast<std::size_t>(needed) * pixels);
+    const model::Motion motion = model::estimate_motion({needed, past.rows, past.columns, newest}, spec);
+    model::ForecastFrames frames{leads, past.rows, past.columns, {}, {}, {}};
+    frames.values.resize(static_cast<std::size_t>(leads) * pixels);
+    model::advect(newest.last(pixels), motion, leads, 0, 0, past.rows, past.columns, frames.values);
+    return frames;
+  };
+  return std::make_unique<model::ConvLstm>(std::move(loaded.network), fields, guide);
 }
 
 std::vector<model::Forecaster*> Forecasting::all() {
@@ -66,8 +89,8 @@ std::int64_t Forecasting::least_past() const {
 }
 
 void Forecasting::require_fit(const FrameSeries& series) const {
-  if (!model_ || series.frames() == 0) return;
-  const WeightsInfo& info = model_->info;
+  if (!info_ || series.frames() == 0) return;
+  const WeightsInfo& info = *info_;
   if (info.step_s > 0 && series.step_s() > 0 && info.step_s != series.step_s()) {
     throw model::WeightsError(
         fmt::format("{}: was trained on frames every {}, and the input has one every {}; use weights for "
@@ -80,6 +103,15 @@ void Forecasting::require_fit(const FrameSeries& series) const {
         fmt::format("{}: was trained on {}, and the input holds {}; use weights for that quantity",
                     model_path_, io::name_of(info.transform.quantity), io::name_of(series.quantity(0))));
   }
+}
+
+void Forecasting::require_memory_for(const io::Grid& grid) const {
+  if (network_ == nullptr) return;
+  const model::NetworkPlan plan{.batch = 1, .height = grid.rows, .width = grid.columns};
+  const model::PlanBytes bytes = model::Network::predict_bytes(network_->spec(), *backend_, plan, 1);
+  require_memory(static_cast<std::int64_t>(bytes.device + bytes.host), memory_limit_,
+                 fmt::format("a forecast of {}x{} pixels", grid.columns, grid.rows),
+                 "forecast a smaller domain, allow more with --memory, or use --forecaster advection");
 }
 
 std::vector<float> stack_frames(FrameSeries& series, const std::vector<std::int64_t>& indices) {

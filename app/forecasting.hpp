@@ -2,18 +2,19 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "app/cli.hpp"
 #include "app/frame_series.hpp"
-#include "app/network_forecaster.hpp"
 #include "app/weights.hpp"
 #include "kernels/backend.hpp"
+#include "model/convlstm_forecaster.hpp"
 
 namespace raincell::app {
 
-/// Owns backend, model and forecasters; they are destroyed in the right order.
+/// Owns backend and forecasters; they are destroyed in the right order.
 class Forecasting {
  public:
   /// Throws UsageError for an unknown name, model::WeightsError when the weights cannot be used.
@@ -23,22 +24,27 @@ class Forecasting {
   std::size_t size() const { return forecasters_.size(); }
   std::vector<model::Forecaster*> all();
   /// Null without a convlstm.
-  const WeightsInfo* weights() const { return model_ ? &model_->info : nullptr; }
+  const WeightsInfo* weights() const { return info_ ? &*info_ : nullptr; }
   std::string model_path() const { return model_path_; }
   /// Frames that forecasters see: what the model was trained with, else 5.
-  std::int64_t past() const { return model_ ? model_->info.spec.past : kDefaultPast; }
+  std::int64_t past() const { return info_ ? info_->spec.past : kDefaultPast; }
   /// The fewest frames that all forecasters can do with.
   std::int64_t least_past() const;
   /// Leads: what the model was trained with, else 12.
-  std::int64_t leads() const { return model_ ? model_->info.spec.future : kDefaultLeads; }
+  std::int64_t leads() const { return info_ ? info_->spec.future : kDefaultLeads; }
   /// Throws model::WeightsError when the model was trained for another step or quantity than the frames have.
   void require_fit(const FrameSeries&) const;
+  /// Throws ResourceError when a forecast of such a domain does not fit into the memory that may be used.
+  void require_memory_for(const io::Grid&) const;
 
  private:
+  std::unique_ptr<model::Forecaster> make_convlstm();
   static constexpr std::int64_t kDefaultPast = 5, kDefaultLeads = 12;
   std::unique_ptr<kernels::Backend> backend_;
-  std::unique_ptr<LoadedModel> model_;
+  std::optional<WeightsInfo> info_;
   std::string model_path_;
+  std::int64_t memory_limit_ = 0;
+  model::Network* network_ = nullptr;  // of the convlstm, which owns it
   std::vector<std::unique_ptr<model::Forecaster>> forecasters_;
 };
 

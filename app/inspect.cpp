@@ -139,12 +139,18 @@ void inspect_file(const std::string& file, io::FrameReader& reader, const Argume
   const std::optional<OwnFile> own = inspect_own_file(file);
   if (own) {
     log.result(arguments.has("json") ? own->json : own->text);
+    if (!arguments.has("png")) return;
+    if (own->frames.empty()) {
+      log.warning(fmt::format("{}: --png draws radar files and products; not drawn", file));
+    } else {
+      draw(arguments.text("png"), file, own->frames, log);
+    }
     return;
   }
   const std::vector<io::Frame> frames = reader.read(file);
   if (frames.empty()) throw io::DataError(file + ": holds no frame; expected at least one");
   const Json json = summary_of(file, frames);
-  log.result(arguments.has("json") ? json.dump() : readable(json, frames.front()));
+  log.result(arguments.has("json") ? json_text(json) : readable(json, frames.front()));
   if (arguments.has("png")) draw(arguments.text("png"), file, frames, log);
 }
 
@@ -158,7 +164,7 @@ int run(const Arguments& arguments, Log& log) {
       inspect_file(file, reader, arguments, log);
     } catch (const io::DataError& error) {  // one bad file does not hide the others
       log.error(error.what());
-      if (arguments.has("json")) log.result(Json{{"file", file}, {"error", error.what()}}.dump());
+      if (arguments.has("json")) log.result(json_text({{"file", file}, {"error", error.what()}}));
       code = kInput;
     }
   }

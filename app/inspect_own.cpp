@@ -51,7 +51,7 @@ OwnFile weights_of(const std::filesystem::path& path) {
                      {"step_minutes", static_cast<double>(info.step_s) / 60.},
                      {"transform", info.transform.text()},
                      {"model", Json::parse(model::to_text(info.spec))}};
-  return {json.dump(),
+  return {json_text(json),
           fmt::format("{}\n  weights of '{}': {} parameters, {} training steps\n  {} frames to {}, every {}\n"
                       "  transform  {}\n  sha256     {}",
                       path.string(), info.name, info.parameters, info.training_steps, info.spec.past,
@@ -83,13 +83,27 @@ OwnFile archive_of(const std::filesystem::path& path) {
                      {"hash", archive.hash()},
                      {"grid", grid_json(archive.grid())}};
   return {
-      json.dump(),
+      json_text(json),
       fmt::format(
           "{}\n  packed archive: {} frames of {} [{}], {} to {}, every {}\n  grid       {}\n  hash       {}",
           path.string(), archive.frames(), io::name_of(archive.quantity()), io::unit_of(archive.quantity()),
           io::format_time(archive.time(0)), io::format_time(archive.time(last)),
           format_duration(static_cast<double>(archive.step_s())), io::describe(archive.grid()),
           archive.hash())};
+}
+
+/// One frame a lead.
+std::vector<io::Frame> frames_of(const io::Product& product) {
+  std::vector<io::Frame> frames(product.lead_s.size());
+  const auto pixels = static_cast<std::ptrdiff_t>(product.grid.pixels());
+  for (std::size_t l = 0; l < frames.size(); ++l) {
+    const auto first = product.values.begin() + static_cast<std::ptrdiff_t>(l) * pixels;
+    frames[l].quantity = product.quantity;
+    frames[l].grid = product.grid;
+    frames[l].valid_time = product.reference_time + std::chrono::seconds(product.lead_s[l]);
+    frames[l].values.assign(first, first + pixels);
+  }
+  return frames;
 }
 
 OwnFile product_of(const std::filesystem::path& path) {
@@ -112,13 +126,15 @@ OwnFile product_of(const std::filesystem::path& path) {
                      {"status", product.status},
                      {"max", std::isfinite(max) ? Json(max) : Json(nullptr)},
                      {"grid", grid_json(product.grid)}};
-  return {json.dump(),
-          fmt::format("{}\n  nowcast of {} by {}{}, {} leads to +{:g} min, status {}\n  maximum    {:.3g} "
+  return {json_text(json),
+          fmt::format("{}\n  nowcast of {} by {}{}, {} leads to +{:g} min, status {}\n  maximum    {} "
                       "{}\n  grid       {}",
                       path.string(), io::format_time(product.reference_time), product.forecaster,
                       product.model_name.empty() ? "" : " (" + product.model_name + ")",
                       product.lead_s.size(), static_cast<double>(product.lead_s.back()) / 60., product.status,
-                      max, io::unit_of(product.quantity), io::describe(product.grid))};
+                      std::isfinite(max) ? fmt::format("{:.3g}", max) : "none", io::unit_of(product.quantity),
+                      io::describe(product.grid)),
+          frames_of(product)};
 }
 
 }  // namespace

@@ -4,12 +4,16 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
+
+#include "io/frame.hpp"
 
 namespace raincell::app {
 
 struct OwnFile {
-  std::string json;  // one line
-  std::string text;  // for people
+  std::string json;                    // one line
+  std::string text;                    // for people
+  std::vector<io::Frame> frames = {};  // of a product, one a lead: what can be drawn
 };
 
 /// Empty when the file is none of ours (a radar file, or anything else). Throws DataError or

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "app/errors.hpp"
 #include "io/frame.hpp"
@@ -37,17 +39,37 @@ double seconds_between(std::chrono::steady_clock::time_point a, std::chrono::ste
   return std::chrono::duration<double>(b - a).count();
 }
 
+/// Bytes of the UTF-8 character that the text begins with; 0 where it begins with none.
+std::size_t character_length(std::string_view text) {
+  const auto first = static_cast<unsigned char>(text[0]);
+  const std::size_t length = first < 0x80                     ? 1
+                             : first >= 0xc2 && first <= 0xdf ? 2
+                             : (first & 0xf0) == 0xe0         ? 3
+                             : first >= 0xf0 && first <= 0xf4 ? 4
+                                                              : 0;
+  if (length > text.size()) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
+  }
+  return length;
+}
+
 }  // namespace
 
 std::string printable(std::string_view text) {
   std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) {
-      out += fmt::format("\\x{:02x}", byte);
+  while (!text.empty()) {
+    const std::size_t length = character_length(text);
+    const auto byte = static_cast<unsigned char>(text[0]);
+    const bool control = (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f ||
+                         (byte == 0xc2 && length == 2 && static_cast<unsigned char>(text[1]) < 0xa0);
+    if (length == 0 || control) {
+      for (const char c : text.substr(0, std::max<std::size_t>(1, length)))
+        out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
     } else {
-      out += c;
+      out += text.substr(0, length);
     }
+    text.remove_prefix(std::max<std::size_t>(1, length));
   }
   return out;
 }
@@ -67,7 +89,13 @@ std::string format_duration(double seconds) {
   if (total < 60) return fmt::format("{} s", total);
   if (total < 3600 && total % 60 == 0) return fmt::format("{} min", total / 60);
   if (total < 3600) return fmt::format("{}:{:02} min", total / 60, total % 60);
+  if (total % 3600 == 0) return fmt::format("{} h", total / 3600);
+  if (total % 60 == 0) return fmt::format("{}:{:02} h", total / 3600, total / 60 % 60);
   return fmt::format("{}:{:02}:{:02} h", total / 3600, total / 60 % 60, total % 60);
+}
+
+std::string json_text(const nlohmann::ordered_json& json, int indent) {
+  return json.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 Log::Log() : terminal_(::isatty(STDERR_FILENO) == 1) {
@@ -80,7 +108,7 @@ Log::Log() : terminal_(::isatty(STDERR_FILENO) == 1) {
 void Log::result(std::string_view text) {
   if (bar_shown_) raw("\r\x1b[K");
   bar_shown_ = false;
-  const int failure = write_all(STDOUT_FILENO, std::string(text) + '\n');
+  const int failure = write_all(STDOUT_FILENO, printable(text) + '\n');
   if (failure == EPIPE) throw OutputClosed();
   if (failure != 0) {
     throw io::WriteError(fmt::format(

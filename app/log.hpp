@@ -3,17 +3,22 @@
 
 #include <chrono>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
 namespace raincell::app {
 
-/// Control characters as \xNN, so that a file name cannot forge a line or a terminal command.
+/// Control characters, and bytes that are no UTF-8, as \xNN, so that a file name cannot forge a line or a
+/// terminal command.
 std::string printable(std::string_view text);
 /// "1.5 GiB"
 std::string format_bytes(double bytes);
-/// "1:02:03", "4:05", "12 s"
+/// "1:02:03 h", "1:30 h", "2 h", "4:05 min", "5 min", "12 s"
 std::string format_duration(double seconds);
+
+/// Names in files and of files need not be UTF-8: what is not is replaced. indent -1: one line.
+std::string json_text(const nlohmann::ordered_json&, int indent = -1);
 
 /// Writes results and messages. Colours only on a terminal, never with NO_COLOR set or TERM=dumb.
 class Log {

@@ -10,6 +10,7 @@
 #include "app/signals.hpp"
 #include "app/version.hpp"
 #include "kernels/backend.hpp"
+#include "model/convlstm_forecaster.hpp"
 #include "model/safetensors.hpp"
 #include "model/spec.hpp"
 
@@ -100,6 +101,8 @@ int run(const std::vector<std::string>& words, Log& log) {
     return fail(log, kResources,
                 "memory is exhausted; use a smaller grid, batch or crop, or a machine with more");
   } catch (const Diverged& error) {
+    return fail(log, kDiverged, error.what());
+  } catch (const model::NonFiniteForecast& error) {
     return fail(log, kDiverged, error.what());
   } catch (const model::WeightsError& error) {
     return fail(log, kWeights, error.what());

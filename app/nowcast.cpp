@@ -115,6 +115,9 @@ io::Product product_of(FrameSeries& series, const Input& input, const Forecastin
   }
   product.status = "OK";
   product.version = version();
+  // The time of the data, not of the clock: the same input gives the same bytes.
+  product.attributes["history"] = fmt::format("{} raincell {} nowcast --forecaster {}",
+                                              io::format_time(product.reference_time), version(), forecaster);
   for (const std::int64_t frame : input.frames) product.frames_used.push_back(series.time(frame));
   product.input_age_s = input.age_s;
   product.zr = series.zr();
@@ -196,6 +199,7 @@ int run(const Arguments& arguments, Log& log) {
 
   const std::vector<float> past = stack_frames(series, input.frames);
   const io::Grid grid = series.grid(input.frames.back());
+  forecasting.require_memory_for(grid);
   const auto last = std::span(past).last(static_cast<std::size_t>(grid.pixels()));
   if (std::all_of(last.begin(), last.end(), [](float v) { return std::isnan(v); })) {
     throw Withheld(
@@ -205,10 +209,6 @@ int run(const Arguments& arguments, Log& log) {
   stop_if_asked();
   model::ForecastFrames forecast = forecaster.forecast(
       {static_cast<std::int64_t>(input.frames.size()), grid.rows, grid.columns, past}, leads);
-  for (const float v : forecast.values) {
-    if (std::isinf(v))
-      throw Diverged("the forecast is not finite; the weights are of no use, train them again");
-  }
   const io::Product product = product_of(series, input, forecasting, name, std::move(forecast), last);
   stop_if_asked();
   const std::string output = arguments.text("output");
@@ -217,7 +217,7 @@ int run(const Arguments& arguments, Log& log) {
   if (arguments.has("png")) pictures = draw(product, past, arguments.text("png"), log);
   const Json summary = summary_of(product, forecasting, output, pictures);
   if (arguments.has("json")) {
-    log.result(summary.dump());
+    log.result(json_text(summary));
     return kOk;
   }
   log.result(fmt::format(

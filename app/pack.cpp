@@ -162,6 +162,15 @@ int run(const Arguments& arguments, Log& log) {
     throw UsageError(
         "raincell pack: DIR... is missing; for example:\n  raincell pack radar --output archive.nc");
   }
+  for (const std::string& input : arguments.positional) {
+    std::error_code none;
+    if (std::filesystem::is_directory(input, none) && std::filesystem::equivalent(input, output, none)) {
+      throw UsageError(fmt::format(
+          "--output {}: is the folder of the radar files, and parts of the archive would lie among them; "
+          "choose another path, for example archive.nc",
+          output));
+    }
+  }
   io::ArchiveOptions options;
   options.compress = arguments.has("compress");
   options.append = arguments.has("append");
@@ -177,7 +186,7 @@ int run(const Arguments& arguments, Log& log) {
   }
   if (arguments.has("compact")) report = io::compact(output, options);
   for (const io::Rejected& file : catalogue.rejected) log.warning("left out: " + file.reason);
-  log.result(arguments.has("json") ? report_json(report, catalogue, output).dump()
+  log.result(arguments.has("json") ? json_text(report_json(report, catalogue, output))
                                    : report_text(report, catalogue, output));
   if (!arguments.has("json")) {
     log.info(fmt::format("next: raincell train configs/radar.yaml --run run --set data.archive={}", output));

@@ -76,19 +76,18 @@ int run(const Arguments& arguments, Log& log) {
   require_memory(all, arguments.has("memory") ? memory_limit(arguments) : INT64_MAX, "a training step",
                  "use a smaller training.batch or data.crop");
   if (arguments.has("json")) {
-    log.result(Json{{"config", arguments.positional[0]},
-                    {"parameters", parameters},
-                    {"macs_per_forecast", macs},
-                    {"host_bytes", training.host},
-                    {"device_bytes", training.device},
-                    {"forecast_device_bytes", forecast.device},
-                    {"columns", columns},
-                    {"rows", rows},
-                    {"batch", batch},
-                    {"steps", config.training.steps},
-                    {"step_seconds_estimate", step_s},
-                    {"backend", backend->info().name}}
-                   .dump());
+    log.result(json_text({{"config", arguments.positional[0]},
+                          {"parameters", parameters},
+                          {"macs_per_forecast", macs},
+                          {"host_bytes", training.host},
+                          {"device_bytes", training.device},
+                          {"forecast_device_bytes", forecast.device},
+                          {"columns", columns},
+                          {"rows", rows},
+                          {"batch", batch},
+                          {"steps", config.training.steps},
+                          {"step_seconds_estimate", step_s},
+                          {"backend", backend->info().name}}));
     return kOk;
   }
   const auto bytes = [](std::size_t b) { return format_bytes(static_cast<double>(b)); };

@@ -159,7 +159,7 @@ void RunDirectory::save(const Position& p, const std::vector<std::byte>& state, 
       {"best_step", p.best_step}, {"rollbacks", p.rollbacks}, {"skipped", p.skipped},
       {"archives", p.archives},   {"bytes", state.size()},    {"sha256", io::sha256(state)}};
   io::publish(fs::path(stem).concat(".state"), state);
-  io::publish(fs::path(stem).concat(".json"), manifest.dump(1) + "\n");
+  io::publish(fs::path(stem).concat(".json"), json_text(manifest, 1) + "\n");
   const auto list = manifests();
   for (std::size_t i = static_cast<std::size_t>(keep); i < list.size(); ++i) {
     fs::path state_file = list[i];

@@ -88,9 +88,7 @@ int run(const Arguments& arguments, Log& log) {
     });
   }
   if (arguments.has("json")) {
-    log.result(
-        nlohmann::ordered_json{{"folder", folder.string()}, {"files", files.size()}, {"seed", spec.seed}}
-            .dump());
+    log.result(json_text({{"folder", folder.string()}, {"files", files.size()}, {"seed", spec.seed}}));
   } else {
     log.result(fmt::format("{}: {} files of {}x{} pixels every {} from {}", folder.string(), files.size(),
                            spec.columns, spec.rows, format_duration(static_cast<double>(spec.step_s)),

@@ -19,10 +19,18 @@ namespace raincell::app {
 namespace {
 
 constexpr std::int64_t kLogEvery = 10;      // steps between reads of loss and gradient norm
-constexpr std::int64_t kMostSkipped = 3;    // updates skipped between two checkpoints before rolling back
+constexpr std::int64_t kMostSkipped = 3;    // updates skipped between two checkpoints that make it roll back
 constexpr std::int64_t kMostRollbacks = 4;  // then the run has diverged
 constexpr double kRollbackRate = 0.5;
 constexpr std::int64_t kLargestGuideCache = std::int64_t{1} << 30;
+
+/// What the bytes of a run depend on; nothing else does, with or without the option.
+std::string pinned_text(const kernels::BackendInfo& info, std::uint64_t seed) {
+  return fmt::format(
+      "deterministic: seed {}, backend {} ({}), {} threads, the order of windows and of every sum; the same "
+      "config on the same archive with these gives the same bytes",
+      seed, info.name, info.libraries, info.threads);
+}
 
 int run(const Arguments& arguments, Log& log) {
   Config config = load_config(arguments.positional[0], arguments.list("set"));
@@ -51,6 +59,7 @@ int run(const Arguments& arguments, Log& log) {
   // -> updates, until the last step or a signal; checkpoints and weights in the run directory
   RunDirectory folder(arguments.text("run"), resolved_text(config), arguments.has("fresh"));
   TrainingRun training(config, data, network, trainer, folder, log);
+  if (arguments.has("deterministic")) log.info(pinned_text(backend->info(), config.seed));
   training.write_environment(*backend);
   training.resume();
   const bool finished = training.go();
@@ -178,7 +187,7 @@ void TrainingRun::write_metrics() {
 
 void TrainingRun::append(const nlohmann::ordered_json& line) {
   try {
-    io::append_line(folder_.path("metrics.jsonl"), line.dump());
+    io::append_line(folder_.path("metrics.jsonl"), json_text(line));
   } catch (const io::WriteError& error) {  // training goes on; the loss of a line is said once a line
     log_.warning(error.what());
   }
@@ -220,8 +229,10 @@ void TrainingRun::validate() {
 
 bool TrainingRun::roll_back_if_needed() {
   const std::int64_t skipped = trainer_.read_skipped();
-  if (skipped - position_.skipped < kMostSkipped) return false;
   const std::int64_t failed_at = trainer_.updates();
+  // All updates between checkpoints that lie close are enough, or a run that learns nothing would end well.
+  const std::int64_t allowed = std::clamp<std::int64_t>(failed_at - position_.updates, 1, kMostSkipped);
+  if (skipped - position_.skipped < allowed) return false;
   if (++position_.rollbacks > kMostRollbacks) {
     throw Diverged(
         fmt::format("training diverged at step {}: losses or gradients stay non-finite after {} roll-backs; "
@@ -279,7 +290,8 @@ void TrainingRun::finish(bool finished) {
                           position_.best_step > 0
                               ? fmt::format(", best validation loss {:.5f} at step {}",
                                             position_.best_validation, position_.best_step)
-                              : ", no validation part"));
+                          : data_.validation ? ", the validation loss was never finite: the best are the last"
+                                             : ", no validation part"));
 }
 
 Command train_command() {

@@ -27,7 +27,7 @@ void TrainingRun::write_environment(const kernels::Backend& backend) {
                                        {"parameters", network_.layout().count()},
                                        {"train_windows", data_.train_windows.size()},
                                        {"validation_windows", data_.validation_windows.size()}};
-  io::publish(folder_.path("env.json"), json.dump(1) + "\n");
+  io::publish(folder_.path("env.json"), json_text(json, 1) + "\n");
 }
 
 void TrainingRun::write_report(bool finished) {

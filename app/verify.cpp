@@ -130,6 +130,7 @@ int run(const Arguments& arguments, Log& log) {
         io::format_time(from), io::format_time(to), series.frames(), io::format_time(series.time(0)),
         io::format_time(series.time(series.frames() - 1))));
   }
+  forecasting.require_memory_for(series.grid(cases.front().back()));
   spec.step_minutes = static_cast<double>(series.step_s()) / 60.;
   spec.bootstrap.block = past + leads;  // cases that overlap are drawn together
   spec.threads = arguments.integer("threads", 1, 1, 4096);
@@ -199,7 +200,7 @@ Command verify_command() {
        "of persistence, advection, convlstm; default: all that need no weights, and convlstm with --model",
        false},
       {"protocol", "NAME",
-       "default, or a published one: " + fmt::format("{}", fmt::join(model::protocol_names(), ", ")), false},
+       fmt::format("thresholds, pooling and averaging: {}", fmt::join(model::protocol_names(), ", ")), false},
       {"thresholds", "LIST", "mm/h; default 0.1,0.5,1,2,5,10,30", false},
       {"support", "NAME",
        "transported (default): where advection brings observed pixels; observed: all observed pixels", false},

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "app/log.hpp"
+
 namespace raincell::app {
 
 namespace {
@@ -117,7 +119,7 @@ std::string verification_json(const model::VerificationResult& result) {
                                {"threshold", number(score.threshold)},
                                {"value", number(score.value)}});
   }
-  return json.dump();
+  return json_text(json);
 }
 
 std::string verification_table(const model::VerificationResult& result) {

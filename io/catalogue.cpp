@@ -96,7 +96,7 @@ void refuse_overlap(const Catalogue& catalogue, const SourceOptions& options) {
     if (!entry.accumulation || entry.window_s * 10 <= catalogue.step_s * 11) continue;
     throw DataError(fmt::format(
         "{}: accumulations over {} s every {} s overlap; expected a window no longer than the step; set "
-        "allow_overlapping_accumulation to use them all the same",
+        "source.allow_overlapping_accumulation to use them all the same",
         entry.key.file.string(), entry.window_s, catalogue.step_s));
   }
 }

@@ -117,7 +117,7 @@ std::vector<TimePoint> decode_times(const NetcdfFile& file, const NetcdfVariable
   if (!parsed) {
     throw error_at(variable.name,
                    fmt::format("time unit \"{}\" is not supported; expected seconds, minutes, hours or days "
-                               "since a date; set time_from",
+                               "since a date; set source.time_from",
                                unit.substr(0, 80)));
   }
   std::vector<TimePoint> times;
@@ -356,7 +356,8 @@ std::vector<CfTime> find_times(const NetcdfFile& file, const NetcdfVariable& var
       return times;
     }
   }
-  throw error_at(variable.name, "no time coordinate and no time attribute; expected one; set time_from");
+  throw error_at(variable.name,
+                 "no time coordinate and no time attribute; expected one; set source.time_from");
 }
 
 CfPlace find_place(const NetcdfFile& file, const NetcdfVariable& variable, const CfAxes& axes,

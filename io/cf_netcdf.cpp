@@ -98,6 +98,16 @@ int rank_of(const NetcdfFile& file, const NetcdfVariable& variable) {
   return usual_names().count(name) != 0 ? 3 : 9;
 }
 
+/// A nowcast in a folder of radar files must not become the observation that the next one starts from.
+void refuse_own_product(const NetcdfFile& file) {
+  const std::string forecaster = file.text(NetcdfFile::kGlobal, "forecaster");
+  if (forecaster.empty() || file.text(NetcdfFile::kGlobal, "raincell_version").empty()) return;
+  throw DataError(
+      fmt::format("cf: forecaster: a nowcast by {}, not an observation; expected radar; keep "
+                  "products in another folder",
+                  forecaster.substr(0, 40)));
+}
+
 const NetcdfVariable& choose(const NetcdfFile& file, const SourceOptions& options,
                              std::vector<std::string>& rules) {
   const std::set<std::string> served = servants(file);
@@ -117,16 +127,16 @@ const NetcdfVariable& choose(const NetcdfFile& file, const SourceOptions& option
   if (!options.variable.empty()) {
     const NetcdfVariable* named = file.find(options.variable);
     if (named == nullptr) {
-      throw DataError(fmt::format("cf: {}: does not exist (found {}); set variable", options.variable,
+      throw DataError(fmt::format("cf: {}: does not exist (found {}); set source.variable", options.variable,
                                   all.empty() ? "none" : all));
     }
     rules.push_back("variable " + named->name + ", as configured");
     return *named;
   }
   if (best.size() != 1) {
-    throw DataError(
-        fmt::format("cf: /: {} variables could be precipitation (found {}); expected one; set variable",
-                    best.empty() ? "no" : std::to_string(best.size()), all.empty() ? "none" : all));
+    throw DataError(fmt::format(
+        "cf: /: {} variables could be precipitation (found {}); expected one; set source.variable",
+        best.empty() ? "no" : std::to_string(best.size()), all.empty() ? "none" : all));
   }
   static constexpr const char* why[] = {"", "standard_name", "unit", "name"};
   rules.push_back(fmt::format("variable {} by its {}", best.front()->name, why[best_rank]));
@@ -267,6 +277,7 @@ std::vector<Frame> read_cf(const Content& content, const ReadRequest& request) {
   const NetcdfFile file(content.bytes);
   const SourceOptions& options = request.options;
   Frame model;
+  refuse_own_product(file);
   const NetcdfVariable& variable = choose(file, options, model.source.rules);
   check_storage(content, file, variable);
   const CfAxes axes = find_axes(file, variable);

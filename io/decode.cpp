@@ -226,15 +226,15 @@ Conversion conversion_for(const std::string& where, const std::string& unit, con
   }
   const Unit* known = find_unit(unit);
   if (known == nullptr) {
-    throw DataError(fmt::format("{}: {}; expected mm/h, mm, kg m-2, kg m-2 s-1, m s-1, m or dBZ; set units",
-                                where,
-                                unit.empty() ? std::string("no unit is given")
-                                             : fmt::format("unit \"{}\" is not known", unit.substr(0, 80))));
+    throw DataError(
+        fmt::format("{}: {}; expected mm/h, mm, kg m-2, kg m-2 s-1, m s-1, m or dBZ; set source.units", where,
+                    unit.empty() ? std::string("no unit is given")
+                                 : fmt::format("unit \"{}\" is not known", unit.substr(0, 80))));
   }
   if (wanted == "reflectivity") {
     if (known->kind != UnitKind::reflectivity) {
-      throw DataError(fmt::format("{}: unit \"{}\" is no reflectivity; expected dBZ; set quantity: rain_rate",
-                                  where, unit));
+      throw DataError(fmt::format(
+          "{}: unit \"{}\" is no reflectivity; expected dBZ; set source.quantity: auto", where, unit));
     }
     conversion.quantity = Quantity::reflectivity;
     conversion.cap = 0.;
@@ -253,9 +253,10 @@ Conversion conversion_for(const std::string& where, const std::string& unit, con
     }
   } else if (known->kind == UnitKind::amount) {
     if (frame.window_s <= 0) {
-      throw DataError(fmt::format(
-          "{}: an amount in {} without the length of its window; expected time bounds; set accumulation_s",
-          where, unit));
+      throw DataError(
+          fmt::format("{}: an amount in {} without the length of its window; expected time bounds; set "
+                      "source.accumulation_s",
+                      where, unit));
     }
     conversion.accumulation = true;
     conversion.factor = known->factor * 3600. / static_cast<double>(frame.window_s);

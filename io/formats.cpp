@@ -125,7 +125,8 @@ std::vector<Frame> read_content(std::string name, std::span<const std::byte> byt
   }
   const Format& format = choose(content, request.options);
   if (!content.hdf5 && std::strcmp(format.name, "cf") != 0) {
-    throw DataError(fmt::format("{}: /: is NetCDF classic; expected HDF5; set format: auto", format.name));
+    throw DataError(
+        fmt::format("{}: /: is NetCDF classic; expected HDF5; set source.format: auto", format.name));
   }
   std::vector<Frame> frames = format.read(content, request);
   if (frames.empty()) throw DataError(fmt::format("{}: /: holds no frame", format.name));

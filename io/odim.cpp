@@ -129,9 +129,9 @@ Candidate choose(const Hdf5File& file, const SourceOptions& options, const std::
   std::string wanted;
   for (const std::string& quantity : preferred_quantities(options))
     wanted += (wanted.empty() ? "" : ", ") + quantity;
-  throw DataError(
-      fmt::format("odim: {}: none of {} is there (found {}); expected one; set quantity or dataset",
-                  options.dataset.empty() ? "/" : "/" + options.dataset, wanted, found));
+  throw DataError(fmt::format(
+      "odim: {}: none of {} is there (found {}); expected one; set source.quantity or source.dataset",
+      options.dataset.empty() ? "/" : "/" + options.dataset, wanted, found));
 }
 
 /// The true pixel size: the attribute's, unless the corners say it was given in kilometres.

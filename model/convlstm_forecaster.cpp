@@ -22,6 +22,16 @@ std::vector<float> likely_rates(std::span<const float> probabilities, std::span<
   return rates;
 }
 
+void require_finite(std::span<const float> values, std::size_t a_lead) {
+  const auto wrong =
+      std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
+  if (wrong == values.end()) return;
+  throw NonFiniteForecast(
+      "convlstm: the network's output is not finite from lead " +
+      std::to_string(static_cast<std::size_t>(wrong - values.begin()) / a_lead + 1) +
+      " on; its weights are of no use: take another checkpoint, or train again with a lower learning rate");
+}
+
 /// [leads, K, pixels] as [K, leads, pixels].
 std::vector<float> by_threshold(std::span<const float> out, std::size_t leads, std::size_t classes) {
   std::vector<float> turned(out.size());
@@ -76,10 +86,12 @@ ForecastFrames ConvLstm::forecast(const PastFrames& past, std::int64_t leads) {
   }
   std::vector<float> out(pixels * steps * static_cast<std::size_t>(spec.out_channels()));
   network_->forecast({values, mask, {}, {}, guide, guide_mask, {}}, leads, out);
+  require_finite(out, out.size() / steps);  // before the transform, which has no word for it
 
   ForecastFrames result{leads, past.rows, past.columns, {}, spec.thresholds, {}};
   if (spec.thresholds.empty()) {
     transform_.to_physical(out);
+    require_finite(out, pixels);
     result.values = std::move(out);
   } else {
     result.probabilities = by_threshold(out, steps, spec.thresholds.size());

@@ -4,11 +4,17 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <stdexcept>
 
 #include "model/forecasters.hpp"
 #include "model/network.hpp"
 
 namespace raincell::model {
+
+/// The network gave a value that is no number, or none that a float can hold in physical units.
+class NonFiniteForecast : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 /// Between physical units (NaN where missing) and the network's.
 struct FieldTransform {
@@ -31,7 +37,8 @@ class ConvLstm : public Forecaster {
   ConvLstm(std::unique_ptr<Network>, FieldTransform, GuideFunction guide);
   std::string name() const override { return "convlstm"; }
   std::int64_t frames_needed() const override { return network_->spec().past; }
-  /// Plans the network again when the size changes.
+  /// Plans the network again when the size changes. Throws NonFiniteForecast rather than to call missing, or
+  /// dry, what the network failed to compute.
   ForecastFrames forecast(const PastFrames&, std::int64_t leads) override;
   Network& network() { return *network_; }
 

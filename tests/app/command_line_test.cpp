@@ -58,7 +58,7 @@ class Ground {
     test::write_text(folder / "alias.yaml", "training: &a {batch: 4}\nloss: *a\n");
     test::write_text(folder / "twice.yaml", "seed: 1\nseed: 2\n");
     test::write_text(folder / "good.yaml",
-                     "data: {archive: none.nc, past: 2, future: 2, crop: 16x16}\n"
+                     "data: {archive: none.nc, past: 2, future: 2, crop: 16x16, validation: 0}\n"
                      "model: {stages: [{hidden: 4}], feed: none}\ntraining: {steps: 1}\n");
     const auto made = run_raincell(folder.path(), {"simulate", "--output", "radar", "--frames", "6", "--size",
                                                    "32x32", "--format", "odim"});
@@ -67,6 +67,9 @@ class Ground {
         run_raincell(folder.path(), {"simulate", "--output", "other", "--frames", "3", "--size", "24x24",
                                      "--start", "2024-06-01T00:30Z", "--format", "odim"});
     EXPECT_EQ(other.code, 0) << other.err;
+    const auto packed = run_raincell(folder.path(), {"pack", "radar", "--output", "archive.nc"});
+    EXPECT_EQ(packed.code, 0) << packed.err;
+    std::filesystem::create_directory(folder / "disk");
     std::filesystem::create_directory(folder / "mixed");
     for (const char* from : {"radar", "other"}) {
       for (const auto& entry : std::filesystem::directory_iterator(folder / from)) {
@@ -160,6 +163,7 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"no_output", {"pack", "radar"}, 2, {"--output is missing"}},
         Wrong{"below_a_file", {"pack", "radar", "--output", "text.h5/x.nc"}, 5, {"text.h5"}},
         Wrong{"append_to_text", {"pack", "radar", "--output", "text.h5", "--append"}, 5, {"text.h5"}},
+        Wrong{"into_the_input", {"pack", "radar", "--output", "radar"}, 2, {"radar", "archive.nc"}},
         Wrong{"compact_nothing", {"pack", "--compact", "--output", "none.nc"}, 3, {"none.nc"}},
         Wrong{"unknown_key",
               {"pack", "radar", "--output", "x.nc", "--set", "sourc.units=mm"},
@@ -291,11 +295,92 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Check, WrongInput,
-    testing::Values(Wrong{"backend", {"check", "--backend", "cdua"}, 2, {"'cuda'"}},
-                    Wrong{"no_cuda", {"check", "--backend", "cuda"}, 2, {"cuda"}},
-                    Wrong{"threads", {"check", "--threads", "many"}, 2, {"--threads many"}},
-                    Wrong{"argument", {"check", "cpu"}, 2, {"one argument too many"}}),
+    testing::Values(
+        Wrong{"backend", {"check", "--backend", "cdua"}, 2, {"no such backend", "'cuda'"}},
+        Wrong{"no_cuda", {"check", "--backend", "cuda"}, 2, {"cuda"}},
+        Wrong{"empty_backend", {"check", "--backend", ""}, 2, {"--backend"}},
+        Wrong{"no_value", {"check", "--backend"}, 2, {"--backend"}},
+        Wrong{"threads", {"check", "--threads", "many"}, 2, {"--threads many"}},
+        Wrong{"no_threads", {"check", "--threads", "0"}, 2, {"--threads 0", "from 1"}},
+        Wrong{"too_many_threads", {"check", "--threads", "100000"}, 2, {"--threads 100000", "4096"}},
+        Wrong{"file", {"check", "text.h5"}, 2, {"one argument too many"}},
+        Wrong{"option", {"check", "--jsn"}, 2, {"no option '--jsn'", "'--json'"}},
+        Wrong{"value_of_a_flag", {"check", "--json=yes"}, 2, {"--json"}},
+        Wrong{"twice", {"check", "--backend", "cpu", "--backend", "cpu"}, 2, {"given twice"}}),
     [](const auto& instance) { return std::string(instance.param.name); });
+
+std::vector<std::string> train(std::vector<std::string> more) {
+  const std::vector<std::string> first = {"train", "good.yaml", "--set", "data.archive=archive.nc"};
+  more.insert(more.begin(), first.begin(), first.end());
+  return more;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Train, WrongInput,
+    testing::Values(
+        Wrong{"missing_config", {"train", "none.yaml", "--run", "run"}, 2, {"none.yaml"}},
+        Wrong{"below_a_file", train({"--run", "text.h5/run"}), 5, {"text.h5"}},
+        Wrong{"small_grid", train({"--run", "run", "--set", "data.crop=64x64"}), 2, {"64x64", "32x32"}},
+        Wrong{"too_few_frames", train({"--run", "run", "--set", "data.past=20"}), 3, {"archive.nc", "20"}},
+        Wrong{"bad_time", train({"--run", "run", "--set", "data.train=yesterday"}), 2, {"data.train"}},
+        Wrong{"backend", train({"--run", "run", "--backend", "cpuu"}), 2, {"'cpu'"}},
+        Wrong{"memory",
+              train({"--run", "run", "--memory", "1MiB", "--set", "training.batch=512"}),
+              5,
+              {"needs about", "--force"}},
+        Wrong{"memory_size", train({"--run", "run", "--memory", "some"}), 2, {"--memory some", "2GiB"}},
+        Wrong{"empty_folder", train({"--run", "run", "--set", "data.archive=empty"}), 3, {"empty"}}),
+    [](const auto& instance) { return std::string(instance.param.name); });
+
+/// A command that writes below `disk`, on a disk of its own.
+struct Writes {
+  const char* name;
+  std::vector<std::string> arguments;
+};
+void PrintTo(const Writes& writes, std::ostream* out) {
+  *out << writes.name;
+}
+const std::vector<Writes> kWriters = {
+    {"inspect", {"inspect", "radar/raincell_20240601T0000Z.h5", "--png", "disk/maps"}},
+    {"simulate", {"simulate", "--output", "disk/radar", "--frames", "3"}},
+    {"pack", {"pack", "radar", "--output", "disk/x.nc"}},
+    {"train", {"train", "good.yaml", "--set", "data.archive=archive.nc", "--run", "disk/run"}},
+    {"nowcast",
+     {"nowcast", "--forecaster", "persistence", "--input", "radar", "--output", "disk/out.nc", "--png",
+      "disk/maps"}},
+    {"verify",
+     {"verify", "--input", "radar", "--from", kFrom, "--to", kTo, "--past", "2", "--horizon", "10min",
+      "--json", "disk/scores.json", "--report", "disk/scores.html"}}};
+
+class OwnDisk : public testing::TestWithParam<Writes> {};
+
+TEST_P(OwnDisk, ReadOnlyIsSaid) {
+  const auto& folder = ground().folder;
+  const auto outcome = run_raincell(folder.path(), GetParam().arguments, {.disk = folder / "disk"});
+  if (!outcome.no_disk.empty()) GTEST_SKIP() << "no disk of its own: " << outcome.no_disk;
+  EXPECT_EQ(outcome.code, 5) << outcome.err;
+  EXPECT_NE(outcome.err.find("disk"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("ead-only"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(outcome.disk_files.empty());
+}
+
+TEST_P(OwnDisk, FullIsSaidAndNothingIsHalfWritten) {
+  const auto& folder = ground().folder;
+  const auto outcome =
+      run_raincell(folder.path(), GetParam().arguments, {.disk = folder / "disk", .disk_bytes = 8192});
+  if (!outcome.no_disk.empty()) GTEST_SKIP() << "no disk of its own: " << outcome.no_disk;
+  EXPECT_EQ(outcome.code, 5) << outcome.err;
+  EXPECT_TRUE(outcome.err.find("No space left on device") != std::string::npos ||
+              outcome.err.find("disk full") != std::string::npos)
+      << outcome.err;
+  for (const std::string& name : outcome.disk_files) {  // a run keeps what it could write whole
+    EXPECT_EQ(GetParam().name, std::string("train")) << name;
+    EXPECT_EQ(name.find("tmp"), std::string::npos) << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Commands, OwnDisk, testing::ValuesIn(kWriters),
+                         [](const auto& instance) { return std::string(instance.param.name); });
 
 TEST(FullDisk, LeavesTheOldProduct) {
   const auto& folder = ground().folder;

@@ -1,6 +1,8 @@
 // simulate -> pack -> train -> nowcast -> verify as a user does it, on small sizes.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "tests/app/program.hpp"
@@ -112,6 +114,113 @@ TEST(Training, SameSeedSameBytesAlsoWhenInterrupted) {
   EXPECT_EQ(other.code, 2);
   EXPECT_NE(other.err.find("seed"), std::string::npos);
   EXPECT_EQ(weights, test::read_text(folder / "b/last.safetensors"));
+}
+
+TEST(Training, KilledAtAnyMomentEndsInTheSameBytes) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  std::vector<std::string> train = {"train", "small.yaml",        "--threads", "1",
+                                    "--set", "training.steps=30", "--run"};
+  train.emplace_back("a");
+  expect_ok(run_raincell(folder.path(), train));
+  train.back() = "b";
+  // After the second file the manifest is not there yet: its state is one of no checkpoint.
+  for (const char* moment : {"step-000000004.json", "step-000000010.state", "step-000000020.json"}) {
+    const auto killed = run_raincell(folder.path(), train, {.kill_at = folder / "b/checkpoints" / moment});
+    EXPECT_EQ(killed.code, 128 + 9) << killed.err;
+  }
+  const auto resumed = run_raincell(folder.path(), train);
+  expect_ok(resumed);
+  EXPECT_NE(resumed.err.find("going on at step"), std::string::npos) << resumed.err;
+  for (const char* name : {"last.safetensors", "best.safetensors"}) {
+    EXPECT_EQ(test::read_text(folder / "a" / name), test::read_text(folder / "b" / name)) << name;
+  }
+}
+
+TEST(Training, RollsBackAndGivesUpWhenItDiverges) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  for (const char* every : {"2", "5"}) {
+    const auto outcome = run_raincell(
+        folder.path(),
+        {"train", "small.yaml", "--run", std::string("run") + every, "--threads", "1", "--set",
+         "optimizer.kind=sgd", "--set", "optimizer.learning_rate=100", "--set", "optimizer.clip_norm=0",
+         "--set", "training.steps=60", "--set", std::string("training.checkpoint_every=") + every});
+    EXPECT_EQ(outcome.code, 6) << outcome.err;
+    EXPECT_NE(outcome.err.find("learning rate halved"), std::string::npos) << outcome.err;
+    EXPECT_NE(outcome.err.find("after 4 roll-backs"), std::string::npos) << outcome.err;
+    EXPECT_NE(outcome.err.find("optimizer.learning_rate"), std::string::npos) << outcome.err;
+  }
+}
+
+TEST(Training, SaysWhatIsPinned) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  const auto outcome = run_raincell(
+      folder.path(), {"train", "small.yaml", "--run", "run", "--threads", "1", "--deterministic"});
+  expect_ok(outcome);
+  EXPECT_NE(outcome.err.find("deterministic: seed 1, backend"), std::string::npos) << outcome.err;
+}
+
+/// Sets every weight of a tensor of a safetensors file.
+void overwrite(const std::filesystem::path& file, const std::string& tensor, float value) {
+  std::string bytes = test::read_text(file);
+  std::uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof length);
+  const Json header = Json::parse(bytes.substr(8, length));
+  const auto range = header.at(tensor).at("data_offsets");
+  for (auto at = range[0].get<std::size_t>(); at < range[1].get<std::size_t>(); at += sizeof value) {
+    std::memcpy(bytes.data() + 8 + length + at, &value, sizeof value);
+  }
+  test::write_text(file, bytes);
+}
+
+TEST(Forecasts, ThatAreNotFiniteAreNeverMissing) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  expect_ok(run_raincell(folder.path(), {"train", "small.yaml", "--run", "run", "--threads", "1"}));
+  const auto weights = folder / "run/best.safetensors";
+  for (const float value : {3e38F, std::nanf("")}) {
+    overwrite(weights, "head.out.weight", value);
+    const auto nowcast = run_raincell(folder.path(), {"nowcast", "--model", weights, "--input", "radar",
+                                                      "--output", "out.nc", "--png", "maps"});
+    const auto verify = run_raincell(
+        folder.path(), {"verify", "--model", weights, "--input", "radar", "--from", "2024-06-01T01:05Z",
+                        "--to", "2024-06-01T02:25Z", "--json", "scores.json"});
+    for (const auto& outcome : {nowcast, verify}) {
+      EXPECT_TRUE(outcome.code == 6 || (std::isnan(value) && outcome.code == 7))
+          << outcome.code << outcome.err;
+      EXPECT_NE(outcome.err.find("finite"), std::string::npos) << outcome.err;
+    }
+    for (const char* name : {"out.nc", "maps", "scores.json"}) {
+      EXPECT_FALSE(std::filesystem::exists(folder / name)) << name;
+    }
+  }
+}
+
+TEST(Nowcast, SameInputsSameBytes) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  for (const char* name : {"a.nc", "b.nc"}) {
+    expect_ok(run_raincell(folder.path(),
+                           {"nowcast", "--forecaster", "advection", "--input", "radar", "--output", name}));
+  }
+  EXPECT_EQ(test::read_text(folder / "a.nc"), test::read_text(folder / "b.nc"));
+}
+
+TEST(Nowcast, NeverStartsFromANowcast) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  const std::vector<std::string> inside = {"nowcast", "--forecaster", "advection",    "--input",
+                                           "radar",   "--output",     "radar/out.nc", "--json"};
+  const auto first = run_raincell(folder.path(), inside);
+  expect_ok(first);
+  const std::string bytes = test::read_text(folder / "radar/out.nc");
+  const auto second = run_raincell(folder.path(), inside);
+  expect_ok(second);
+  EXPECT_NE(second.err.find("not an observation"), std::string::npos) << second.err;
+  EXPECT_EQ(first.out, second.out);
+  EXPECT_EQ(bytes, test::read_text(folder / "radar/out.nc"));
 }
 
 }  // namespace

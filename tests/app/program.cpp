@@ -1,22 +1,89 @@
 #include "tests/app/program.hpp"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <stdexcept>
 
 namespace raincell::test {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+constexpr int kNoDisk = 126;
+
+/// Mounts the disk in a mount namespace of this process. Returns why that is not permitted.
+std::string mount_disk(const Limits& limits) {
+  if (::unshare(CLONE_NEWNS) != 0) return std::string("unshare: ") + std::strerror(errno);
+  if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return std::string("making mounts private: ") + std::strerror(errno);
+  const bool read_only = limits.disk_bytes < 0;
+  const std::string size = read_only ? "" : "size=" + std::to_string(limits.disk_bytes);
+  if (::mount("none", limits.disk.c_str(), "tmpfs", read_only ? MS_RDONLY : 0, size.c_str()) != 0)
+    return std::string("mounting a tmpfs: ") + std::strerror(errno);
+  return {};
+}
+
+int status_code(int status) {
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+[[noreturn]] void execute(const fs::path& folder, char** argv, const fs::path& capture,
+                          const Limits& limits) {
+  ::dup2(::open((capture / "out").c_str(), O_CREAT | O_WRONLY, 0600), STDOUT_FILENO);
+  ::dup2(::open((capture / "err").c_str(), O_CREAT | O_WRONLY, 0600), STDERR_FILENO);
+  if (limits.file_bytes >= 0) {
+    const rlimit limit{static_cast<rlim_t>(limits.file_bytes), static_cast<rlim_t>(limits.file_bytes)};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ::setenv("RAINCELL_WEIGHTS", "/nonexistent", 1);
+  if (::chdir(folder.c_str()) == 0) ::execv(argv[0], argv);
+  ::_exit(127);
+}
+
+/// In a child: the program on a disk of its own, which nobody else sees; what it left there goes to "left".
+[[noreturn]] void execute_on_disk(const fs::path& folder, char** argv, const fs::path& capture,
+                                  const Limits& limits) {
+  const std::string refused = mount_disk(limits);
+  if (!refused.empty()) {
+    write_text(capture / "refused", refused);
+    ::_exit(kNoDisk);
+  }
+  const pid_t child = ::fork();
+  if (child == 0) execute(folder, argv, capture, limits);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  std::string left;
+  for (const std::string& name : files_below(limits.disk)) left += name + "\n";
+  write_text(capture / "left", left);
+  ::_exit(status_code(status));
+}
+
+void kill_when_there(pid_t child, const fs::path& file) {
+  siginfo_t ended{};
+  while (::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         ended.si_pid == 0) {
+    if (fs::exists(file)) ::kill(child, SIGKILL);
+    ::usleep(500);
+  }
+}
+
+}  // namespace
+
 Outcome run_raincell(const fs::path& folder, const std::vector<std::string>& arguments, Limits limits) {
-  Folder capture;
-  const std::string out = capture / "out", err = capture / "err";
+  const Folder capture;
   std::vector<char*> argv;
   std::string program = RAINCELL_PROGRAM;
   argv.push_back(program.data());
@@ -26,24 +93,19 @@ Outcome run_raincell(const fs::path& folder, const std::vector<std::string>& arg
   const pid_t child = ::fork();
   if (child < 0) throw std::runtime_error("fork failed");
   if (child == 0) {
-    const int out_fd = ::open(out.c_str(), O_CREAT | O_WRONLY, 0600),
-              err_fd = ::open(err.c_str(), O_CREAT | O_WRONLY, 0600);
-    ::dup2(out_fd, STDOUT_FILENO);
-    ::dup2(err_fd, STDERR_FILENO);
-    if (limits.file_bytes >= 0) {
-      const rlimit limit{static_cast<rlim_t>(limits.file_bytes), static_cast<rlim_t>(limits.file_bytes)};
-      ::setrlimit(RLIMIT_FSIZE, &limit);
-    }
-    ::setenv("RAINCELL_WEIGHTS", "/nonexistent", 1);
-    if (::chdir(folder.c_str()) == 0) ::execv(program.c_str(), argv.data());
-    ::_exit(127);
+    if (!limits.disk.empty()) execute_on_disk(folder, argv.data(), capture.path(), limits);
+    execute(folder, argv.data(), capture.path(), limits);
   }
+  if (!limits.kill_at.empty()) kill_when_there(child, limits.kill_at);
   int status = 0;
   ::waitpid(child, &status, 0);
   Outcome outcome;
-  outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  outcome.out = read_text(out);
-  outcome.err = read_text(err);
+  outcome.code = status_code(status);
+  outcome.out = read_text(capture / "out");
+  outcome.err = read_text(capture / "err");
+  outcome.no_disk = read_text(capture / "refused");
+  std::istringstream left(read_text(capture / "left"));
+  for (std::string name; std::getline(left, name);) outcome.disk_files.push_back(name);
   return outcome;
 }
 

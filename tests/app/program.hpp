@@ -10,10 +10,15 @@ namespace raincell::test {
 struct Outcome {
   int code = -1;  // 128 + signal when it was killed
   std::string out, err;
+  std::string no_disk;  // why there was no disk of its own; empty: there was, or none was asked for
+  std::vector<std::string> disk_files;  // what lies on it at the end, relative
 };
 
 struct Limits {
-  long file_bytes = -1;  // RLIMIT_FSIZE; -1: none
+  long file_bytes = -1;             // RLIMIT_FSIZE; -1: none
+  std::filesystem::path disk = {};  // a file system of its own is mounted at this folder, for this run alone
+  long disk_bytes = -1;             // its size; -1: it is read-only
+  std::filesystem::path kill_at = {};  // SIGKILL as soon as this file exists
 };
 
 /// raincell ARGUMENTS in the folder.

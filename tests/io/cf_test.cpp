@@ -275,7 +275,7 @@ TEST_F(Cf, WindowFromBounds) {
   CfFile file;
   file.unit = "kg m-2";
   file.standard_name = "rainfall_amount";
-  EXPECT_HAS(refusal(file), "set accumulation_s");
+  EXPECT_HAS(refusal(file), "set source.accumulation_s");
   file.more = [](const Netcdf& nc, int) {
     const int two = nc.dimension("bnds", 2);
     int when = 0;

@@ -84,7 +84,7 @@ TEST(Decode, UnknownUnitsAndAmountsWithoutWindowAreRefused) {
     conversion_of("mm", frame);
     FAIL();
   } catch (const DataError& error) {
-    EXPECT_NE(std::string(error.what()).find("set accumulation_s"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("set source.accumulation_s"), std::string::npos) << error.what();
   }
 }
 

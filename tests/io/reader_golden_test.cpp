@@ -158,7 +158,7 @@ const std::pair<const char*, const char*> kRefused[] = {
     {"odim/quirks/fixture_cartesian_pcappi.h5", "gain 0"},
     {"odim/quirks/fixture_old_pcappi-dbz-500.ang-gnom-2000.h5", "older than ODIM_H5 2.0"},
     {"knmi/single/RAD_NL25_ETH_NA_202004301315.h5", "neither precipitation nor reflectivity"},
-    {"cf/single/mrms_preciprate_20190610_cdo.nc", "set variable"},
+    {"cf/single/mrms_preciprate_20190610_cdo.nc", "set source.variable"},
     {"cf/single/openmrg_20150725_sum5min.nc", "sum 5min"},
     {"cf/single/openmrg_20150827_nounits.nc", "no unit is given"},
     {"cf/single/radolan_ry_20210823.nc", "no unit is given"},
