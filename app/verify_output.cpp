@@ -18,10 +18,6 @@ Json number(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
 }
 
-Json interval(const model::Interval& value) {
-  return Json::array({number(value.low), number(value.high)});
-}
-
 Json threshold_scores(const model::VerificationResult& result) {
   Json list = Json::array();
   for (const model::ThresholdScore& score : result.scores) {
@@ -39,8 +35,7 @@ Json threshold_scores(const model::VerificationResult& result) {
                     {"misses", table.misses},
                     {"false_alarms", table.false_alarms},
                     {"correct_negatives", table.correct_negatives},
-                    {"filled_pixels", score.filled_pixels},
-                    {"csi_interval", interval(score.csi_interval)}});
+                    {"filled_pixels", score.filled_pixels}});
   }
   return list;
 }
@@ -54,10 +49,27 @@ Json continuous_scores(const model::VerificationResult& result) {
                     {"mae", number(score.sums.mae())},
                     {"me", number(score.sums.me())},
                     {"correlation", number(score.sums.correlation())},
-                    {"pixels", score.sums.pixels},
-                    {"filled_pixels", score.filled_pixels},
-                    {"mse_interval", interval(score.mse_interval)}});
+                    {"pixels", score.sums.pixels}});
   }
+  return list;
+}
+
+/// Of CSI by threshold and of MSE (threshold null): bootstrap over blocks of cases.
+Json intervals(const model::VerificationResult& result) {
+  Json list = Json::array();
+  const auto add = [&](const char* name, const auto& score, const Json& threshold,
+                       const model::Interval& value) {
+    list.push_back({{"forecaster", score.forecaster},
+                    {"lead_minutes", score.lead_minutes},
+                    {"score", name},
+                    {"threshold_mm_h", threshold},
+                    {"low", number(value.low)},
+                    {"high", number(value.high)}});
+  };
+  for (const model::ThresholdScore& score : result.scores)
+    add("csi", score, score.threshold, score.csi_interval);
+  for (const model::ContinuousScore& score : result.continuous)
+    add("mse", score, nullptr, score.mse_interval);
   return list;
 }
 
@@ -96,6 +108,7 @@ std::string verification_json(const model::VerificationResult& result) {
                {"continuous", continuous_scores(result)},
                {"skipped_cases", result.skipped_cases},
                {"support", result.protocol.support == model::Support::observed ? "observed" : "transported"}};
+  json["intervals"] = intervals(result);
   json["fss"] = Json::array();
   for (const model::FssScore& score : result.fss) {
     json["fss"].push_back({{"forecaster", score.forecaster},

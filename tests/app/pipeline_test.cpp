@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 
 #include "tests/app/program.hpp"
 
@@ -80,6 +82,18 @@ TEST_P(Pipeline, GoesFromFilesToScores) {
   EXPECT_EQ(scores["scores"].size(), 3U * 3U * 7U);
   EXPECT_EQ(scores["continuous"].size(), 9U);
   EXPECT_EQ(scores["protocol"], "default");
+  const auto keys = [](const Json& object) {
+    std::set<std::string> names;
+    for (const auto& [name, value] : object.items()) names.insert(name);
+    return names;
+  };
+  EXPECT_EQ(keys(scores["scores"][0]),
+            (std::set<std::string>{"forecaster", "lead_minutes", "threshold_mm_h", "csi", "pod", "far", "hss",
+                                   "ets", "bias", "hits", "misses", "false_alarms", "correct_negatives",
+                                   "filled_pixels"}));
+  EXPECT_EQ(keys(scores["continuous"][0]), (std::set<std::string>{"forecaster", "lead_minutes", "mse", "mae",
+                                                                  "me", "correlation", "pixels"}));
+  EXPECT_TRUE(scores["scores"][6]["csi"].is_null());  // of 30 mm/h, which never occurs here
   EXPECT_EQ(test::read_text(folder / "scores.html").rfind("<!", 0), 0U);
 }
 
