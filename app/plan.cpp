@@ -81,6 +81,7 @@ int run(const Arguments& arguments, Log& log) {
                           {"macs_per_forecast", macs},
                           {"host_bytes", training.host},
                           {"device_bytes", training.device},
+                          {"forecast_host_bytes", forecast.host},
                           {"forecast_device_bytes", forecast.device},
                           {"columns", columns},
                           {"rows", rows},
@@ -90,18 +91,21 @@ int run(const Arguments& arguments, Log& log) {
                           {"backend", backend->info().name}}));
     return kOk;
   }
-  const auto bytes = [](std::size_t b) { return format_bytes(static_cast<double>(b)); };
+  const auto where = [](const model::PlanBytes& bytes) {
+    const std::string host = format_bytes(static_cast<double>(bytes.host)) + " on the host";
+    if (bytes.device == 0) return host;
+    return format_bytes(static_cast<double>(bytes.device)) + " on the device, " + host;
+  };
   log.result(fmt::format(
       "{}, {} frames to {} of {}x{}, batch {}, on {}\n"
       "  parameters         {}\n"
       "  work a forecast    {:.3g} multiply-accumulates\n"
-      "  memory, training   {} on the device, {} on the host\n"
-      "  memory, forecast   {} on the device\n"
+      "  memory, training   {}\n"
+      "  memory, forecast   {}\n"
       "  time, estimated    {:.2g} s a step, {} for {} steps",
       config.name, config.model.past, config.model.future, columns, rows, batch, backend->info().device,
-      parameters, static_cast<double>(macs), bytes(training.device), bytes(training.host),
-      bytes(forecast.device), step_s, format_duration(step_s * static_cast<double>(config.training.steps)),
-      config.training.steps));
+      parameters, static_cast<double>(macs), where(training), where(forecast), step_s,
+      format_duration(step_s * static_cast<double>(config.training.steps)), config.training.steps));
   return kOk;
 }
 
