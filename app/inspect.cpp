@@ -21,16 +21,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr float kWet_mm_h = 0.1F;
 
-Json grid_json(const io::Grid& grid) {
-  return {{"columns", grid.columns},
-          {"rows", grid.rows},
-          {"projection", grid.projection},
-          {"x0", grid.x0},
-          {"y0", grid.y0},
-          {"dx", grid.dx},
-          {"dy", grid.dy}};
-}
-
 Json number_or_null(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
 }

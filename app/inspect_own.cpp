@@ -59,16 +59,6 @@ OwnFile weights_of(const std::filesystem::path& path) {
                       info.transform.text(), info.hash)};
 }
 
-Json grid_json(const io::Grid& grid) {
-  return {{"columns", grid.columns},
-          {"rows", grid.rows},
-          {"projection", grid.projection},
-          {"x0", grid.x0},
-          {"y0", grid.y0},
-          {"dx", grid.dx},
-          {"dy", grid.dy}};
-}
-
 OwnFile archive_of(const std::filesystem::path& path) {
   const io::Archive archive = io::Archive::open(path);
   const std::int64_t last = archive.frames() - 1;
@@ -138,6 +128,16 @@ OwnFile product_of(const std::filesystem::path& path) {
 }
 
 }  // namespace
+
+nlohmann::ordered_json grid_json(const io::Grid& grid) {
+  return {{"columns", grid.columns},
+          {"rows", grid.rows},
+          {"projection", grid.projection},
+          {"x0", grid.x0},
+          {"y0", grid.y0},
+          {"dx", grid.dx},
+          {"dy", grid.dy}};
+}
 
 std::optional<OwnFile> inspect_own_file(const std::filesystem::path& path) {
   std::error_code none;

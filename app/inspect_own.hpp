@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,5 +20,8 @@ struct OwnFile {
 /// Empty when the file is none of ours (a radar file, or anything else). Throws DataError or
 /// model::WeightsError when it is one of ours and damaged.
 std::optional<OwnFile> inspect_own_file(const std::filesystem::path&);
+
+/// The `grid` of every inspect --json: size, projection, upper left corner, pixel size.
+nlohmann::ordered_json grid_json(const io::Grid&);
 
 }  // namespace raincell::app

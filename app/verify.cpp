@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "app/commands.hpp"
 #include "app/forecasting.hpp"
@@ -133,7 +134,7 @@ int run(const Arguments& arguments, Log& log) {
   forecasting.require_memory_for(series.grid(cases.front().back()));
   spec.step_minutes = static_cast<double>(series.step_s()) / 60.;
   spec.bootstrap.block = past + leads;  // cases that overlap are drawn together
-  spec.threads = arguments.integer("threads", 1, 1, 4096);
+  spec.threads = arguments.integer("threads", std::max(1U, std::thread::hardware_concurrency()), 1, 4096);
 
   std::vector<float> block;  // [past + leads, rows, columns]
   const auto read_case = [&](std::int64_t k) -> std::optional<model::VerificationCase> {

@@ -44,7 +44,7 @@ std::vector<fs::path> list_files(const std::vector<fs::path>& sources, std::vect
     std::error_code error;
     const fs::file_status status = fs::status(source, error);
     if (!fs::exists(status))
-      throw DataError(fmt::format("{}: not found; expected a folder or a file", source.string()));
+      throw DataError(fmt::format("{}: not found; expected a folder or a file; check the path", source.string()));
     const std::size_t before = files.size();
     if (fs::is_directory(status)) {
       list_folder(source, files, rejected);
