@@ -108,9 +108,9 @@ class VerifyPage {
 
   std::string event_sections() const {
     if (report_.events.empty()) return {};
-    std::string out = heading(
-        "Critical success index",
-        "Hits over hits, misses and false alarms, by threshold. Bands: bootstrap interval over cases.");
+    std::string out = heading("Critical success index",
+                              "Hits over hits, misses and false alarms, by threshold. Bands: bootstrap "
+                              "interval, where the cases are enough for one.");
     std::vector<Chart> all;
     for (const double threshold : thresholds_) {
       all.push_back(event_chart("CSI", threshold, [](const EventRow& row) { return row.csi; }));
@@ -265,10 +265,10 @@ class VerifyPage {
   std::string head_table() const {
     if (report_.events.empty()) return {};
     const std::vector<double> leads = few(leads_);
-    std::string out = heading(
-        "At a glance",
-        fmt::format("CSI at {} mm/h by lead time, with the bootstrap interval; the best is marked. {} cases.",
-                    number_text(main_threshold_), report_.cases));
+    std::string out =
+        heading("At a glance", fmt::format("CSI at {} mm/h by lead time, with the bootstrap interval where "
+                                           "the cases are enough for one; the best is marked. {} cases.",
+                                           number_text(main_threshold_), report_.cases));
     out += "<div class=\"panel scroll\"><table><tr><th>forecaster</th>";
     for (const double lead : leads) out += fmt::format("<th>+{} min</th>", number_text(lead));
     out += "</tr>\n";
