@@ -251,6 +251,8 @@ std::vector<Field<Config>> model_fields() {
                 "what the forecaster sees at each lead: nothing, its own last output, or the advected frame"),
       choice<R>("model.head_input", AT(model.head_input),
                 {{"last", HeadInput::last}, {"all", HeadInput::all}}, "hidden states that the head looks at"),
+      boolean<R>("model.head_skip", AT(model.head_skip),
+                 "feed advection: the head also looks at the advected frame, at full resolution"),
       records<R>("model.head", AT(model.head), convolution_fields(),
                  "convolutions before the last one; keys below"),
       integer<R>("model.head_kernel", AT(model.head_kernel), 1, 31, "kernel of the last convolution, odd"),

@@ -29,10 +29,11 @@ class Builder {
   int up(const std::string& name, int input, const SamplingConv& conv) {
     return convolution(name, {input}, conv, true, spec_.sampling_activation);
   }
+  /// `start` scales the initial weights.
   int convolution(const std::string& name, const std::vector<int>& inputs, const SamplingConv& conv,
-                  bool transposed, kernels::Activation);
+                  bool transposed, kernels::Activation, double start = 1.);
   int recurrent(const std::string& name, std::size_t stage, const std::vector<int>& inputs, int64_t divisor);
-  /// From the top state(s) to the output frames.
+  /// From the top state(s), and the fed frames where the head looks at them, to the output frames.
   void head(std::vector<int> inputs);
   void begin_head() { graph_.head_begin = graph_.nodes.size(); }
   int64_t divisor(int index) const { return graph_.flows[static_cast<std::size_t>(index)].divisor; }
@@ -71,7 +72,7 @@ std::vector<int> Builder::weights(const std::string& name, const std::vector<int
 }
 
 int Builder::convolution(const std::string& name, const std::vector<int>& inputs, const SamplingConv& conv,
-                         bool transposed, kernels::Activation activation) {
+                         bool transposed, kernels::Activation activation, double start) {
   Node node;
   node.name = name;
   node.inputs = inputs;
@@ -88,7 +89,7 @@ int Builder::convolution(const std::string& name, const std::vector<int>& inputs
   const double gain = activation == kernels::Activation::leaky_relu
                           ? std::sqrt(6. / (1. + spec_.sampling_slope * spec_.sampling_slope))
                           : 1.;
-  const double bound = gain / std::sqrt(taps);
+  const double bound = start * gain / std::sqrt(taps);
   node.weights = weights(name, inputs, conv.channels, conv.kernel, transposed, bound);
   if (conv.bias) node.bias = parameters_.add(name + ".bias", {1, 1, conv.channels, 1, 1}, {0., false});
   const int64_t before = divisor(inputs.front());
@@ -130,12 +131,18 @@ int Builder::recurrent(const std::string& name, std::size_t stage, const std::ve
 }
 
 void Builder::head(std::vector<int> inputs) {
+  if (spec_.head_skip) {
+    inputs.push_back(graph_.frames);
+    inputs.push_back(graph_.mask);
+  }
   for (std::size_t i = 0; i < spec_.head.size(); ++i) {
     inputs = {down("head." + std::to_string(i), inputs, spec_.head[i])};
   }
   const SamplingConv last{spec_.out_planes(), spec_.head_kernel, 1, (spec_.head_kernel - 1) / 2,
                           spec_.head_bias};
-  graph_.output = convolution("head.out", inputs, last, false, kernels::Activation::identity);
+  // What is added to a guide frame starts at zero: training begins at the skill of the advection.
+  graph_.output = convolution("head.out", inputs, last, false, kernels::Activation::identity,
+                              spec_.adds_guide() ? 0. : 1.);
 }
 
 std::string stage_name(const char* part, std::size_t index) {

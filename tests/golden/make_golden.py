@@ -127,21 +127,23 @@ class Network:
             inputs = [(states[i][0], f"{part}.{i}.layer")]
         return hidden
 
-    def head(self, inputs):
+    def head(self, inputs, fed):
         spec = self.spec
+        if spec["head_skip"]:
+            inputs = inputs + fed
         for i, conv in enumerate(spec["head"]):
             inputs = [(self.sampling(f"head.{i}", inputs, conv), f"head.{i}")]
         return self.convolve("head.out", inputs, spec["channels"] * spec["patch"] ** 2, spec["head_kernel"],
                              padding=spec["head_kernel"] // 2, bias=spec["head_bias"])
 
-    def ascending_head(self, part, hidden):
+    def ascending_head(self, part, hidden, fed=()):
         if self.spec["head_input"] == "all":
-            return self.head([(h, f"{part}.{i}.layer") for i, h in enumerate(hidden)])
+            return self.head([(h, f"{part}.{i}.layer") for i, h in enumerate(hidden)], list(fed))
         top = hidden[-1]
         for i in reversed(range(len(hidden))):
             if "down" in self.spec["stages"][i]:
                 top = self.sampling(f"head.up.{i}", [(top, "")], self.up_conv(i), True)
-        return self.head([(top, "")])
+        return self.head([(top, "")], list(fed))
 
     def descend(self, inputs, states, n, shape):
         """One step of the mirrored forecaster; returns the output."""
@@ -157,7 +159,7 @@ class Network:
             hidden.append(below[0])
             if "down" in stages[i] and not (i == 0 and self.spec["head_input"] == "all"):
                 below = [(self.sampling(f"forecaster.{i}.up", below, self.up_conv(i), True), f"forecaster.{i}.up")]
-        return self.head(hidden if self.spec["head_input"] == "all" else below)
+        return self.head(hidden if self.spec["head_input"] == "all" else below, list(inputs))
 
     def __call__(self, past, past_mask, guide, guide_mask):
         """[N,T,C,H,W] patched frames -> forecasts [N,T',C,H,W], and with `predict_input` those of the input."""
@@ -186,7 +188,7 @@ class Network:
             if spec["forecaster"] == "mirrored":
                 y = self.descend(fed, states, n, shape)
             else:
-                y = self.ascending_head("forecaster", self.ascend("forecaster", fed, states, n, shape))
+                y = self.ascending_head("forecaster", self.ascend("forecaster", fed, states, n, shape), fed)
             if feed == "advection" and spec.get("output") != "sigmoid":
                 y = y + x
             outputs.append(y)
@@ -235,7 +237,7 @@ def stage(hidden, input_kernel=3, state_kernel=3, down=None, up=None):
 
 MODEL = {"cell": "convlstm", "peephole": "none", "bias": True, "channels": 1, "mask_channel": False, "patch": 1,
          "sampling_activation": "leaky_relu", "sampling_slope": 0.2, "forecaster": "mirrored", "feed": "none",
-         "head_input": "last", "head": [], "head_kernel": 1, "head_bias": True, "past": 3, "future": 3}
+         "head_input": "last", "head_skip": False, "head": [], "head_kernel": 1, "head_bias": True, "past": 3, "future": 3}
 TRAINING = {"loss": "mse", "huber_delta": 0.25, "target_weight": 0., "class_bounds": [], "class_weights": [],
             "clip_norm": 0., "predict_input": False}
 
@@ -261,6 +263,10 @@ CASES = {
     # intensities by cross-entropy on a sigmoid output, the paper's way on Moving MNIST; guided, but not added to
     "sigmoid": ({"peephole": "per_channel", "patch": 2, "head_input": "all", "output": "sigmoid",
                  "feed": "advection", "stages": [stage(3), stage(4)]}, {"loss": "bce"}),
+    # the head looks at the guide as well
+    "guided_skip": ({"feed": "advection", "head_skip": True,
+                     "stages": [stage(3, down=(2, 5, 2, 2, True)), stage(4, 3, 3, down=(3, 3, 2, 1, True))],
+                     "head": [dict(zip(("channels", "kernel", "stride", "padding", "bias"), (3, 3, 1, 1, True)))]}, {}),
 }
 
 

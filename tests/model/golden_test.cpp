@@ -128,7 +128,7 @@ TEST_P(PyTorch, OutputGradientsAndTenLosses) {
 INSTANTIATE_TEST_SUITE_P(Golden, PyTorch,
                          ::testing::Combine(::testing::Values("reference", "reference-f32", "cpu"),
                                             ::testing::Values("guided", "paper", "trajectory", "shared",
-                                                              "fed_back", "sigmoid")),
+                                                              "fed_back", "sigmoid", "guided_skip")),
                          [](const auto& each) {
                            std::string name =
                                std::string(std::get<0>(each.param)) + "_" + std::get<1>(each.param);

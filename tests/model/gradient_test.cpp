@@ -128,6 +128,22 @@ TEST(NetworkGradientOptions, WithoutBias) {
   expect_right(spec, {.batch = 1, .height = 3, .width = 3}, "no bias");
 }
 
+TEST(NetworkGradientOptions, HeadThatSeesTheGuide) {
+  ModelSpec spec = small_spec();
+  spec.feed = Feed::advection;
+  spec.head_skip = true;
+  for (const ForecasterKind kind : {ForecasterKind::mirrored, ForecasterKind::same_order}) {
+    spec.forecaster = kind;
+    for (const HeadInput head : {HeadInput::last, HeadInput::all}) {
+      spec.head_input = head;
+      spec.head = {SamplingConv{2, 3, 1, 1, true}};
+      expect_right(spec, {.batch = 2, .height = 3, .width = 4}, "a convolution over states and guide");
+      spec.head.clear();
+      expect_right(spec, {.batch = 2, .height = 3, .width = 4}, "the output straight from states and guide");
+    }
+  }
+}
+
 TEST(NetworkGradientOptions, Exceedance) {
   ModelSpec spec = small_spec();
   spec.thresholds = {0.5, 2.};

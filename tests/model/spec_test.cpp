@@ -191,6 +191,13 @@ TEST(Problems, EachNamesItsKey) {
        [](ModelSpec& s) {
          s.head = {SamplingConv{8, 3, 1, 0, true}};
        }},
+      {"model.head_skip", [](ModelSpec& s) { s.head_skip = true; }},
+      {"model.head_skip",
+       [](ModelSpec& s) {
+         s.head_skip = s.mask_channel = true;
+         s.feed = Feed::advection;
+         s.forecaster = ForecasterKind::shared;
+       }},
       {"model.flatten_pixels", [](ModelSpec& s) { s.flatten_pixels = 5; }},
       {"model.stages[0].layer.input_kernel",
        [](ModelSpec& s) {
