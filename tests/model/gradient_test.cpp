@@ -34,13 +34,7 @@ void expect_right(const ModelSpec& spec, NetworkPlan plan, const std::string& na
     loss.lead_weights.push_back(1.F + 0.25F * float(lead));
   network.set_loss(loss);
   network.set_teacher(teacher);
-  // Peepholes and biases start at zero; give every parameter a value so that nothing hides.
-  for (int s = 0; s < static_cast<int>(network.layout().slices().size()); ++s) {
-    std::vector<double> values = network.parameters().read(s);
-    for (std::size_t i = 0; i < values.size(); ++i)
-      values[i] += 0.2 * (uniform(3, std::uint64_t(s), i) - 0.5);
-    network.parameters().write(s, values);
-  }
+  stir(network);
   const GradientCheck result = check_gradients(network, RandomBatch(spec, plan), 4);
   EXPECT_EQ(result.failures, "");
   EXPECT_GT(result.points, 10);

@@ -40,6 +40,17 @@ struct RandomBatch {
   }
 };
 
+/// Peepholes, biases and the head of a guided network start at zero; gives every parameter a value so that
+/// nothing hides.
+inline void stir(Network& network) {
+  for (int s = 0; s < static_cast<int>(network.layout().slices().size()); ++s) {
+    std::vector<double> values = network.parameters().read(s);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values[i] += 0.2 * (uniform(3, std::uint64_t(s), i) - 0.5);
+    network.parameters().write(s, values);
+  }
+}
+
 struct GradientCheck {
   int points = 0, left_out = 0;
   std::string failures;

@@ -40,6 +40,7 @@ std::vector<ModelSpec> every_kind() {
 std::vector<float> forecast(const ModelSpec& spec, kernels::Backend& backend, const NetworkPlan& plan,
                             const RandomBatch& batch, std::int64_t leads) {
   Network network(spec, backend, 5);
+  stir(network);
   network.plan(plan);
   std::vector<float> out(
       static_cast<std::size_t>(plan.batch * leads * spec.out_channels() * plan.height * plan.width));
@@ -135,6 +136,7 @@ TEST(Network, TargetMaskHidesExactlyWhatItHides) {
   const NetworkPlan plan{.batch = 1, .height = 5, .width = 7, .training = true};
   RandomBatch batch(spec, plan);
   Network network(spec, *backend, 5);
+  stir(network);
   network.plan(plan);
   const LossAndGradient before = train_once(network, batch);
   EXPECT_EQ(before.valid, double(std::count(batch.future_mask.begin(), batch.future_mask.end(), 1.F)));
@@ -194,6 +196,25 @@ TEST(Network, GuideOfALeadReachesNoEarlierLead) {
   double change = 0.;
   for (std::size_t i = 3 * 64; i < 4 * 64; ++i) change += (after[i] - before[i]) / 64.;
   EXPECT_GT(change, 0.5);  // added as it is, and corrected by the network
+}
+
+TEST(Network, AFreshGuidedNetworkForecastsItsGuide) {
+  const auto backend = kernels::make_backend("reference", {});
+  ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::advection);
+  for (const bool skip : {false, true}) {
+    spec.head_skip = skip;
+    const NetworkPlan plan{.batch = 1, .height = 8, .width = 8};
+    const RandomBatch batch(spec, plan);
+    Network network(spec, *backend, 5);
+    network.plan(plan);
+    std::vector<float> out(batch.guide.size());
+    network.forecast(batch.view(), spec.future, out);
+    EXPECT_EQ(out, batch.guide);
+    stir(network);
+    network.plan(plan);  // takes the weights anew
+    network.forecast(batch.view(), spec.future, out);
+    EXPECT_NE(out, batch.guide);
+  }
 }
 
 TEST(Network, BytesAreForetold) {
