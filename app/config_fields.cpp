@@ -166,6 +166,8 @@ std::vector<Field<Config>> data_fields() {
       real<R>("data.rain_weighting", AT(data.rain_weighting), 0., 1.,
               "0: crops anywhere; 1: in proportion to their rain"),
       boolean<R>("data.flips", AT(data.flips), "flips, and quarter turns where crops are square"),
+      real<R>("data.rain_scaling", AT(data.rain_scaling), 1., 100.,
+              "x: the rain of each sample is multiplied by a number from 1/x to x; 1: left alone"),
       integer<R>("data.workers", AT(data.workers), 1, 256, "threads that prepare batches"),
       integer<R>("data.prefetch", AT(data.prefetch), 1, 64, "batches ready ahead"),
   };

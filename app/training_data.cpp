@@ -97,6 +97,7 @@ TrainingData open_training_data(Config& config, std::int64_t guide_cache_bytes) 
   spec.crop_columns = config.data.crop_columns;
   spec.rain_weighting = config.data.rain_weighting;
   spec.flips = config.data.flips;
+  spec.rain_scaling = config.data.rain_scaling;
   spec.seed = config.seed;
   spec.workers = static_cast<int>(config.data.workers);
   spec.prefetch = config.data.prefetch;
@@ -104,6 +105,7 @@ TrainingData open_training_data(Config& config, std::int64_t guide_cache_bytes) 
   if (!data.validation_windows.empty()) {
     spec.seed ^= kValidationSeed;
     spec.flips = false;
+    spec.rain_scaling = 1.;
     spec.workers = 0;
     data.validation =
         std::make_unique<io::BatchSource>(archives, data.validation_windows, config.transform, spec, guide);

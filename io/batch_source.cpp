@@ -74,7 +74,7 @@ struct BatchSource::State {
   /// Buffers a worker keeps.
   struct Scratch {
     std::vector<std::int16_t> codes;
-    std::vector<float> network, mask, guide;
+    std::vector<float> network, mask, guide, scaled;
   };
 
   std::vector<const Archive*> archives;
@@ -104,6 +104,8 @@ struct BatchSource::State {
   void resize(Batch&) const;
   void fill(Batch&, std::int64_t number, std::int64_t place, Scratch&) const;
   void tabulate();
+  /// Network value of every code of an archive whose rain is multiplied.
+  void tabulate(const Archive&, float factor, std::vector<float>& table) const;
   void put_frame(const Sample&, std::int64_t frame, std::span<float> values, std::span<float> mask,
                  Scratch&) const;
   void put_guide(const Sample&, std::span<const float> physical, std::span<float> values,
@@ -125,6 +127,13 @@ void BatchSource::State::check() const {
   if (spec.batch < 1 || spec.prefetch < 1) refuse("batch and prefetch must be at least 1");
   if (!(spec.rain_weighting >= 0. && spec.rain_weighting <= 1.)) {
     refuse(fmt::format("rain_weighting is {}; 0 to 1 expected", spec.rain_weighting));
+  }
+  if (!(spec.rain_scaling >= 1.)) {
+    refuse(fmt::format("rain_scaling is {}; at least 1 expected", spec.rain_scaling));
+  }
+  if (spec.rain_scaling > 1. && transform.quantity != Quantity::rain_rate) {
+    refuse(fmt::format("rain_scaling multiplies rain rates; this archive holds {}",
+                       name_of(transform.quantity)));
   }
   if (spec.share_first < 0 || spec.share_count < 0 || spec.share_first + share > spec.batch) {
     refuse(fmt::format("a share of {} samples from {} on does not fit a batch of {}", share, spec.share_first,
@@ -201,6 +210,9 @@ Sample BatchSource::State::sample(std::int64_t epoch, std::int64_t index) const 
     const std::uint64_t bits = random_bits(spec.seed, 60, e, i) >> 32;
     sample.orientation = static_cast<int>(bits & (rows == columns ? 7U : 3U));
   }
+  if (spec.rain_scaling > 1.) {
+    sample.rain_factor = static_cast<float>(std::pow(spec.rain_scaling, 2. * draw(5) - 1.));
+  }
   return sample;
 }
 
@@ -217,11 +229,15 @@ void BatchSource::State::resize(Batch& batch) const {
 /// A code has only 65536 values: one logarithm each instead of one a pixel.
 void BatchSource::State::tabulate() {
   for (const Archive* archive : archives) {
-    std::vector<float> table(1U << 16);
-    for (std::size_t code = 0; code < table.size(); ++code) {
-      table[code] = transform.to_network(unpack_value(static_cast<std::int16_t>(code), archive->scale()));
-    }
-    network_of.push_back(std::move(table));
+    tabulate(*archive, 1.F, network_of.emplace_back());
+  }
+}
+
+void BatchSource::State::tabulate(const Archive& archive, float factor, std::vector<float>& table) const {
+  table.resize(1U << 16);
+  for (std::size_t code = 0; code < table.size(); ++code) {
+    table[code] =
+        transform.to_network(factor * unpack_value(static_cast<std::int16_t>(code), archive.scale()));
   }
 }
 
@@ -229,7 +245,7 @@ void BatchSource::State::put_frame(const Sample& sample, std::int64_t frame, std
                                    std::span<float> mask, Scratch& scratch) const {
   const auto archive = static_cast<std::size_t>(sample.window.archive);
   archives[archive]->read_codes(frame, sample.crop, scratch.codes);
-  const float* table = network_of[archive].data();
+  const float* table = sample.rain_factor == 1.F ? network_of[archive].data() : scratch.scaled.data();
   const Placement place = placement_of(sample.orientation, rows, columns);
   const std::int16_t* codes = scratch.codes.data();
   for (std::int64_t r = 0; r < rows; ++r) {
@@ -267,6 +283,8 @@ void BatchSource::State::fill(Batch& batch, std::int64_t number, std::int64_t pl
   const auto frame_of = [&](std::vector<float>& block, std::int64_t leads, std::int64_t t) {
     return std::span<float>(block.data() + static_cast<std::size_t>(place * leads + t) * pixels, pixels);
   };
+  const Archive& archive = *archives[static_cast<std::size_t>(chosen.window.archive)];
+  if (chosen.rain_factor != 1.F) tabulate(archive, chosen.rain_factor, scratch.scaled);
   for (std::int64_t t = 0; t < past + future; ++t) {
     const bool seen = t < past;
     put_frame(chosen, chosen.window.first + t,
@@ -276,8 +294,8 @@ void BatchSource::State::fill(Batch& batch, std::int64_t number, std::int64_t pl
   }
   if (!guide) return;
   scratch.guide.assign(pixels * static_cast<std::size_t>(future), kMissing);
-  const Archive& archive = *archives[static_cast<std::size_t>(chosen.window.archive)];
   guide(archive, chosen.window, chosen.crop, future, scratch.guide);
+  for (float& value : scratch.guide) value *= chosen.rain_factor;
   for (std::int64_t t = 0; t < future; ++t) {
     const std::span<const float> advected(scratch.guide.data() + static_cast<std::size_t>(t) * pixels,
                                           pixels);

@@ -23,6 +23,7 @@ struct BatchSpec {
   std::int64_t crop_rows = 96, crop_columns = 96;  // 0: the whole grid
   double rain_weighting = 1.;  // 0: uniform; 1: probability of a crop in proportion to its rain
   bool flips = false;          // flips and quarter turns (square crops)
+  double rain_scaling = 1.;    // x: the rain of each sample is multiplied by a number from 1/x to x
   std::uint64_t seed = 1;
   int workers = 1;               // 0: next() itself does the work
   std::int64_t prefetch = 2;     // batches ready ahead: what bounds the memory
@@ -45,6 +46,7 @@ struct Sample {
   Window window;
   Crop crop;
   int orientation = 0;  // bit 0: columns reversed, bit 1: rows reversed, bit 2: then transposed
+  float rain_factor = 1.F;
 };
 
 /// Sample `index` of epoch `epoch` is a pure function of (seed, epoch, index) for any number of workers.

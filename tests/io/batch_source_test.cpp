@@ -92,6 +92,7 @@ class Batches : public testing::Test {
     spec.future = 2;
     spec.crop_rows = spec.crop_columns = 32;
     spec.flips = true;
+    spec.rain_scaling = 3.;
     return spec;
   }
   std::vector<Window> windows() const { return cut_windows(archive_, 0, 3, 2, {}); }
@@ -168,9 +169,11 @@ TEST_F(Batches, HoldTheArchivesNumbersTurnedAsTold) {
   Batch batch;
   source.next(batch);
   std::set<int> orientations;
+  std::set<float> factors;
   for (std::int64_t n = 0; n < 16; ++n) {
     const Sample sample = source.sample(0, n);
     orientations.insert(sample.orientation);
+    factors.insert(sample.rain_factor);
     for (std::int64_t t = 0; t < 5; ++t) {
       const Frame frame = simulate_frame(Batches::spec(), sample.window.first + t);
       for (std::int64_t r = 0; r < 32; ++r) {
@@ -189,7 +192,7 @@ TEST_F(Batches, HoldTheArchivesNumbersTurnedAsTold) {
           const std::vector<float>& mask = t < 3 ? batch.past_mask : batch.future_mask;
           const std::size_t i = t < 3 ? place(3, t) : place(2, t - 3);
           ASSERT_EQ(mask[i], std::isnan(rain) ? 0.F : 1.F);
-          ASSERT_EQ(values[i], transform.to_network(rain));
+          ASSERT_EQ(values[i], transform.to_network(sample.rain_factor * rain));
           if (t == 2) {  // the guide is the last past frame, turned the same way
             ASSERT_EQ(batch.guide[place(2, 1)], values[i]);
             ASSERT_EQ(batch.guide_mask[place(2, 1)], mask[i]);
@@ -199,6 +202,11 @@ TEST_F(Batches, HoldTheArchivesNumbersTurnedAsTold) {
     }
   }
   EXPECT_GT(orientations.size(), 3U);
+  EXPECT_EQ(factors.size(), 16U);
+  EXPECT_GT(*factors.begin(), 1.F / 3.001F);
+  EXPECT_LT(*factors.begin(), 0.8F);
+  EXPECT_LT(*factors.rbegin(), 3.001F);
+  EXPECT_GT(*factors.rbegin(), 1.25F);
 }
 
 TEST_F(Batches, EveryWindowComesOnceAnEpochWithoutWeights) {
@@ -313,6 +321,9 @@ TEST_F(Batches, RefuseWhatCannotBe) {
   EXPECT_THROW(BatchSource({&archive_}, windows(), {}, spec), DataError);
   spec = small();
   spec.rain_weighting = 2.;
+  EXPECT_THROW(BatchSource({&archive_}, windows(), {}, spec), DataError);
+  spec = small();
+  spec.rain_scaling = 0.5;
   EXPECT_THROW(BatchSource({&archive_}, windows(), {}, spec), DataError);
   std::vector<Window> beyond = windows();
   beyond.back().first = 22;
