@@ -176,10 +176,10 @@ WeightTensor reordered(const WeightTensor& weight, std::string name) {
   return out;
 }
 
-const WeightTensor& needed(const WeightsFile& file, const std::string& name) {
+const WeightTensor* needed(const WeightsFile& file, const std::string& name) {
   const WeightTensor* tensor = file.find(name);
   if (tensor == nullptr) throw WeightsError("weights: tensor '" + name + "' is missing");
-  return *tensor;
+  return tensor;
 }
 
 void expect_shape(const WeightTensor& tensor, const std::vector<int64_t>& shape) {
@@ -204,8 +204,8 @@ ImportedWeights import_openstl(const WeightsFile& file) {
     const std::string cell = fmt::format("cell_list.{}.", index),
                       layer = fmt::format("encoder.{}.layer", index);
     if (index > 0 && file.find(cell + "conv_x.0.weight") == nullptr) break;
-    const WeightTensor &input = needed(file, cell + "conv_x.0.weight"),
-                       &state = needed(file, cell + "conv_h.0.weight");
+    const WeightTensor &input = *needed(file, cell + "conv_x.0.weight"),
+                       &state = *needed(file, cell + "conv_h.0.weight");
     if (input.shape.size() != 4 || input.shape[0] < 4 || input.shape[0] % 4 != 0) {
       throw WeightsError("weights: tensor '" + input.name + "' has the shape " + text_of(input.shape));
     }
@@ -221,7 +221,7 @@ ImportedWeights import_openstl(const WeightsFile& file) {
     imported.tensors.push_back(reordered(state, layer + ".state.weight"));
     channels = hidden;
   }
-  WeightTensor head = needed(file, "conv_last.weight");
+  WeightTensor head = *needed(file, "conv_last.weight");
   expect_shape(head, {spec.patch * spec.patch, channels, 1, 1});
   head.name = "head.out.weight";
   imported.tensors.push_back(std::move(head));
