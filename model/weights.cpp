@@ -176,6 +176,7 @@ WeightTensor reordered(const WeightTensor& weight, std::string name) {
   return out;
 }
 
+/// Never null; a reference would look dangling to g++ 14, since the name is a temporary.
 const WeightTensor* needed(const WeightsFile& file, const std::string& name) {
   const WeightTensor* tensor = file.find(name);
   if (tensor == nullptr) throw WeightsError("weights: tensor '" + name + "' is missing");
