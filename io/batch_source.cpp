@@ -132,7 +132,7 @@ void BatchSource::State::check() const {
     refuse(fmt::format("rain_scaling is {}; at least 1 expected", spec.rain_scaling));
   }
   if (spec.rain_scaling > 1. && transform.quantity != Quantity::rain_rate) {
-    refuse(fmt::format("rain_scaling multiplies rain rates; this archive holds {}",
+    refuse(fmt::format("rain_scaling multiplies rain rates, but the archive holds {}; leave it at 1",
                        name_of(transform.quantity)));
   }
   if (spec.share_first < 0 || spec.share_count < 0 || spec.share_first + share > spec.batch) {

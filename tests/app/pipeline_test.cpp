@@ -130,6 +130,27 @@ TEST(Training, SameSeedSameBytesAlsoWhenInterrupted) {
   EXPECT_EQ(weights, test::read_text(folder / "b/last.safetensors"));
 }
 
+/// The tensors of a safetensors file without its header, which carries the options themselves.
+std::string tensors_of(const std::filesystem::path& file) {
+  const std::string bytes = test::read_text(file);
+  std::uint64_t header = 0;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  return bytes.substr(sizeof header + header);
+}
+
+TEST(Training, EverySampleAndHeadOptionReachesTheNetwork) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  std::set<std::string> weights;
+  for (const char* option : {"seed=1", "data.flips=true", "data.rain_scaling=3", "data.rain_weighting=0",
+                             "model.head_skip=true"}) {
+    const std::string run = "run" + std::to_string(weights.size());
+    expect_ok(run_raincell(folder.path(), {"train", "small.yaml", "--run", run, "--threads", "1", "--set",
+                                           "training.steps=2", "--set", option}));
+    EXPECT_TRUE(weights.insert(tensors_of(folder / (run + "/last.safetensors"))).second) << option;
+  }
+}
+
 TEST(Training, KilledAtAnyMomentEndsInTheSameBytes) {
   const Folder folder;
   make_archive(folder, "odim");
