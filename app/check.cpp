@@ -59,7 +59,7 @@ std::vector<NetworkCase> network_cases() {
   cases[0].name = "convlstm, mirrored, fed with advected frames";
   cases[0].spec.stages = {sampled(8, 4), sampled(12, 6)};
   cases[0].spec.feed = model::Feed::advection;
-  cases[0].spec.head_skip = true;
+  cases[0].spec.head_skip = cases[0].spec.tendency = true;
   cases[0].spec.head = {model::SamplingConv{4, 3, 1, 1, true}};
   cases[1].name = "convlstm, peepholes, patches, head over all states";
   cases[1].spec.stages = {stage(16, 5), stage(8, 3)};
@@ -104,7 +104,8 @@ Results run_case(kernels::Backend& backend, const NetworkCase& c) {
     for (float& v : values) v = 0.5F + 0.5F * noise(counter);
     return values;
   };
-  const auto past = fill(c.spec.past), future = fill(c.spec.future), guide = fill(c.spec.future);
+  const auto past = fill(c.spec.past), future = fill(c.spec.future), guide = fill(c.spec.future),
+             tendency = fill(c.spec.future);
   std::vector<float> mask(future.size(), 1.F);  // every seventh pixel is missing
   for (std::size_t i = 0; i < mask.size(); i += 7) mask[i] = 0.F;
   const std::vector<float> ones(std::max(past.size(), future.size()), 1.F);
@@ -114,10 +115,12 @@ Results run_case(kernels::Backend& backend, const NetworkCase& c) {
                          .future_mask = mask,
                          .guide = {},
                          .guide_mask = {},
+                         .tendency = {},
                          .thresholds = {}};
   if (c.spec.feed == model::Feed::advection) {
     batch.guide = guide;
     batch.guide_mask = std::span(ones).first(guide.size());
+    if (c.spec.tendency) batch.tendency = tendency;
   }
   network.set_loss({});
   network.load(batch);

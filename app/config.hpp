@@ -11,7 +11,7 @@
 #include "io/sequence.hpp"
 #include "io/transform.hpp"
 #include "kernels/specs.hpp"
-#include "model/advection/advection.hpp"
+#include "model/advection/guide.hpp"
 #include "model/schedule.hpp"
 #include "model/spec.hpp"
 
@@ -52,7 +52,7 @@ struct Config {
   io::SourceOptions source;
   io::Transform transform;
   model::ModelSpec model;
-  model::MotionSpec motion;
+  model::GuideSpec guide;
   LossConfig loss;
   kernels::OptimizerSpec optimizer;
   model::ScheduleSpec schedule{.kind = model::ScheduleKind::cosine};  // total_steps: training.steps

@@ -255,6 +255,10 @@ std::vector<Field<Config>> model_fields() {
                 {{"last", HeadInput::last}, {"all", HeadInput::all}}, "hidden states that the head looks at"),
       boolean<R>("model.head_skip", AT(model.head_skip),
                  "feed advection: the head also looks at the advected frame, at full resolution"),
+      boolean<R>(
+          "model.tendency", AT(model.tendency),
+          "feed advection: the forecaster also sees what changed along the motion over the past frames, "
+          "brought to each lead"),
       records<R>("model.head", AT(model.head), convolution_fields(),
                  "convolutions before the last one; keys below"),
       integer<R>("model.head_kernel", AT(model.head_kernel), 1, 31, "kernel of the last convolution, odd"),
@@ -376,10 +380,18 @@ std::vector<Field<Config>> all_fields() {
   append(transform_fields());
   append(model_fields());
   append({
-      integer<R>("advection.frames", AT(motion.frames), 2, 32,
+      integer<R>("advection.frames", AT(guide.motion.frames), 2, 32,
                  "past frames that the motion is estimated from"),
-      real<R>("advection.smoothing_pixels", AT(motion.smoothing_pixels), 0., 1000.,
+      real<R>("advection.smoothing_pixels", AT(guide.motion.smoothing_pixels), 0., 1000.,
               "smoothing of the motion, pixels"),
+      real<R>(
+          "advection.guide_smoothing_pixels", AT(guide.smoothing_pixels), 0., 100.,
+          "feed advection: the network is fed the advected frame without the detail that is gone by then, "
+          "smoothed by a Gaussian of this many pixels times the lead (1, 2, ...); 0: as it is"),
+      integer<R>("advection.tendency_steps", AT(guide.tendency_steps), 1, 512,
+                 "model.tendency: frames that it looks back, as far as data.past has them"),
+      real<R>("advection.tendency_smoothing_pixels", AT(guide.tendency_smoothing_pixels), 0., 100.,
+              "model.tendency: smoothing of the change, pixels"),
   });
   append(loss_fields());
   append(optimizer_fields());

@@ -2,80 +2,78 @@
 
 #include <list>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 namespace raincell::app {
 
 namespace {
 
-/// What a window needs for any crop and lead: its last frame and the motion there.
-struct Field {
+/// What a window needs for any crop and lead.
+struct Entry {
   std::once_flag once;
-  std::vector<float> last;  // [rows, columns]
-  model::Motion motion;
+  std::optional<model::Guide> guide;
 };
 
-class MotionCache {
+class GuideCache {
  public:
-  MotionCache(const model::MotionSpec& spec, std::int64_t bytes) : spec_(spec), bytes_(bytes) {}
+  GuideCache(const model::GuideSpec& spec, std::int64_t bytes) : spec_(spec), bytes_(bytes) {}
 
-  std::shared_ptr<const Field> field(const io::Archive& archive, const io::Window& window) {
-    const std::shared_ptr<Field> field = entry(archive, window);
-    std::call_once(field->once, [&] { compute(archive, window, *field); });
-    return field;
+  std::shared_ptr<const Entry> entry(const io::Archive& archive, const io::Window& window) {
+    const std::shared_ptr<Entry> entry = find(archive, window);
+    std::call_once(entry->once, [&] { entry->guide.emplace(guide(archive, window)); });
+    return entry;
   }
 
  private:
   using Key = std::pair<const io::Archive*, std::int64_t>;
-  struct Entry {
-    Key key;
-    std::shared_ptr<Field> field;  // shared: a worker may still use what is dropped here
-  };
 
-  std::shared_ptr<Field> entry(const io::Archive& archive, const io::Window& window) {
-    const Key key{&archive, window.first + window.past - 1};
+  std::shared_ptr<Entry> find(const io::Archive& archive, const io::Window& window) {
+    const Key key{&archive, window.first};
     const std::lock_guard lock(mutex_);
     for (auto it = entries_.begin(); it != entries_.end(); ++it) {
-      if (it->key == key) {
+      if (it->first == key) {
         entries_.splice(entries_.begin(), entries_, it);
-        return entries_.front().field;
+        return entries_.front().second;
       }
     }
-    entries_.push_front({key, std::make_shared<Field>()});
-    const std::int64_t each = 3 * 4 * archive.grid().pixels();
+    entries_.emplace_front(key, std::make_shared<Entry>());
+    const std::int64_t each = model::Guide::bytes(spec_, archive.grid().pixels(), window.future);
     while (entries_.size() > 1 && static_cast<std::int64_t>(entries_.size()) * each > bytes_)
       entries_.pop_back();
-    return entries_.front().field;
+    return entries_.front().second;
   }
 
-  void compute(const io::Archive& archive, const io::Window& window, Field& field) const {
+  model::Guide guide(const io::Archive& archive, const io::Window& window) const {
     const io::Grid& grid = archive.grid();
-    const std::int64_t frames = std::min(spec_.frames, window.past), pixels = grid.pixels();
+    const std::int64_t frames =
+                           std::min(std::max(spec_.motion.frames, spec_.tendency_steps + 1), window.past),
+                       pixels = grid.pixels();
     std::vector<float> past(static_cast<std::size_t>(frames * pixels));  // [frames, rows, columns]
     for (std::int64_t i = 0; i < frames; ++i) {
       archive.read(
           window.first + window.past - frames + i, {0, 0, grid.rows, grid.columns},
           std::span(past).subspan(static_cast<std::size_t>(i * pixels), static_cast<std::size_t>(pixels)));
     }
-    field.motion = model::estimate_motion({frames, grid.rows, grid.columns, past}, spec_);
-    field.last.assign(past.end() - pixels, past.end());
+    return {{frames, grid.rows, grid.columns, past}, spec_, window.future};
   }
 
-  model::MotionSpec spec_;
+  model::GuideSpec spec_;
   std::int64_t bytes_;
   std::mutex mutex_;
-  std::list<Entry> entries_;  // latest use first
+  // Latest use first; entries are shared because a worker may still use what is dropped here.
+  std::list<std::pair<Key, std::shared_ptr<Entry>>> entries_;
 };
 
 }  // namespace
 
-io::GuideFunction make_guide(const model::MotionSpec& spec, std::int64_t cache_bytes) {
+io::GuideFunction make_guide(const model::GuideSpec& spec, std::int64_t cache_bytes) {
   // A std::function must be copyable, and its copies shall share the cache.
-  auto cache = std::make_shared<MotionCache>(spec, cache_bytes);
-  return [cache](const io::Archive& archive, const io::Window& window, const io::Crop& crop,
-                 std::int64_t leads, std::span<float> values) {
-    const std::shared_ptr<const Field> field = cache->field(archive, window);
-    model::advect(field->last, field->motion, leads, crop.row, crop.column, crop.rows, crop.columns, values);
+  auto cache = std::make_shared<GuideCache>(spec, cache_bytes);
+  return [cache](const io::Archive& archive, const io::Window& window, const io::Crop& crop, std::int64_t,
+                 std::span<float> values, std::span<float> tendency) {
+    const std::shared_ptr<const Entry> entry = cache->entry(archive, window);
+    entry->guide->frames(crop.row, crop.column, crop.rows, crop.columns, values, tendency);
   };
 }
 

@@ -7,12 +7,12 @@
 #include <memory>
 
 #include "io/batch_source.hpp"
-#include "model/advection/advection.hpp"
+#include "model/advection/guide.hpp"
 
 namespace raincell::app {
 
-/// Advected frames for io::BatchSource. Pure in its result; the motion of windows is kept within
+/// Advected frames for io::BatchSource. Pure in its result; what windows need is kept within
 /// `cache_bytes` (at least one window), oldest use dropped first. Any thread. Copies share one cache.
-io::GuideFunction make_guide(const model::MotionSpec&, std::int64_t cache_bytes);
+io::GuideFunction make_guide(const model::GuideSpec&, std::int64_t cache_bytes);
 
 }  // namespace raincell::app

@@ -22,7 +22,7 @@ constexpr std::int64_t kLogEvery = 10;      // steps between reads of loss and g
 constexpr std::int64_t kMostSkipped = 3;    // updates skipped between two checkpoints that make it roll back
 constexpr std::int64_t kMostRollbacks = 4;  // then the run has diverged
 constexpr double kRollbackRate = 0.5;
-constexpr std::int64_t kLargestGuideCache = std::int64_t{1} << 30;
+constexpr std::int64_t kLargestGuideCache = std::int64_t{2} << 30;
 
 /// What the bytes of a run depend on; nothing else does, with or without the option.
 std::string pinned_text(const kernels::BackendInfo& info, std::uint64_t seed) {
@@ -109,6 +109,7 @@ model::HostBatch TrainingRun::host_batch() const {
   host.future_mask = batch_.future_mask;
   host.guide = batch_.guide;
   host.guide_mask = batch_.guide_mask;
+  host.tendency = batch_.tendency;
   host.thresholds = thresholds_;
   return host;
 }

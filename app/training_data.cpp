@@ -86,7 +86,7 @@ TrainingData open_training_data(Config& config, std::int64_t guide_cache_bytes) 
   cut(config, data);
   config.transform.quantity = data.archives.front().quantity();
   const bool guided = config.model.feed == model::Feed::advection;
-  const io::GuideFunction guide = guided ? make_guide(config.motion, guide_cache_bytes) : io::GuideFunction{};
+  const io::GuideFunction guide = guided ? make_guide(config.guide, guide_cache_bytes) : io::GuideFunction{};
   std::vector<const io::Archive*> archives;
   for (const io::Archive& archive : data.archives) archives.push_back(&archive);
   io::BatchSpec spec;
@@ -98,6 +98,7 @@ TrainingData open_training_data(Config& config, std::int64_t guide_cache_bytes) 
   spec.rain_weighting = config.data.rain_weighting;
   spec.flips = config.data.flips;
   spec.rain_scaling = config.data.rain_scaling;
+  spec.tendency = config.model.tendency;
   spec.seed = config.seed;
   spec.workers = static_cast<int>(config.data.workers);
   spec.prefetch = config.data.prefetch;

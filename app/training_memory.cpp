@@ -4,8 +4,8 @@ namespace raincell::app {
 
 std::int64_t batch_bytes(const Config& config, std::int64_t rows, std::int64_t columns) {
   const bool guided = config.model.feed == model::Feed::advection;
-  const std::int64_t frames =
-      2 * (config.model.past + config.model.future) + (guided ? 2 * config.model.future : 0);
+  const std::int64_t frames = 2 * (config.model.past + config.model.future) +
+                              (guided ? 2 + (config.model.tendency ? 1 : 0) : 0) * config.model.future;
   return config.training.batch * frames * config.model.channels * rows * columns * 4;
 }
 

@@ -63,7 +63,7 @@ WeightsInfo info_of(const model::WeightsFile& file, const std::filesystem::path&
   info.parameters = model::parameter_count(info.spec);
   try {
     info.transform = io::Transform::parse(text_of(file, "transform", path));
-    info.motion = parse_config(info.config, path.string() + " (config)", {}).motion;
+    info.guide = parse_config(info.config, path.string() + " (config)", {}).guide;
   } catch (const io::DataError& error) {
     throw model::WeightsError(fmt::format("{}: {}", path.string(), error.what()));
   } catch (const ConfigError& error) {

@@ -7,7 +7,7 @@
 
 #include "app/config.hpp"
 #include "io/transform.hpp"
-#include "model/advection/advection.hpp"
+#include "model/advection/guide.hpp"
 #include "model/network.hpp"
 
 namespace raincell::app {
@@ -18,7 +18,7 @@ struct WeightsInfo {
   std::string hash;  // SHA-256 of the file
   model::ModelSpec spec;
   io::Transform transform;
-  model::MotionSpec motion;
+  model::GuideSpec guide;
   std::int64_t step_s = 0;
   std::int64_t parameters = 0, training_steps = 0;
   std::string config;  // resolved, YAML

@@ -74,7 +74,7 @@ struct BatchSource::State {
   /// Buffers a worker keeps.
   struct Scratch {
     std::vector<std::int16_t> codes;
-    std::vector<float> network, mask, guide, scaled;
+    std::vector<float> network, mask, guide, tendency, scaled;
   };
 
   std::vector<const Archive*> archives;
@@ -108,8 +108,7 @@ struct BatchSource::State {
   void tabulate(const Archive&, float factor, std::vector<float>& table) const;
   void put_frame(const Sample&, std::int64_t frame, std::span<float> values, std::span<float> mask,
                  Scratch&) const;
-  void put_guide(const Sample&, std::span<const float> physical, std::span<float> values,
-                 std::span<float> mask, Scratch&) const;
+  void put_guide(const Sample&, std::int64_t place, Batch&, Scratch&) const;
   Slot* slot_with_work();
   void serve();
   void restart(std::int64_t number);
@@ -224,6 +223,7 @@ void BatchSource::State::resize(Batch& batch) const {
   batch.future_mask.resize(batch.future.size());
   batch.guide.resize(guide ? batch.future.size() : 0);
   batch.guide_mask.resize(batch.guide.size());
+  batch.tendency.resize(spec.tendency ? batch.guide.size() : 0);
 }
 
 /// A code has only 65536 values: one logarithm each instead of one a pixel.
@@ -260,15 +260,28 @@ void BatchSource::State::put_frame(const Sample& sample, std::int64_t frame, std
   }
 }
 
-void BatchSource::State::put_guide(const Sample& sample, std::span<const float> physical,
-                                   std::span<float> values, std::span<float> mask, Scratch& scratch) const {
-  transform.to_network(physical, scratch.network, scratch.mask);
-  const Placement place = placement_of(sample.orientation, rows, columns);
-  for (std::int64_t r = 0; r < rows; ++r) {
-    std::ptrdiff_t at = place.start + r * place.down;
-    for (std::int64_t c = 0; c < columns; ++c, at += place.across) {
-      values.data()[at] = scratch.network[static_cast<std::size_t>(r * columns + c)];
-      mask.data()[at] = scratch.mask[static_cast<std::size_t>(r * columns + c)];
+void BatchSource::State::put_guide(const Sample& sample, std::int64_t place, Batch& batch,
+                                   Scratch& scratch) const {
+  const auto pixels = static_cast<std::size_t>(rows * columns);
+  const std::size_t block = pixels * static_cast<std::size_t>(future),
+                    first = static_cast<std::size_t>(place) * block;
+  scratch.guide.assign(block, kMissing);
+  scratch.tendency.assign(spec.tendency ? block : 0, 0.F);
+  guide(*archives[static_cast<std::size_t>(sample.window.archive)], sample.window, sample.crop, future,
+        scratch.guide, scratch.tendency);
+  const Placement turn = placement_of(sample.orientation, rows, columns);
+  for (std::size_t lead = 0; lead < block; lead += pixels) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      std::ptrdiff_t at = turn.start + r * turn.down;
+      for (std::int64_t c = 0; c < columns; ++c, at += turn.across) {
+        const std::size_t from = lead + static_cast<std::size_t>(r * columns + c),
+                          to = first + lead + static_cast<std::size_t>(at);
+        const float advected = scratch.guide[from];
+        batch.guide[to] = transform.to_network(sample.rain_factor * advected);
+        batch.guide_mask[to] = std::isnan(advected) ? 0.F : 1.F;
+        if (spec.tendency)
+          batch.tendency[to] = transform.change_to_network(sample.rain_factor * scratch.tendency[from]);
+      }
     }
   }
 }
@@ -292,16 +305,7 @@ void BatchSource::State::fill(Batch& batch, std::int64_t number, std::int64_t pl
               seen ? frame_of(batch.past_mask, past, t) : frame_of(batch.future_mask, future, t - past),
               scratch);
   }
-  if (!guide) return;
-  scratch.guide.assign(pixels * static_cast<std::size_t>(future), kMissing);
-  guide(archive, chosen.window, chosen.crop, future, scratch.guide);
-  for (float& value : scratch.guide) value *= chosen.rain_factor;
-  for (std::int64_t t = 0; t < future; ++t) {
-    const std::span<const float> advected(scratch.guide.data() + static_cast<std::size_t>(t) * pixels,
-                                          pixels);
-    put_guide(chosen, advected, frame_of(batch.guide, future, t), frame_of(batch.guide_mask, future, t),
-              scratch);
-  }
+  if (guide) put_guide(chosen, place, batch, scratch);
 }
 
 /// The earliest batch with a sample that nobody has taken; the lock is held.

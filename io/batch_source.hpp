@@ -13,10 +13,11 @@
 namespace raincell::io {
 
 /// Fills `values` [leads, crop.rows, crop.columns] with the advected frames of a window, physical units,
-/// kMissing where the flow brings nothing. Pure, called from worker threads; app connects it to
-/// model/advection.
+/// kMissing where the flow brings nothing; and `tendency`, of the same shape or empty when it is not wanted,
+/// with what changed along the motion, 0 where that is unknown. Pure, called from worker threads; app
+/// connects it to model/advection.
 using GuideFunction = std::function<void(const Archive&, const Window&, const Crop&, std::int64_t leads,
-                                         std::span<float> values)>;
+                                         std::span<float> values, std::span<float> tendency)>;
 
 struct BatchSpec {
   std::int64_t batch = 8, past = 5, future = 12;
@@ -24,6 +25,7 @@ struct BatchSpec {
   double rain_weighting = 1.;  // 0: uniform; 1: probability of a crop in proportion to its rain
   bool flips = false;          // flips and quarter turns (square crops)
   double rain_scaling = 1.;    // x: the rain of each sample is multiplied by a number from 1/x to x
+  bool tendency = false;       // asks the guide for the tendency as well
   std::uint64_t seed = 1;
   int workers = 1;               // 0: next() itself does the work
   std::int64_t prefetch = 2;     // batches ready ahead: what bounds the memory
@@ -39,6 +41,7 @@ struct Batch {
   std::vector<float> future_mask;  // [N,T',1,H,W]
   std::vector<float> guide;        // [N,T',1,H,W], empty without a guide
   std::vector<float> guide_mask;   // [N,T',1,H,W]
+  std::vector<float> tendency;     // [N,T',1,H,W], empty unless asked for
 };
 
 /// What sample is drawn where.

@@ -65,6 +65,13 @@ float Transform::to_physical(float network) const {
   return static_cast<float>(physical);
 }
 
+float Transform::change_to_network(float change) const {
+  if (kind == TransformKind::dbz && quantity == Quantity::reflectivity) {  // whose 0 dBZ is not no rain
+    return static_cast<float>(std::isnan(change) ? 0. : change / (ceiling_dbz - floor_dbz));
+  }
+  return std::copysign(to_network(std::abs(change)), change);
+}
+
 void Transform::to_network(std::span<const float> physical, std::span<float> network,
                            std::span<float> mask) const {
   for (std::size_t i = 0; i < physical.size(); ++i) {

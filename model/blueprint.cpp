@@ -23,6 +23,9 @@ class Builder {
     return {graph_.frames, graph_.mask};
   }
 
+  /// The tendency of the fed frames, as a further input.
+  int tendency() { return graph_.tendency = flow("tendency", spec_.frame_planes(), 1, true); }
+
   int down(const std::string& name, const std::vector<int>& inputs, const SamplingConv& conv) {
     return convolution(name, inputs, conv, false, spec_.sampling_activation);
   }
@@ -229,6 +232,7 @@ Blueprint blueprint(const ModelSpec& spec) {
   Builder forecaster(spec, plan.parameters, plan.forecaster);
   std::vector<int> fed;
   if (spec.feed != Feed::none) fed = forecaster.external(spec.mask_channel || spec.feed == Feed::advection);
+  if (spec.tendency) fed.push_back(forecaster.tendency());
   if (spec.forecaster == ForecasterKind::mirrored) {
     mirrored(forecaster, spec, fed);
   } else {

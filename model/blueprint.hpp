@@ -19,7 +19,7 @@ struct Flow {
   std::string name;
   std::int64_t channels = 1;
   std::int64_t divisor = 1;
-  bool external = false;  // filled from outside: frames, masks
+  bool external = false;  // filled from outside: frames, masks, tendencies
 };
 
 /// A sum of convolutions of several inputs, then an activation or a recurrent cell.
@@ -48,6 +48,7 @@ struct Graph {
   std::size_t head_begin = 0;  // nodes from here on turn states into frames
   int frames = -1;             // flows; -1: not there
   int mask = -1;
+  int tendency = -1;
   int output = -1;
 };
 

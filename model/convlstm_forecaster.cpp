@@ -75,17 +75,21 @@ ForecastFrames ConvLstm::forecast(const PastFrames& past, std::int64_t leads) {
   }
   std::vector<float> values(used.values.size()), mask(used.values.size());
   transform_.to_network(used.values, values, mask);
-  std::vector<float> guide, guide_mask;
+  std::vector<float> guide, guide_mask, tendency;
   if (spec.feed == Feed::advection) {
-    const ForecastFrames frames = guide_(past, leads);
-    if (frames.values.size() != pixels * steps)
+    GuideFrames frames = guide_(past, leads);
+    if (frames.values.size() != pixels * steps || (spec.tendency && frames.tendency.size() != pixels * steps))
       throw std::logic_error("the guide has another size than the forecast");
     guide.resize(frames.values.size());
     guide_mask.resize(frames.values.size());
     transform_.to_network(frames.values, guide, guide_mask);
+    if (spec.tendency) {
+      tendency = std::move(frames.tendency);
+      transform_.change_to_network(tendency);
+    }
   }
   std::vector<float> out(pixels * steps * static_cast<std::size_t>(spec.out_channels()));
-  network_->forecast({values, mask, {}, {}, guide, guide_mask, {}}, leads, out);
+  network_->forecast({values, mask, {}, {}, guide, guide_mask, tendency, {}}, leads, out);
   require_finite(out, out.size() / steps);  // before the transform, which has no word for it
 
   ForecastFrames result{leads, past.rows, past.columns, {}, spec.thresholds, {}};

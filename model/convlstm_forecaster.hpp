@@ -21,12 +21,18 @@ struct FieldTransform {
   /// values: network units, 0 where missing; mask: 1 valid, 0 missing. All spans have the same size.
   std::function<void(std::span<const float> physical, std::span<float> values, std::span<float> mask)>
       to_network;
+  /// The same for changes: signed, in place, 0 for no change.
+  std::function<void(std::span<float> changes)> change_to_network;
   /// In place and NaN-free on both sides.
   std::function<void(std::span<float> values)> to_physical;
 };
 
-/// Guide frames for the leads after the past, physical units, NaN where unknown: advection's forecast.
-using GuideFunction = std::function<ForecastFrames(const PastFrames&, std::int64_t leads)>;
+/// What guides a network at the leads after the past, physical units [leads, rows, columns].
+struct GuideFrames {
+  std::vector<float> values;    // NaN where unknown
+  std::vector<float> tendency;  // 0 where unknown; with spec().tendency
+};
+using GuideFunction = std::function<GuideFrames(const PastFrames&, std::int64_t leads)>;
 
 /// The network over the last `past` frames, one lead after the other. A forecast is NaN where neither the
 /// latest frame nor the guide of that lead knows anything. With thresholds, `probabilities` are filled and

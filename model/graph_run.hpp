@@ -50,6 +50,7 @@ class GraphRun {
   StepStore& frames() { return flow(graph_.frames).value; }
   StepStore& frames_gradient() { return flow(graph_.frames).gradient; }
   StepStore& mask() { return flow(graph_.mask).value; }
+  StepStore& tendency() { return flow(graph_.tendency).value; }
   StepStore& output() { return flow(graph_.output).value; }
   StepStore& output_gradient() { return flow(graph_.output).gradient; }
 

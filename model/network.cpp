@@ -229,6 +229,9 @@ void Network::load_guide(const HostBatch& batch) {
   expect_size(batch.guide_mask.size(), layout.elements(), "HostBatch::guide_mask");
   backend_.import_frames(batch.guide, layout, decoder().frames().at(first_lead(), spec_.future));
   backend_.import_frames(batch.guide_mask, layout, decoder().mask().at(first_lead(), spec_.future));
+  if (!spec_.tendency) return;
+  expect_size(batch.tendency.size(), layout.elements(), "HostBatch::tendency");
+  backend_.import_frames(batch.tendency, layout, decoder().tendency().at(first_lead(), spec_.future));
 }
 
 void Network::load_target(const HostBatch& batch) {

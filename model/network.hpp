@@ -22,6 +22,7 @@ struct HostBatch {
   /// [N,T',C,H,W]; not needed by forecast(). With output: sigmoid values beyond 0 and 1 count as 0 and 1.
   std::span<const float> future = {}, future_mask = {};
   std::span<const float> guide = {}, guide_mask = {};  // [N,T',1,H,W], feed: advection only
+  std::span<const float> tendency = {};  // [N,T',1,H,W], network units, 0 where unknown; spec().tendency only
   std::span<const float> thresholds = {};  // spec().thresholds in network units, for load() with thresholds
 };
 

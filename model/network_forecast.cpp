@@ -90,6 +90,8 @@ void Network::forecast_rolling(const HostBatch& batch, int64_t leads, std::span<
     expect_size(batch.guide.size(), frame_layout(leads, 1).elements(), "HostBatch::guide");
     expect_size(batch.guide_mask.size(), frame_layout(leads, 1).elements(), "HostBatch::guide_mask");
   }
+  if (spec_.tendency)
+    expect_size(batch.tendency.size(), frame_layout(leads, 1).elements(), "HostBatch::tendency");
   for (int64_t t = 0; t < spec_.past; ++t) {
     import_step(batch.past, spec_.past, t, encoder_->frames().step(t));
     if (encoder_->has_mask()) import_step(batch.past_mask, spec_.past, t, encoder_->mask().step(t));
@@ -102,6 +104,7 @@ void Network::forecast_rolling(const HostBatch& batch, int64_t leads, std::span<
     if (guided) {
       import_step(batch.guide, leads, lead, run.frames().step(step));
       import_step(batch.guide_mask, leads, lead, run.mask().step(step));
+      if (spec_.tendency) import_step(batch.tendency, leads, lead, run.tendency().step(step));
     } else if (fed_back()) {
       feed(lead);
     } else if (shared()) {

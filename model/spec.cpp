@@ -97,6 +97,8 @@ void check_head(ProblemList& list, const ModelSpec& spec) {
   }
   list.require(!spec.head_skip || (spec.feed == Feed::advection && spec.forecaster != ForecasterKind::shared),
                "head_skip", "needs feed: advection and a forecaster of its own: mirrored or same_order");
+  list.require(!spec.tendency || (spec.feed == Feed::advection && spec.forecaster != ForecasterKind::shared),
+               "tendency", "needs feed: advection and a forecaster of its own: mirrored or same_order");
   if (spec.head_input == HeadInput::all) {
     for (std::size_t i = 0; i < spec.stages.size(); ++i) {
       list.require(!spec.stages[i].down || spec.stages[i].down->stride == 1,
@@ -351,6 +353,7 @@ std::string to_text(const ModelSpec& spec) {
   json["feed"] = name_in(kFeeds, spec.feed);
   json["head_input"] = name_in(kHeadInputs, spec.head_input);
   json["head_skip"] = spec.head_skip;
+  json["tendency"] = spec.tendency;
   json["head"] = ordered_json::array();
   for (const SamplingConv& conv : spec.head) json["head"].push_back(json_of(conv));
   json["head_kernel"] = spec.head_kernel;
@@ -390,6 +393,7 @@ ModelSpec spec_from_text(const std::string& text) {
   reader.read("feed", spec.feed, kFeeds);
   reader.read("head_input", spec.head_input, kHeadInputs);
   reader.read("head_skip", spec.head_skip);
+  reader.read("tendency", spec.tendency);
   if (const auto* head = reader.take("head")) {
     for (const auto& [index, conv] : head->items()) {
       spec.head.push_back(sampling_from(conv, "model.head[" + index + "]"));

@@ -29,6 +29,7 @@ constexpr double kRecency = 0.8;           // weight of a pair relative to the n
 constexpr double kFade = 1.5e-3;           // decibels of smoothed rain at which half of the motion is left
 constexpr float kValidWeight = 0.99F;      // bilinear weight of valid pixels that a forecast needs
 constexpr int kMidpointIterations = 2;
+constexpr double kWideSigma = 4.0;  // pixels; from here on box passes are near enough to a Gaussian
 
 /// One past frame as the flow sees it: decibels above the dry rate (0 where missing) and validity (0 or 1).
 struct FlowImage {
@@ -208,37 +209,67 @@ Motion estimate_motion(const PastFrames& past, const MotionSpec& spec) {
   return motion;
 }
 
-void advect(std::span<const float> last_frame, const Motion& motion, std::int64_t leads, std::int64_t row,
-            std::int64_t column, std::int64_t rows, std::int64_t columns, std::span<float> values) {
-  const auto pixels = static_cast<std::size_t>(motion.rows * motion.columns);
-  require(last_frame.size() == pixels && motion.u.size() == pixels && motion.v.size() == pixels,
-          "frame and motion differ in size");
+void advect(std::initializer_list<Carried> fields, const Motion& motion, std::int64_t leads, std::int64_t row,
+            std::int64_t column, std::int64_t rows, std::int64_t columns) {
+  const auto pixels = static_cast<std::size_t>(motion.rows * motion.columns),
+             count = static_cast<std::size_t>(leads);
+  const auto plane = static_cast<std::size_t>(rows * columns);
   require(row >= 0 && column >= 0 && rows >= 0 && columns >= 0 && row + rows <= motion.rows &&
               column + columns <= motion.columns,
           "the sub-rectangle lies outside the field");
-  require(leads >= 0 && values.size() == static_cast<std::size_t>(leads * rows * columns),
-          "the output span has the wrong size");
+  require(motion.u.size() == pixels && motion.v.size() == pixels, "the motion has the wrong size");
+  for (const Carried& field : fields) {
+    require(leads >= 0 && field.values.size() == count * plane, "the output span has the wrong size");
+    require(field.sources.size() == pixels || field.sources.size() == pixels * count,
+            "frame and motion differ in size");
+  }
   const auto right = static_cast<float>(motion.columns - 1), bottom = static_cast<float>(motion.rows - 1);
   const auto inside = [&](Point p) { return p.x > -1 && p.y > -1 && p.x < right + 1 && p.y < bottom + 1; };
-  const auto plane = static_cast<std::size_t>(rows * columns);
-  for (std::int64_t y = 0; y < rows; ++y) {
-    for (std::int64_t x = 0; x < columns; ++x) {
-      Point point{static_cast<float>(column + x), static_cast<float>(row + y)};
-      Point step = motion_at(motion, point.x, point.y);
-      float* out = values.data() + y * columns + x;
-      std::int64_t lead = 0;
-      for (; lead < leads; ++lead) {
-        for (int i = 0; i < kMidpointIterations; ++i) {
-          step = motion_at(motion, point.x - step.x / 2, point.y - step.y / 2);
-        }
-        point = {point.x - step.x, point.y - step.y};
-        if (!inside(point)) break;  // nothing is known of the motion out there
-        out[static_cast<std::size_t>(lead) * plane] =
-            value_at(last_frame, motion.rows, motion.columns, point.x, point.y);
+  for (std::size_t pixel = 0; pixel < plane; ++pixel) {
+    const auto y = static_cast<std::int64_t>(pixel) / columns, x = static_cast<std::int64_t>(pixel) % columns;
+    Point point{static_cast<float>(column + x), static_cast<float>(row + y)};
+    Point step = motion_at(motion, point.x, point.y);
+    std::size_t lead = 0;
+    for (; lead < count; ++lead) {
+      for (int i = 0; i < kMidpointIterations; ++i) {
+        step = motion_at(motion, point.x - step.x / 2, point.y - step.y / 2);
       }
-      for (; lead < leads; ++lead)
-        out[static_cast<std::size_t>(lead) * plane] = std::numeric_limits<float>::quiet_NaN();
+      point = {point.x - step.x, point.y - step.y};
+      if (!inside(point)) break;  // nothing is known of the motion out there
+      for (const Carried& field : fields) {
+        const std::size_t source = field.sources.size() == pixels ? 0 : lead * pixels;
+        field.values[lead * plane + pixel] =
+            value_at(field.sources.subspan(source, pixels), motion.rows, motion.columns, point.x, point.y);
+      }
     }
+    for (; lead < count; ++lead) {
+      for (const Carried& field : fields)
+        field.values[lead * plane + pixel] = std::numeric_limits<float>::quiet_NaN();
+    }
+  }
+}
+
+void smooth_frame(std::span<const float> frame, std::int64_t rows, std::int64_t columns, double sigma_pixels,
+                  std::span<float> out) {
+  const auto pixels = static_cast<std::size_t>(rows * columns);
+  require(rows > 0 && columns > 0 && frame.size() == pixels && out.size() == pixels,
+          "the frame to smooth has the wrong size");
+  require(sigma_pixels > 0 && std::isfinite(sigma_pixels), "smoothing must be more than 0 pixels");
+  const int height = static_cast<int>(rows), width = static_cast<int>(columns);
+  cv::Mat1f value(height, width), valid(height, width);
+  for (std::size_t pixel = 0; pixel < pixels; ++pixel) {
+    const bool missing = std::isnan(frame[pixel]);
+    valid.ptr<float>()[pixel] = missing ? 0.F : 1.F;
+    value.ptr<float>()[pixel] = missing ? 0.F : frame[pixel];
+  }
+  const auto smooth = [&](const cv::Mat1f& image) {
+    return sigma_pixels < kWideSigma ? gaussian(image, sigma_pixels) : wide_gaussian(image, sigma_pixels);
+  };
+  value = smooth(value);
+  const cv::Mat1f weight = smooth(valid);
+  for (std::size_t pixel = 0; pixel < pixels; ++pixel) {
+    out[pixel] =
+        std::isnan(frame[pixel]) ? frame[pixel] : value.ptr<float>()[pixel] / weight.ptr<float>()[pixel];
   }
 }
 
@@ -256,7 +287,7 @@ ForecastFrames Advection::forecast(const PastFrames& past, std::int64_t leads) {
                      .probabilities = {}};
   const auto pixels = static_cast<std::size_t>(past.rows * past.columns);
   out.values.resize(pixels * static_cast<std::size_t>(leads));
-  advect(past.values.last(pixels), motion, leads, 0, 0, past.rows, past.columns, out.values);
+  advect({{past.values.last(pixels), out.values}}, motion, leads, 0, 0, past.rows, past.columns);
   return out;
 }
 

@@ -1,6 +1,8 @@
 // Optical flow over the past frames and semi-Lagrangian extrapolation. The only code that knows OpenCV.
 #pragma once
 
+#include <initializer_list>
+
 #include "model/forecasters.hpp"
 
 namespace raincell::model {
@@ -19,10 +21,22 @@ struct Motion {
 /// Pure: depends on the frames alone. No rain or no valid pair: zero motion.
 Motion estimate_motion(const PastFrames&, const MotionSpec&);
 
-/// Semi-Lagrangian backwards from the last frame: values [leads, rows, columns] of the sub-rectangle, NaN where the
-/// bilinear weight of valid pixels is not above 0.99 or the point lies outside.
-void advect(std::span<const float> last_frame, const Motion&, std::int64_t leads, std::int64_t row,
-            std::int64_t column, std::int64_t rows, std::int64_t columns, std::span<float> values);
+/// What is carried along the motion, and where it arrives.
+struct Carried {
+  std::span<const float>
+      sources;  // [rows, columns] of the field: the last frame; or one a lead, [leads, rows, columns]
+  std::span<float> values;  // [leads, rows, columns] of the rectangle
+};
+
+/// Semi-Lagrangian backwards from the last frame, into the rectangle at (row, column): NaN where the bilinear
+/// weight of valid pixels is not above 0.99 or the point lies outside.
+void advect(std::initializer_list<Carried> fields, const Motion&, std::int64_t leads, std::int64_t row,
+            std::int64_t column, std::int64_t rows, std::int64_t columns);
+
+/// Gaussian mean over the valid pixels around each valid one; missing pixels stay NaN. Beyond a sigma of a
+/// few pixels by three box passes, whose sigma is a whole number of pixels within half a pixel.
+void smooth_frame(std::span<const float> frame, std::int64_t rows, std::int64_t columns, double sigma_pixels,
+                  std::span<float> out);
 
 class Advection : public Forecaster {
  public:

@@ -142,8 +142,9 @@ TEST(Training, EverySampleAndHeadOptionReachesTheNetwork) {
   const Folder folder;
   make_archive(folder, "odim");
   std::set<std::string> weights;
-  for (const char* option : {"seed=1", "data.flips=true", "data.rain_scaling=3", "data.rain_weighting=0",
-                             "model.head_skip=true"}) {
+  for (const char* option :
+       {"seed=1", "data.flips=true", "data.rain_scaling=3", "data.rain_weighting=0", "model.head_skip=true",
+        "advection.guide_smoothing_pixels=1", "model.tendency=true"}) {
     const std::string run = "run" + std::to_string(weights.size());
     expect_ok(run_raincell(folder.path(), {"train", "small.yaml", "--run", run, "--threads", "1", "--set",
                                            "training.steps=2", "--set", option}));

@@ -130,7 +130,7 @@ class Network:
     def head(self, inputs, fed):
         spec = self.spec
         if spec["head_skip"]:
-            inputs = inputs + fed
+            inputs = inputs + fed[:2]  # the guide frame and its mask
         for i, conv in enumerate(spec["head"]):
             inputs = [(self.sampling(f"head.{i}", inputs, conv), f"head.{i}")]
         return self.convolve("head.out", inputs, spec["channels"] * spec["patch"] ** 2, spec["head_kernel"],
@@ -161,7 +161,7 @@ class Network:
                 below = [(self.sampling(f"forecaster.{i}.up", below, self.up_conv(i), True), f"forecaster.{i}.up")]
         return self.head(hidden if self.spec["head_input"] == "all" else below, list(inputs))
 
-    def __call__(self, past, past_mask, guide, guide_mask):
+    def __call__(self, past, past_mask, guide, guide_mask, tendency=None):
         """[N,T,C,H,W] patched frames -> forecasts [N,T',C,H,W], and with `predict_input` those of the input."""
         spec, n, shape = self.spec, past.shape[0], past.shape[3:]
         masked, feed, shared = spec["mask_channel"], spec["feed"], spec["forecaster"] == "shared"
@@ -185,6 +185,8 @@ class Network:
             if feed == "advection":
                 x, mask = guide[:, lead], guide_mask[:, lead]
             fed = [] if feed == "none" else frame(x, mask, masked or feed == "advection")
+            if spec["tendency"]:
+                fed.append((tendency[:, lead], "tendency"))
             if spec["forecaster"] == "mirrored":
                 y = self.descend(fed, states, n, shape)
             else:
@@ -237,7 +239,7 @@ def stage(hidden, input_kernel=3, state_kernel=3, down=None, up=None):
 
 MODEL = {"cell": "convlstm", "peephole": "none", "bias": True, "channels": 1, "mask_channel": False, "patch": 1,
          "sampling_activation": "leaky_relu", "sampling_slope": 0.2, "forecaster": "mirrored", "feed": "none",
-         "head_input": "last", "head_skip": False, "head": [], "head_kernel": 1, "head_bias": True, "past": 3, "future": 3}
+         "head_input": "last", "head_skip": False, "tendency": False, "head": [], "head_kernel": 1, "head_bias": True, "past": 3, "future": 3}
 TRAINING = {"loss": "mse", "huber_delta": 0.25, "target_weight": 0., "class_bounds": [], "class_weights": [],
             "clip_norm": 0., "predict_input": False}
 
@@ -267,6 +269,9 @@ CASES = {
     "guided_skip": ({"feed": "advection", "head_skip": True,
                      "stages": [stage(3, down=(2, 5, 2, 2, True)), stage(4, 3, 3, down=(3, 3, 2, 1, True))],
                      "head": [dict(zip(("channels", "kernel", "stride", "padding", "bias"), (3, 3, 1, 1, True)))]}, {}),
+    # what changed along the motion is fed as well, at the scale of every stage; the lower one has the frame's own
+    "tendency": ({"feed": "advection", "head_skip": True, "tendency": True, "mask_channel": True, "patch": 2,
+                  "stages": [stage(3), stage(4, 3, 3, down=(3, 3, 2, 1, True))]}, {}),
 }
 
 
@@ -283,9 +288,12 @@ def make_case(name, model, training, seed):
     past, past_mask = frames(model["past"])
     future, future_mask = frames(model["future"])
     guide, guide_mask = frames(model["future"])
+    inputs = [past, past_mask, guide, guide_mask]
+    if model["tendency"]:
+        inputs.append((torch.rand(guide.shape, generator=generator, dtype=torch.float64) - 0.5).float().double())
 
     def run():
-        out = network(*(patched(x, p) for x in (past, past_mask, guide, guide_mask)))
+        out = network(*(patched(x, p) for x in inputs))
         out = unpatched(out, p)
         target, mask = future, future_mask
         if training["predict_input"]:
@@ -295,6 +303,8 @@ def make_case(name, model, training, seed):
     output, loss = run()
     tensors = {"past": past, "past_mask": past_mask, "future": future, "future_mask": future_mask, "guide": guide,
                "guide_mask": guide_mask, "output": output}
+    if model["tendency"]:
+        tensors["tendency"] = inputs[-1]
     if model.get("output") == "sigmoid":
         tensors["forecast"] = torch.sigmoid(output)
     for key, value in network.values.items():

@@ -103,16 +103,19 @@ class Batches : public testing::Test {
 
 bool equal(const Batch& a, const Batch& b) {
   return a.past == b.past && a.past_mask == b.past_mask && a.future == b.future &&
-         a.future_mask == b.future_mask && a.guide == b.guide && a.guide_mask == b.guide_mask;
+         a.future_mask == b.future_mask && a.guide == b.guide && a.guide_mask == b.guide_mask &&
+         a.tendency == b.tendency;
 }
 
-/// A guide that repeats the last frame.
+/// A guide that repeats the last frame, and says that it will be less by its row and column.
 void last_frame(const Archive& archive, const Window& window, const Crop& crop, std::int64_t leads,
-                std::span<float> values) {
+                std::span<float> values, std::span<float> tendency) {
   const auto pixels = static_cast<std::size_t>(crop.rows * crop.columns);
   for (std::int64_t t = 0; t < leads; ++t) {
     archive.read(window.first + window.past - 1, crop,
                  values.subspan(static_cast<std::size_t>(t) * pixels, pixels));
+    for (std::size_t i = 0; i < pixels && !tendency.empty(); ++i)
+      tendency[static_cast<std::size_t>(t) * pixels + i] = -0.1F * static_cast<float>(i);
   }
 }
 
@@ -164,6 +167,7 @@ TEST_F(Batches, HoldTheArchivesNumbersTurnedAsTold) {
   BatchSpec spec = small();
   spec.workers = 2;
   spec.batch = 16;
+  spec.tendency = true;
   const Transform transform;
   BatchSource source({&archive_}, windows(), transform, spec, last_frame);
   Batch batch;
@@ -196,6 +200,8 @@ TEST_F(Batches, HoldTheArchivesNumbersTurnedAsTold) {
           if (t == 2) {  // the guide is the last past frame, turned the same way
             ASSERT_EQ(batch.guide[place(2, 1)], values[i]);
             ASSERT_EQ(batch.guide_mask[place(2, 1)], mask[i]);
+            const float less = 0.1F * static_cast<float>(r * 32 + c);
+            ASSERT_EQ(batch.tendency[place(2, 1)], -transform.to_network(sample.rain_factor * less));
           }
         }
       }
@@ -289,10 +295,11 @@ TEST_F(Batches, ErrorsOfWorkersReachTheCaller) {
   for (const int workers : {0, 1, 3}) {
     spec.workers = workers;
     std::atomic<int> calls{0};
-    BatchSource source({&archive_}, windows(), {}, spec,
-                       [&](const Archive&, const Window&, const Crop&, std::int64_t, std::span<float>) {
-                         if (++calls >= 3) throw DataError("the guide fails");
-                       });
+    BatchSource source(
+        {&archive_}, windows(), {}, spec,
+        [&](const Archive&, const Window&, const Crop&, std::int64_t, std::span<float>, std::span<float>) {
+          if (++calls >= 3) throw DataError("the guide fails");
+        });
     Batch batch;
     EXPECT_THROW(source.next(batch), DataError);
     EXPECT_THROW(source.next(batch), DataError);
@@ -339,6 +346,7 @@ TEST_F(Batches, WholeGridsAreTaken) {
   source.next(batch);
   EXPECT_EQ(batch.past.size(), 4U * 3U * 64U * 80U);
   EXPECT_TRUE(batch.guide.empty());
+  EXPECT_TRUE(batch.tendency.empty());
 }
 
 }  // namespace

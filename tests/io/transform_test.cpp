@@ -61,6 +61,21 @@ TEST(Transform, SpansCarryTheMask) {
   EXPECT_GT(network[2], 0.6F);
 }
 
+TEST(Transform, ChangesKeepTheirSignAndNoneIsZero) {
+  for (const char* text : {"dbz floor=-20", "log_eps epsilon=0.01 max=100", "linear max=100",
+                           "dbz floor=-20 ceiling=70 quantity=reflectivity"}) {
+    const Transform transform = Transform::parse(text);
+    EXPECT_EQ(transform.change_to_network(0.F), 0.F) << text;
+    EXPECT_EQ(transform.change_to_network(kMissing), 0.F) << text;
+    EXPECT_NEAR(transform.change_to_network(1e-4F), 0., 2e-3) << text;
+    EXPECT_GT(transform.change_to_network(3.F), transform.change_to_network(1.F)) << text;
+    EXPECT_EQ(transform.change_to_network(-3.F), -transform.change_to_network(3.F)) << text;
+  }
+  EXPECT_FLOAT_EQ(Transform::parse("linear max=10").change_to_network(-2.F), -0.2F);
+  EXPECT_FLOAT_EQ(
+      Transform::parse("dbz floor=-20 ceiling=70 quantity=reflectivity").change_to_network(4.5F), 0.05F);
+}
+
 TEST(Transform, RefusesNonsense) {
   for (const char* text : {"", "cube", "dbz a=0", "dbz floor=60", "linear max=x", "linear max=nan", "dbz q=1",
                            "dbz quantity=snow"}) {

@@ -119,7 +119,7 @@ TEST(Advection, WholePixelShiftMovesValuesAndMaskExactly) {
   for (std::size_t i = 0; i < frame.size(); ++i) frame[i] = static_cast<float>(i);
   frame[3 * 10 + 4] = kNaN;
   std::vector<float> out(2 * 8 * 10);
-  advect(frame, uniform(8, 10, 2, 1), 2, 0, 0, 8, 10, out);
+  advect({{frame, out}}, uniform(8, 10, 2, 1), 2, 0, 0, 8, 10);
   for (std::int64_t lead = 1; lead <= 2; ++lead) {
     for (std::int64_t y = 0; y < 8; ++y) {
       for (std::int64_t x = 0; x < 10; ++x) {
@@ -138,13 +138,13 @@ TEST(Advection, WholePixelShiftMovesValuesAndMaskExactly) {
 TEST(Advection, BetweenPixelsItInterpolatesAndNeedsAllNeighbours) {
   const std::vector<float> frame{0, 4, 8, kNaN, 2, 2};  // one row
   std::vector<float> out(6);
-  advect(frame, uniform(1, 6, 0.25F, 0), 1, 0, 0, 1, 6, out);
+  advect({{frame, out}}, uniform(1, 6, 0.25F, 0), 1, 0, 0, 1, 6);
   EXPECT_TRUE(std::isnan(out[0]));  // a quarter of its weight lies outside
   EXPECT_FLOAT_EQ(out[1], 3);       // 3/4 of 4 and 1/4 of 0
   EXPECT_FLOAT_EQ(out[2], 7);
   EXPECT_TRUE(std::isnan(out[3]) && std::isnan(out[4]));  // the missing pixel has 3/4 and 1/4 of the weight
   EXPECT_FLOAT_EQ(out[5], 2);
-  advect(frame, uniform(1, 6, 0.005F, 0), 1, 0, 0, 1, 6, out);
+  advect({{frame, out}}, uniform(1, 6, 0.005F, 0), 1, 0, 0, 1, 6);
   EXPECT_FLOAT_EQ(out[4], 2);  // 0.5 % of missing weight is let through
 }
 
@@ -165,7 +165,7 @@ TEST(Advection, RotationFollowsTheArc) {
     for (std::int64_t x = 0; x < kSide; ++x)
       frame[static_cast<std::size_t>(y * kSide + x)] = static_cast<float>(x);
   }
-  advect(frame, motion, 9, 0, 0, kSide, kSide, out);
+  advect({{frame, out}}, motion, 9, 0, 0, kSide, kSide);
   // What is now 20 below the centre was 20 to the right of it.
   EXPECT_NEAR(out[static_cast<std::size_t>((8 * kSide + 50) * kSide + 30)], 50, 0.1);
 }
@@ -174,8 +174,8 @@ TEST(Advection, SubRectangleEqualsTheWhole) {
   const Scene scene = moving(4, 96, 3, 2);
   const Motion motion = estimate_motion(scene.past(), {});
   std::vector<float> whole(3 * 96 * 96), part(3 * 20 * 30);
-  advect(scene.last(), motion, 3, 0, 0, 96, 96, whole);
-  advect(scene.last(), motion, 3, 40, 50, 20, 30, part);
+  advect({{scene.last(), whole}}, motion, 3, 0, 0, 96, 96);
+  advect({{scene.last(), part}}, motion, 3, 40, 50, 20, 30);
   for (std::size_t i = 0; i < part.size(); ++i) {
     const std::size_t lead = i / 600, y = i / 30 % 20, x = i % 30;
     const float want = whole[(lead * 96 + 40 + y) * 96 + 50 + x];
@@ -228,7 +228,7 @@ TEST(Advection, RefusesWrongSizes) {
   EXPECT_THROW(advection.forecast(scene.past(), 2), std::invalid_argument);
   EXPECT_THROW(estimate_motion({2, 20, 20, scene.values}, {}), std::invalid_argument);
   std::vector<float> out(10);
-  EXPECT_THROW(advect(scene.values, uniform(20, 20, 0, 0), 1, 15, 0, 10, 1, out), std::invalid_argument);
+  EXPECT_THROW(advect({{scene.values, out}}, uniform(20, 20, 0, 0), 1, 15, 0, 10, 1), std::invalid_argument);
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ struct Golden {
   ModelSpec spec;
   TrainingSpec training;
   bool predict_input = false;
-  std::vector<float> past, past_mask, future, future_mask, guide, guide_mask;
+  std::vector<float> past, past_mask, future, future_mask, guide, guide_mask, tendency;
 
   explicit Golden(const std::string& name) : file(golden("network_" + name)) {
     spec = spec_from_text(file.metadata.at("model"));
@@ -66,8 +66,9 @@ struct Golden {
     past = floats(file, "past"), past_mask = floats(file, "past_mask");
     future = floats(file, "future"), future_mask = floats(file, "future_mask");
     guide = floats(file, "guide"), guide_mask = floats(file, "guide_mask");
+    if (spec.tendency) tendency = floats(file, "tendency");
   }
-  HostBatch batch() const { return {past, past_mask, future, future_mask, guide, guide_mask, {}}; }
+  HostBatch batch() const { return {past, past_mask, future, future_mask, guide, guide_mask, tendency, {}}; }
   void load(Network& network) const {
     std::int64_t loaded = 0;
     for (const WeightTensor& tensor : file.tensors) {
@@ -128,7 +129,8 @@ TEST_P(PyTorch, OutputGradientsAndTenLosses) {
 INSTANTIATE_TEST_SUITE_P(Golden, PyTorch,
                          ::testing::Combine(::testing::Values("reference", "reference-f32", "cpu"),
                                             ::testing::Values("guided", "paper", "trajectory", "shared",
-                                                              "fed_back", "sigmoid", "guided_skip")),
+                                                              "fed_back", "sigmoid", "guided_skip",
+                                                              "tendency")),
                          [](const auto& each) {
                            std::string name =
                                std::string(std::get<0>(each.param)) + "_" + std::get<1>(each.param);

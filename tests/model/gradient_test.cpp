@@ -138,6 +138,16 @@ TEST(NetworkGradientOptions, HeadThatSeesTheGuide) {
   }
 }
 
+TEST(NetworkGradientOptions, ForecasterThatSeesTheTendency) {
+  ModelSpec spec = small_spec();
+  spec.feed = Feed::advection;
+  spec.tendency = true;
+  for (const ForecasterKind kind : {ForecasterKind::mirrored, ForecasterKind::same_order}) {
+    spec.forecaster = kind;
+    expect_right(spec, {.batch = 2, .height = 3, .width = 4}, "guide, mask and tendency");
+  }
+}
+
 TEST(NetworkGradientOptions, Exceedance) {
   ModelSpec spec = small_spec();
   spec.thresholds = {0.5, 2.};

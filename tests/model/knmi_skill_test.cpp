@@ -7,7 +7,7 @@
 #include <filesystem>
 
 #include "io/reader.hpp"
-#include "model/advection/advection.hpp"
+#include "model/advection/guide.hpp"
 #include "model/verification.hpp"
 
 namespace raincell::model {
@@ -48,7 +48,20 @@ double csi(const VerificationResult& result, const std::string& name, double lea
       ->table.csi();
 }
 
-TEST(Knmi, PersistenceAndAdvectionGiveTheKnownTable) {
+/// The frame that guides a network, as a forecast of its own.
+class Guided : public Forecaster {
+ public:
+  std::string name() const override { return "guide"; }
+  std::int64_t frames_needed() const override { return 2; }
+  ForecastFrames forecast(const PastFrames& past, std::int64_t leads) override {
+    ForecastFrames out{leads, past.rows, past.columns, {}, {}, {}};
+    out.values.resize(static_cast<std::size_t>(leads * past.rows * past.columns));
+    Guide(past, {{}, 8. / 6.}, leads).frames(0, 0, past.rows, past.columns, out.values);
+    return out;
+  }
+};
+
+TEST(Knmi, PersistenceAndAdvectionGiveTheKnownTableAndTheGuideIsSmooth) {
   const char* data = std::getenv("RAINCELL_TEST_DATA");
   if (data == nullptr) GTEST_SKIP() << "RAINCELL_TEST_DATA is not set";
   const auto files = test_files(std::filesystem::path(data) / "radar/knmi/rap_20100826");
@@ -79,7 +92,8 @@ TEST(Knmi, PersistenceAndAdvectionGiveTheKnownTable) {
   spec.threads = 2;
   Persistence persistence;
   Advection advection;
-  Forecaster* listed[] = {&persistence, &advection};
+  Guided guide;
+  Forecaster* listed[] = {&persistence, &advection, &guide};
   const auto result = verify(spec, kFrames - kPast - kLeads + 1, cases, listed, advection);
   EXPECT_EQ(result.cases, 16);
   for (const auto& known : kTable) {
@@ -91,6 +105,9 @@ TEST(Knmi, PersistenceAndAdvectionGiveTheKnownTable) {
         << known.lead_minutes;
     EXPECT_EQ(continuous(result, "advection", known.lead_minutes).filled_pixels, 0);
   }
+  // scipy.ndimage.gaussian_filter with a sigma of 8 pixels on the advected frame, scored with NumPy.
+  EXPECT_NEAR(csi(result, "guide", 30), 0.520, 0.005);
+  EXPECT_NEAR(continuous(result, "guide", 30).sums.mse(), 0.328, 0.007);
   EXPECT_NEAR(static_cast<double>(continuous(result, "persistence", 5).sums.pixels), 2155900, 0.02 * 2155900);
   EXPECT_NEAR(static_cast<double>(continuous(result, "persistence", 60).sums.pixels), 1658800,
               0.02 * 1658800);

@@ -15,7 +15,7 @@ namespace raincell::model::testing {
 
 /// One batch of random frames in (0, 1) that owns its values; one pixel in eight is masked.
 struct RandomBatch {
-  std::vector<float> past, past_mask, future, future_mask, guide, guide_mask, thresholds;
+  std::vector<float> past, past_mask, future, future_mask, guide, guide_mask, tendency, thresholds;
 
   RandomBatch(const ModelSpec& spec, const NetworkPlan& plan, std::uint64_t seed = 1) {
     const auto pixels = static_cast<std::size_t>(plan.batch * plan.height * plan.width);
@@ -25,10 +25,14 @@ struct RandomBatch {
     fill(past, past_mask, frames(spec.past, spec.channels), seed, 1);
     fill(future, future_mask, frames(spec.future, spec.channels), seed, 3);
     fill(guide, guide_mask, frames(spec.future, 1), seed, 5);
+    for (std::size_t i = 0; spec.tendency && i < guide.size(); ++i)
+      tendency.push_back(static_cast<float>(uniform(seed, 7, i)) - 0.5F);
     for (std::size_t i = 0; i < spec.thresholds.size(); ++i)
       thresholds.push_back(0.3F + 0.2F * static_cast<float>(i));
   }
-  HostBatch view() const { return {past, past_mask, future, future_mask, guide, guide_mask, thresholds}; }
+  HostBatch view() const {
+    return {past, past_mask, future, future_mask, guide, guide_mask, tendency, thresholds};
+  }
 
  private:
   static void fill(std::vector<float>& values, std::vector<float>& mask, std::size_t count,

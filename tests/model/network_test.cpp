@@ -102,7 +102,8 @@ TEST(Network, BatchesDoNotMix) {
   const ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::advection);
   const RandomBatch two(spec, {.batch = 2, .height = 6, .width = 6});
   RandomBatch second = two;
-  for (auto* values : {&second.past, &second.past_mask, &second.guide, &second.guide_mask}) {
+  for (auto* values :
+       {&second.past, &second.past_mask, &second.guide, &second.guide_mask, &second.tendency}) {
     values->erase(values->begin(), values->begin() + std::ptrdiff_t(values->size() / 2));
   }
   const auto both = forecast(spec, *backend, {.batch = 2, .height = 6, .width = 6}, two, 4);
@@ -198,6 +199,26 @@ TEST(Network, GuideOfALeadReachesNoEarlierLead) {
   EXPECT_GT(change, 0.5);  // added as it is, and corrected by the network
 }
 
+// What changed reaches its lead and the later ones, through the network alone; nothing reads it unless it is
+// wanted.
+TEST(Network, TendencyOfALeadReachesNoEarlierLead) {
+  const auto backend = kernels::make_backend("reference", {});
+  ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::advection);
+  spec.tendency = true;
+  const NetworkPlan plan{.batch = 1, .height = 8, .width = 8};
+  RandomBatch batch(spec, plan);
+  const auto before = forecast(spec, *backend, plan, batch, 4);
+  for (std::size_t i = 2 * 64; i < 3 * 64; ++i) batch.tendency[i] += 1.F;
+  const auto after = forecast(spec, *backend, plan, batch, 4);
+  EXPECT_TRUE(std::equal(before.begin(), before.begin() + 2 * 64, after.begin()));
+  for (std::ptrdiff_t lead = 2; lead < 4; ++lead) {
+    EXPECT_FALSE(
+        std::equal(before.begin() + lead * 64, before.begin() + (lead + 1) * 64, after.begin() + lead * 64));
+  }
+  batch.tendency.pop_back();
+  EXPECT_THROW(forecast(spec, *backend, plan, batch, 4), std::invalid_argument);
+}
+
 TEST(Network, AFreshGuidedNetworkForecastsItsGuide) {
   const auto backend = kernels::make_backend("reference", {});
   ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::advection);
@@ -273,6 +294,9 @@ FieldTransform half() {
               values[i] = std::isnan(physical[i]) ? 0.F : physical[i] / 2.F;
             }
           },
+          [](std::span<float> changes) {
+            for (float& change : changes) change /= 2.F;
+          },
           [](std::span<float> values) {
             for (float& value : values) value *= 2.F;
           }};
@@ -302,7 +326,7 @@ TEST(ConvLstmForecaster, GuideFillsWhatTheLatestFrameLacks) {
   const ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::advection);
   EXPECT_THROW(ConvLstm(std::make_unique<Network>(spec, *backend, 3), half(), nullptr), ModelError);
   const auto guide = [](const PastFrames& past, std::int64_t leads) {
-    ForecastFrames frames{leads, past.rows, past.columns, {}, {}, {}};
+    GuideFrames frames;
     frames.values.assign(std::size_t(leads * past.rows * past.columns), 1.F);
     frames.values[1] = std::nanf("");       // lead 0, pixel 1
     frames.values[16 + 2] = std::nanf("");  // lead 1, pixel 2
@@ -313,6 +337,37 @@ TEST(ConvLstmForecaster, GuideFillsWhatTheLatestFrameLacks) {
   values[2 * 16 + 1] = values[2 * 16 + 3] = std::nanf("");
   const ForecastFrames out = forecaster.forecast({3, 4, 4, values}, 2);
   for (std::size_t i = 0; i < out.values.size(); ++i) EXPECT_EQ(std::isnan(out.values[i]), i == 1) << i;
+}
+
+TEST(ConvLstmForecaster, HandsOverTheTendencyInNetworkUnits) {
+  const auto backend = kernels::make_backend("reference-f32", {});
+  ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::advection);
+  spec.tendency = true;
+  auto network = std::make_unique<Network>(spec, *backend, 3);
+  stir(*network);
+  float change = 0.F;
+  const auto guide = [&](const PastFrames& past, std::int64_t leads) {
+    GuideFrames frames;
+    frames.values.assign(std::size_t(leads * past.rows * past.columns), 1.F);
+    frames.tendency.assign(frames.values.size(), change);
+    return frames;
+  };
+  ConvLstm forecaster(std::move(network), half(), guide);
+  const std::vector<float> values(3 * 16, 1.F);
+  const auto forecast_at = [&](float rise) {
+    change = rise;
+    return forecaster.forecast({3, 4, 4, values}, 2).values;
+  };
+  const auto still = forecast_at(0.F), rising = forecast_at(1.F), falling = forecast_at(-1.F);
+  EXPECT_NE(still, rising);
+  EXPECT_NE(rising, falling);
+  // half() halves values and changes alike.
+  Network& net = forecaster.network();
+  std::vector<float> out(2 * 16);
+  const std::vector<float> past(3 * 16, 0.5F), ones(3 * 16, 1.F), guided(2 * 16, 0.5F),
+      tendency(2 * 16, -0.5F);
+  net.forecast({past, ones, {}, {}, guided, std::span(ones).first(32), tendency, {}}, 2, out);
+  for (std::size_t i = 0; i < out.size(); ++i) EXPECT_FLOAT_EQ(falling[i], std::max(0.F, 2 * out[i]));
 }
 
 TEST(ConvLstmForecaster, ExceedanceProbabilities) {

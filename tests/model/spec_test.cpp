@@ -192,6 +192,13 @@ TEST(Problems, EachNamesItsKey) {
          s.head = {SamplingConv{8, 3, 1, 0, true}};
        }},
       {"model.head_skip", [](ModelSpec& s) { s.head_skip = true; }},
+      {"model.tendency", [](ModelSpec& s) { s.tendency = true; }},
+      {"model.tendency",
+       [](ModelSpec& s) {
+         s.tendency = s.mask_channel = true;
+         s.feed = Feed::advection;
+         s.forecaster = ForecasterKind::shared;
+       }},
       {"model.head_skip",
        [](ModelSpec& s) {
          s.head_skip = s.mask_channel = true;

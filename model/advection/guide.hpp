@@ -1,0 +1,43 @@
+// What guides a network: at each lead the advected frame, smoothed as far as its detail can no longer be
+// predicted.
+#pragma once
+
+#include "model/advection/advection.hpp"
+
+namespace raincell::model {
+
+struct GuideSpec {
+  MotionSpec motion;
+  double smoothing_pixels = 0.;  // sigma of the Gaussian at the first lead; grows in proportion to the lead
+  std::int64_t tendency_steps = 4;  // how far back the tendency looks, as far as there are frames
+  double tendency_smoothing_pixels = 8.;
+};
+
+/// Motion and source frames of one window, for any rectangle of the field. The smaller a rain structure, the
+/// sooner it is gone (Germann and Zawadzki 2002; Seed 2003, S-PROG): the mean of what may come is the
+/// advected frame without the scales that do not live until then. Missing pixels stay missing and lend no
+/// value to their neighbours.
+class Guide {
+ public:
+  /// Copies what it needs of the frames (mm/h or another quantity, not decibels). Throws
+  /// std::invalid_argument for smoothing that is negative or infinite, no frames, no steps.
+  Guide(const PastFrames&, const GuideSpec&, std::int64_t leads);
+
+  std::int64_t leads() const { return leads_; }
+  /// Fills `values` [leads, rows, columns] of the rectangle, NaN where advect() gives NaN; and `tendency`, of
+  /// the same shape or empty, with the Lagrangian tendency brought to each lead: what the latest frame has
+  /// more than the one `tendency_steps` before it brought here by the motion, smoothed; 0 where either is
+  /// missing. Any thread.
+  void frames(std::int64_t row, std::int64_t column, std::int64_t rows, std::int64_t columns,
+              std::span<float> values, std::span<float> tendency = {}) const;
+  /// Memory that a guide on a field of `pixels` takes.
+  static std::int64_t bytes(const GuideSpec&, std::int64_t pixels, std::int64_t leads);
+
+ private:
+  std::int64_t leads_;
+  Motion motion_;
+  std::vector<float> sources_;  // [1 or leads, rows, columns]
+  std::vector<float> change_;   // [rows, columns]
+};
+
+}  // namespace raincell::model
