@@ -279,6 +279,7 @@ void BatchSource::State::put_guide(const Sample& sample, std::int64_t place, Bat
         const float advected = scratch.guide[from];
         batch.guide[to] = transform.to_network(sample.rain_factor * advected);
         batch.guide_mask[to] = std::isnan(advected) ? 0.F : 1.F;
+        if (std::isnan(advected)) batch.future_mask[to] = 0.F;
         if (spec.tendency)
           batch.tendency[to] = transform.change_to_network(sample.rain_factor * scratch.tendency[from]);
       }

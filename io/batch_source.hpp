@@ -35,13 +35,14 @@ struct BatchSpec {
 
 /// Host memory of one batch, network units; owned by the caller, filled in place.
 struct Batch {
-  std::vector<float> past;         // [N,T,1,H,W]; missing filled with the value of dry
-  std::vector<float> past_mask;    // [N,T,1,H,W]
-  std::vector<float> future;       // [N,T',1,H,W]
-  std::vector<float> future_mask;  // [N,T',1,H,W]
-  std::vector<float> guide;        // [N,T',1,H,W], empty without a guide
-  std::vector<float> guide_mask;   // [N,T',1,H,W]
-  std::vector<float> tendency;     // [N,T',1,H,W], empty unless asked for
+  std::vector<float> past;       // [N,T,1,H,W]; missing filled with the value of dry
+  std::vector<float> past_mask;  // [N,T,1,H,W]
+  std::vector<float> future;     // [N,T',1,H,W]
+  std::vector<float>
+      future_mask;           // [N,T',1,H,W]; 0 also where the guide is missing: nothing is forecast there
+  std::vector<float> guide;  // [N,T',1,H,W], empty without a guide
+  std::vector<float> guide_mask;  // [N,T',1,H,W]
+  std::vector<float> tendency;    // [N,T',1,H,W], empty unless asked for
 };
 
 /// What sample is drawn where.

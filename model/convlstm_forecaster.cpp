@@ -103,7 +103,7 @@ ForecastFrames ConvLstm::forecast(const PastFrames& past, std::int64_t leads) {
   }
   const auto latest = std::span<const float>(mask).last(pixels);
   for (std::size_t i = 0; i < result.values.size(); ++i) {
-    if (latest[i % pixels] != 0.F || (!guide_mask.empty() && guide_mask[i] != 0.F)) continue;
+    if ((guide_mask.empty() ? latest[i % pixels] : guide_mask[i]) != 0.F) continue;
     for (std::size_t k = 0; k < result.probabilities.size() / result.values.size(); ++k) {
       result.probabilities[k * result.values.size() + i] = kMissing;
     }

@@ -34,9 +34,10 @@ struct GuideFrames {
 };
 using GuideFunction = std::function<GuideFrames(const PastFrames&, std::int64_t leads)>;
 
-/// The network over the last `past` frames, one lead after the other. A forecast is NaN where neither the
-/// latest frame nor the guide of that lead knows anything. With thresholds, `probabilities` are filled and
-/// `values` hold the highest threshold that is exceeded with a probability of at least one half, else 0.
+/// The network over the last `past` frames, one lead after the other. A forecast is NaN where the latest
+/// frame is missing; with a guide instead where the guide of that lead is: rain comes there from where no
+/// radar sees. With thresholds, `probabilities` are filled and `values` hold the highest threshold that is
+/// exceeded with a probability of at least one half, else 0.
 class ConvLstm : public Forecaster {
  public:
   /// guide: for networks with feed: advection. Throws ModelError when it is missing there.

@@ -290,6 +290,25 @@ TEST(BatchSource, ReadsNoFrameOutsideItsWindows) {
   }
 }
 
+TEST_F(Batches, WhatTheGuideDoesNotKnowIsNoTarget) {
+  BatchSpec spec = small();
+  spec.workers = 0;
+  spec.flips = false;
+  Batch plain, guided;
+  BatchSource({&archive_}, windows(), {}, spec).next(plain);
+  BatchSource({&archive_}, windows(), {}, spec,
+              [](const Archive&, const Window&, const Crop&, std::int64_t, std::span<float> values,
+                 std::span<float>) {
+                for (std::size_t i = 0; i < values.size(); ++i) values[i] = i % 32 < 5 ? kMissing : 1.F;
+              })
+      .next(guided);
+  EXPECT_EQ(guided.future, plain.future);
+  EXPECT_EQ(guided.past_mask, plain.past_mask);
+  for (std::size_t i = 0; i < plain.future_mask.size(); ++i) {
+    ASSERT_EQ(guided.future_mask[i], i % 32 < 5 ? 0.F : plain.future_mask[i]) << i;
+  }
+}
+
 TEST_F(Batches, ErrorsOfWorkersReachTheCaller) {
   BatchSpec spec = small();
   for (const int workers : {0, 1, 3}) {
