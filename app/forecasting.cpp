@@ -113,8 +113,13 @@ void Forecasting::require_memory_for(const io::Grid& grid) const {
   if (network_ == nullptr) return;
   const model::NetworkPlan plan{.batch = 1, .height = grid.rows, .width = grid.columns};
   const model::PlanBytes bytes = model::Network::predict_bytes(network_->spec(), *backend_, plan, 1);
-  require_memory(static_cast<std::int64_t>(bytes.device + bytes.host), memory_limit_,
-                 fmt::format("a forecast of {}x{} pixels", grid.columns, grid.rows),
+  std::int64_t wanted = static_cast<std::int64_t>(bytes.device + bytes.host);
+  if (info_->spec.feed == model::Feed::advection) {
+    wanted += model::Guide::bytes(info_->guide, grid.pixels(), info_->spec.future);
+    const std::int64_t planes = info_->spec.tendency ? 3 : 2;  // guide, mask and tendency of every lead
+    wanted += planes * info_->spec.future * grid.pixels() * static_cast<std::int64_t>(sizeof(float));
+  }
+  require_memory(wanted, memory_limit_, fmt::format("a forecast of {}x{} pixels", grid.columns, grid.rows),
                  "forecast a smaller domain, allow more with --memory, or use --forecaster advection");
 }
 

@@ -23,9 +23,8 @@ Motion estimate_motion(const PastFrames&, const MotionSpec&);
 
 /// What is carried along the motion, and where it arrives.
 struct Carried {
-  std::span<const float>
-      sources;  // [rows, columns] of the field: the last frame; or one a lead, [leads, rows, columns]
-  std::span<float> values;  // [leads, rows, columns] of the rectangle
+  std::span<const float> sources;  // the last frame [rows, columns], or one a lead [leads, rows, columns]
+  std::span<float> values;         // [leads, rows, columns] of the rectangle
 };
 
 /// Semi-Lagrangian backwards from the last frame, into the rectangle at (row, column): NaN where the bilinear
