@@ -152,6 +152,7 @@ void write_data(hid_t file, const Frame& frame) {
   check(H5Pset_chunk(layout, 2, shape.data()), "set the chunk");
   check(H5Pset_shuffle(layout), "shuffle");
   check(H5Pset_deflate(layout, 6), "compress");
+  check(H5Pset_obj_track_times(layout, false), "leave the clock out");  // the same frame is the same bytes
   const Handle values(H5Dcreate2(data, "data", H5T_STD_U16LE, space, H5P_DEFAULT, layout, H5P_DEFAULT),
                       H5Dclose, "create the data");
   const std::vector<std::uint16_t> codes = codes_of(frame);
