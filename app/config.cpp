@@ -143,6 +143,7 @@ Config parse_config(const std::string& text, const std::string& file,
   problems.raise();
   check_whole(config, file, problems);
   problems.raise();
+  config.guide.tendency = config.model.tendency;
   return config;
 }
 

@@ -254,7 +254,7 @@ std::vector<Field<Config>> model_fields() {
       choice<R>("model.head_input", AT(model.head_input),
                 {{"last", HeadInput::last}, {"all", HeadInput::all}}, "hidden states that the head looks at"),
       boolean<R>("model.head_skip", AT(model.head_skip),
-                 "feed advection: the head also looks at the advected frame, at full resolution"),
+                 "feed advection: the head also looks at the frame it adds to, at full resolution"),
       boolean<R>(
           "model.tendency", AT(model.tendency),
           "feed advection: the forecaster also sees what changed along the motion over the past frames, "

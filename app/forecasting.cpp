@@ -66,14 +66,14 @@ std::unique_ptr<model::Forecaster> Forecasting::make_convlstm() {
       },
       [transform](std::span<float> values) { transform.to_physical(values, values); }};
   // The motion of as many frames as in training, however many more there are.
-  const auto guide = [spec = info_->guide, needed = info_->spec.past, with_tendency = info_->spec.tendency](
-                         const model::PastFrames& past, std::int64_t leads) {
+  const auto guide = [spec = info_->guide, needed = info_->spec.past](const model::PastFrames& past,
+                                                                      std::int64_t leads) {
     const auto pixels = static_cast<std::size_t>(past.rows * past.columns);
     const auto newest = past.values.last(static_cast<std::size_t>(needed) * pixels);
     const model::Guide made({needed, past.rows, past.columns, newest}, spec, leads);
     model::GuideFrames frames;
     frames.values.resize(static_cast<std::size_t>(leads) * pixels);
-    frames.tendency.resize(with_tendency ? frames.values.size() : 0);
+    frames.tendency.resize(spec.tendency ? frames.values.size() : 0);
     made.frames(0, 0, past.rows, past.columns, frames.values, frames.tendency);
     return frames;
   };

@@ -46,9 +46,8 @@ class GuideCache {
 
   model::Guide guide(const io::Archive& archive, const io::Window& window) const {
     const io::Grid& grid = archive.grid();
-    const std::int64_t frames =
-                           std::min(std::max(spec_.motion.frames, spec_.tendency_steps + 1), window.past),
-                       pixels = grid.pixels();
+    const std::int64_t looks_back = spec_.tendency ? spec_.tendency_steps + 1 : 0, pixels = grid.pixels();
+    const std::int64_t frames = std::min(std::max(spec_.motion.frames, looks_back), window.past);
     std::vector<float> past(static_cast<std::size_t>(frames * pixels));  // [frames, rows, columns]
     for (std::int64_t i = 0; i < frames; ++i) {
       archive.read(

@@ -24,7 +24,7 @@ struct Transform {
 
   float to_network(float physical) const;  // kMissing -> to_network(dry) = 0
   float to_physical(float network) const;
-  float change_to_network(float change) const;  // odd in the change: its size as a value, its sign
+  float change_to_network(float change) const;  // the size as if a value, its sign; dbz: 0 below the floor
   void to_network(std::span<const float> physical, std::span<float> network, std::span<float> mask) const;
   void to_physical(std::span<const float> network, std::span<float> physical) const;
   std::string text() const;  // "dbz a=200 b=1.6 floor=0 ceiling=60", for weights and products

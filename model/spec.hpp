@@ -56,7 +56,7 @@ struct ModelSpec {
   ForecasterKind forecaster = ForecasterKind::mirrored;
   Feed feed = Feed::none;
   HeadInput head_input = HeadInput::last;
-  bool head_skip = false;  // the head also looks at the advected frame, at full resolution
+  bool head_skip = false;  // the head also looks at the frame it adds to, at full resolution
   bool tendency = false;   // the forecaster also sees what changed along the motion over the past frames
   std::vector<SamplingConv> head;  // convolutions before the last one (stride 1), each activated
   std::int64_t head_kernel = 1;

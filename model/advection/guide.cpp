@@ -39,7 +39,7 @@ Guide::Guide(const PastFrames& past, const GuideSpec& spec, std::int64_t leads)
     throw std::invalid_argument(
         "guide: smoothing must be 0 or more pixels, frames, steps and leads at least 1");
   }
-  change_ = change(past, motion_, spec);
+  if (spec.tendency) change_ = change(past, motion_, spec);
   const auto pixels = static_cast<std::size_t>(past.rows * past.columns);
   const auto last = past.values.last(pixels);
   if (spec.smoothing_pixels == 0.) {
@@ -65,7 +65,8 @@ void Guide::frames(std::int64_t row, std::int64_t column, std::int64_t rows, std
 }
 
 std::int64_t Guide::bytes(const GuideSpec& spec, std::int64_t pixels, std::int64_t leads) {
-  const std::int64_t planes = 3 + (spec.smoothing_pixels > 0. ? leads : 1);  // motion, change, sources
+  const std::int64_t sources = spec.smoothing_pixels > 0. ? leads : 1, change = spec.tendency ? 1 : 0;
+  const std::int64_t planes = 2 + sources + change;  // and two of the motion
   return planes * pixels * static_cast<std::int64_t>(sizeof(float));
 }
 

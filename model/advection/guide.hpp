@@ -9,6 +9,7 @@ namespace raincell::model {
 struct GuideSpec {
   MotionSpec motion;
   double smoothing_pixels = 0.;  // sigma of the Gaussian at the first lead; grows in proportion to the lead
+  bool tendency = false;         // for networks that are fed it
   std::int64_t tendency_steps = 4;  // how far back the tendency looks, as far as there are frames
   double tendency_smoothing_pixels = 8.;
 };
@@ -23,11 +24,10 @@ class Guide {
   /// std::invalid_argument for smoothing that is negative or infinite, no frames, no steps.
   Guide(const PastFrames&, const GuideSpec&, std::int64_t leads);
 
-  std::int64_t leads() const { return leads_; }
   /// Fills `values` [leads, rows, columns] of the rectangle, NaN where advect() gives NaN; and `tendency`, of
-  /// the same shape or empty, with the Lagrangian tendency brought to each lead: what the latest frame has
-  /// more than the one `tendency_steps` before it brought here by the motion, smoothed; 0 where either is
-  /// missing. Any thread.
+  /// the same shape or empty (as it must be without GuideSpec::tendency), with the Lagrangian tendency
+  /// brought to each lead: what the latest frame has more than the one `tendency_steps` before it brought
+  /// here by the motion, smoothed; 0 where either is missing. Any thread.
   void frames(std::int64_t row, std::int64_t column, std::int64_t rows, std::int64_t columns,
               std::span<float> values, std::span<float> tendency = {}) const;
   /// Memory that a guide on a field of `pixels` takes.
@@ -37,7 +37,7 @@ class Guide {
   std::int64_t leads_;
   Motion motion_;
   std::vector<float> sources_;  // [1 or leads, rows, columns]
-  std::vector<float> change_;   // [rows, columns]
+  std::vector<float> change_;   // [rows, columns]; empty without tendency
 };
 
 }  // namespace raincell::model

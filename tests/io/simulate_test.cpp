@@ -1,7 +1,6 @@
 #include "io/simulate.hpp"
 
 #include <gtest/gtest.h>
-
 #include <hdf5.h>
 #include <netcdf.h>
 

@@ -127,7 +127,7 @@ TEST(Guide, TendencyIsWhatChangesAlongTheMotion) {
   const auto plane = static_cast<std::size_t>(band.rows * band.columns);
   for (std::size_t i = 0; i < band.values.size(); ++i)
     band.values[i] *= 1.F + 0.1F * static_cast<float>(i / plane);
-  const GuideSpec spec{{}, 0., 3, 0.};
+  const GuideSpec spec{{}, 0., true, 3, 0.};
   const Guide guide(band.past(), spec, 2);
   std::vector<float> frames(2 * plane), got(2 * plane);
   guide.frames(0, 0, band.rows, band.columns, frames, got);
@@ -147,7 +147,7 @@ TEST(Guide, TendencyIsWhatChangesAlongTheMotion) {
   }
   // Smoothed, its core is lower; with one frame there is nothing to compare with.
   std::vector<float> smoothed(2 * plane);
-  Guide(band.past(), {{}, 0., 3, 5.}, 2).frames(0, 0, band.rows, band.columns, frames, smoothed);
+  Guide(band.past(), {{}, 0., true, 3, 5.}, 2).frames(0, 0, band.rows, band.columns, frames, smoothed);
   EXPECT_LT(smoothed[32 * 80 + 40], 0.8F * got[32 * 80 + 40]);
   EXPECT_GT(smoothed[32 * 80 + 40], 0.2F * got[32 * 80 + 40]);
   Guide({1, band.rows, band.columns, std::span(band.values).last(plane)}, spec, 2)
@@ -156,14 +156,17 @@ TEST(Guide, TendencyIsWhatChangesAlongTheMotion) {
 }
 
 TEST(Guide, SaysWhatItTakesAndRefusesNonsense) {
-  EXPECT_EQ(Guide::bytes({}, 100, 12), 4 * 400);
-  EXPECT_EQ(Guide::bytes({{}, 1.}, 100, 12), 15 * 400);
+  EXPECT_EQ(Guide::bytes({}, 100, 12), 3 * 400);
+  EXPECT_EQ(Guide::bytes({{}, 0., true}, 100, 12), 4 * 400);
+  EXPECT_EQ(Guide::bytes({{}, 1., true}, 100, 12), 15 * 400);
   const Band band(2, 1);
+  std::vector<float> frames(3 * 64 * 80), tendency(frames.size());
+  EXPECT_THROW(Guide(band.past(), {}, 3).frames(0, 0, 64, 80, frames, tendency), std::invalid_argument);
   EXPECT_THROW(Guide(band.past(), {{}, -1.}, 3), std::invalid_argument);
   EXPECT_THROW(Guide(band.past(), {{}, std::numeric_limits<double>::infinity()}, 3), std::invalid_argument);
   EXPECT_THROW(Guide(band.past(), {}, 0), std::invalid_argument);
-  EXPECT_THROW(Guide(band.past(), {{}, 0., 0, 8.}, 2), std::invalid_argument);
-  EXPECT_THROW(Guide(band.past(), {{}, 0., 4, NAN}, 2), std::invalid_argument);
+  EXPECT_THROW(Guide(band.past(), {{}, 0., true, 0, 8.}, 2), std::invalid_argument);
+  EXPECT_THROW(Guide(band.past(), {{}, 0., true, 4, NAN}, 2), std::invalid_argument);
   EXPECT_THROW(smooth({1, 2, 3}, 1, 3, 0), std::invalid_argument);
   EXPECT_THROW(smooth({1, 2, 3}, 1, 4, 1), std::invalid_argument);
 }

@@ -99,7 +99,8 @@ TEST(Network, ForecastsMoreLeadsThanItWasTrainedFor) {
 
 TEST(Network, BatchesDoNotMix) {
   const auto backend = kernels::make_backend("reference-f32", {});
-  const ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::advection);
+  ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, Feed::advection);
+  spec.tendency = true;
   const RandomBatch two(spec, {.batch = 2, .height = 6, .width = 6});
   RandomBatch second = two;
   for (auto* values :
