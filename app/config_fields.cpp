@@ -388,8 +388,9 @@ std::vector<Field<Config>> all_fields() {
           "advection.guide_smoothing_pixels", AT(guide.smoothing_pixels), 0., 100.,
           "feed advection: the network is fed the advected frame without the detail that is gone by then, "
           "smoothed by a Gaussian of this many pixels times the lead (1, 2, ...); 0: as it is"),
-      integer<R>("advection.tendency_steps", AT(guide.tendency_steps), 1, 512,
-                 "model.tendency: frames that it looks back, as far as data.past has them"),
+      integer<R>(
+          "advection.tendency_steps", AT(guide.tendency_steps), 1, 512,
+          "model.tendency: older frames whose rates of change it averages, as far as data.past has them"),
       real<R>("advection.tendency_smoothing_pixels", AT(guide.tendency_smoothing_pixels), 0., 100.,
               "model.tendency: smoothing of the change, pixels"),
   });

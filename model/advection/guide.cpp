@@ -2,23 +2,43 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
+#include <limits>
 #include <stdexcept>
 
 namespace raincell::model {
 
 namespace {
 
-/// NaN where either frame is missing; one frame has no past to compare with.
+/// NaN where nothing is known; one frame has no past to compare with. Each older frame tells a rate: the near
+/// ones are about now but their differences are mostly noise, the far ones the other way round. The mean of
+/// the rates serves a linear forecast better than any one of them.
 std::vector<float> change(const PastFrames& past, const Motion& motion, const GuideSpec& spec) {
   const auto pixels = static_cast<std::size_t>(past.rows * past.columns);
   const std::int64_t steps = std::min(spec.tendency_steps, past.frames - 1);
   if (steps < 1) return std::vector<float>(pixels, 0.F);
-  std::vector<float> older(pixels * static_cast<std::size_t>(steps)), difference(pixels);
-  const auto before = past.values.subspan(pixels * static_cast<std::size_t>(past.frames - 1 - steps), pixels);
-  advect({{before, older}}, motion, steps, 0, 0, past.rows, past.columns);
-  const auto latest = past.values.last(pixels), brought = std::span<const float>(older).last(pixels);
-  std::transform(latest.begin(), latest.end(), brought.begin(), difference.begin(), std::minus<>());
+  const auto frame = [&](std::int64_t age) {
+    return past.values.subspan(pixels * static_cast<std::size_t>(past.frames - 1 - age), pixels);
+  };
+  const auto latest = frame(0);
+  std::vector<float> older, difference(pixels);
+  older.reserve(pixels * static_cast<std::size_t>(steps));
+  for (std::int64_t age = 1; age <= steps; ++age)
+    older.insert(older.end(), frame(age).begin(), frame(age).end());
+  std::vector<float> brought(older.size());  // each here, over its own age
+  advect({{older, brought}}, motion, steps, 0, 0, past.rows, past.columns);
+  for (std::size_t i = 0; i < pixels; ++i) {
+    float rates = 0.F;
+    std::int64_t known = 0;
+    for (std::int64_t age = 1; age <= steps; ++age) {
+      const float rate =
+          (latest[i] - brought[static_cast<std::size_t>(age - 1) * pixels + i]) / static_cast<float>(age);
+      if (std::isnan(rate)) continue;
+      rates += rate;
+      ++known;
+    }
+    difference[i] = known > 0 ? rates * static_cast<float>(steps) / static_cast<float>(known)
+                              : std::numeric_limits<float>::quiet_NaN();
+  }
   if (spec.tendency_smoothing_pixels > 0.) {
     const std::vector<float> sharp = difference;
     smooth_frame(sharp, past.rows, past.columns, spec.tendency_smoothing_pixels, difference);

@@ -26,8 +26,8 @@ class Guide {
 
   /// Fills `values` [leads, rows, columns] of the rectangle, NaN where advect() gives NaN; and `tendency`, of
   /// the same shape or empty (as it must be without GuideSpec::tendency), with the Lagrangian tendency
-  /// brought to each lead: what the latest frame has more than the one `tendency_steps` before it brought
-  /// here by the motion, smoothed; 0 where either is missing. Any thread.
+  /// brought to each lead: what `tendency_steps` steps add at the mean rate at which the latest frame differs
+  /// from each of as many older ones brought here by the motion, smoothed; 0 where none is known. Any thread.
   void frames(std::int64_t row, std::int64_t column, std::int64_t rows, std::int64_t columns,
               std::span<float> values, std::span<float> tendency = {}) const;
   /// Memory that a guide on a field of `pixels` takes.

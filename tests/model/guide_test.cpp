@@ -136,15 +136,32 @@ TEST(Guide, TendencyIsWhatChangesAlongTheMotion) {
     EXPECT_NEAR(got[lead * plane + 32 * 80 + 40 + 2 * lead], 1.5, 0.25) << lead;
     EXPECT_NEAR(got[lead * plane + 5 * 80 + 70], 0, 0.05);
   }
-  // Where the older frame, or the latest, has nothing, no change is known.
-  for (const std::size_t frame : {1, 4}) {
-    Band holed = band;
+  // Rates of the three older frames by hand: nothing since the last, 1.5 and 1.5 over two and three steps.
+  Band jumps(5, 2);
+  for (std::size_t i = 3 * plane; i < 5 * plane; ++i) jumps.values[i] *= 1.3F;
+  std::vector<float> jumped(2 * plane);
+  Guide(jumps.past(), spec, 2).frames(0, 0, band.rows, band.columns, frames, jumped);
+  EXPECT_NEAR(jumped[32 * 80 + 40], (0. + 1.5 / 2 + 1.5 / 3) / 3 * 3, 0.2);
+  // An older frame that has nothing there leaves it to the others; where the latest has nothing, no change is
+  // known.
+  Band holed = band;
+  for (std::size_t frame = 1; frame < 4; ++frame) {
     holed.values[(frame * 64 + 32) * 80 + 30 + 2 * frame] = kNaN;
     std::vector<float> around(2 * plane);
     Guide(holed.past(), spec, 2).frames(0, 0, band.rows, band.columns, frames, around);
-    EXPECT_EQ(around[32 * 80 + 40], 0) << frame;
+    if (frame < 3) {
+      EXPECT_NEAR(around[32 * 80 + 40], 1.5, 0.25) << frame;
+    } else {
+      EXPECT_EQ(around[32 * 80 + 40], 0);
+    }
     EXPECT_NEAR(around[32 * 80 + 44], got[32 * 80 + 44], 0.1) << frame;
   }
+  holed = band;
+  holed.values[(4 * 64 + 32) * 80 + 38] = kNaN;
+  std::vector<float> around(2 * plane);
+  Guide(holed.past(), spec, 2).frames(0, 0, band.rows, band.columns, frames, around);
+  EXPECT_EQ(around[32 * 80 + 40], 0);
+  EXPECT_NEAR(around[32 * 80 + 44], got[32 * 80 + 44], 0.1);
   // Smoothed, its core is lower; with one frame there is nothing to compare with.
   std::vector<float> smoothed(2 * plane);
   Guide(band.past(), {{}, 0., true, 3, 5.}, 2).frames(0, 0, band.rows, band.columns, frames, smoothed);
