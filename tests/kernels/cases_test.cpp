@@ -3,22 +3,13 @@
 
 #include <cmath>
 
+#include "tests/kernels/backends.hpp"
 #include "tests/kernels/cases.hpp"
 
 namespace raincell::test {
 namespace {
 
 using namespace kernels;
-
-struct Variant {
-  const char* name;
-  const char* backend;
-  int threads;
-};
-
-// 3 threads on any machine: the parts of the work must not depend on how many really run.
-constexpr Variant kVariants[] = {
-    {"reference_f32", "reference-f32", 1}, {"cpu_1", "cpu", 1}, {"cpu_3", "cpu", 3}};
 
 /// Of the largest value of a tensor, plus as much of each value.
 constexpr double kToleranceF32 = 2e-6;
@@ -39,44 +30,43 @@ void expect_equal(const std::vector<double>& have, const std::vector<double>& wa
   }
 }
 
-class Cases : public testing::TestWithParam<Variant> {};
-
-void run_all(const std::vector<Case>& cases, const Variant& variant) {
-  const auto truth = make_backend("reference", {});
-  const auto backend = make_backend(variant.backend, {.threads = variant.threads});
-  GuardedBackend guarded(*backend);
-  for (const Case& item : cases) {
-    SCOPED_TRACE(item.name);
-    const auto want = run_case(*truth, item);
-    const auto have = run_case(guarded, item);
-    guarded.verify();
-    for (std::size_t i = 0; i < want.size(); ++i) {
-      expect_equal(have[i], want[i], item.exact, item.slots[i].name);
+class Cases : public OnEveryBackend {
+ protected:
+  void run_all(const std::vector<Case>& cases) {
+    const auto truth = make_backend("reference", {});
+    GuardedBackend guarded(*backend_);
+    for (const Case& item : cases) {
+      SCOPED_TRACE(item.name);
+      const auto want = run_case(*truth, item);
+      const auto have = run_case(guarded, item);
+      guarded.verify();
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        expect_equal(have[i], want[i], item.exact, item.slots[i].name);
+      }
     }
   }
-}
+};
 
 TEST_P(Cases, Convolutions) {
-  run_all(convolution_cases(), GetParam());
+  run_all(convolution_cases());
 }
 TEST_P(Cases, Cells) {
-  run_all(cell_cases(), GetParam());
+  run_all(cell_cases());
 }
 TEST_P(Cases, Pointwise) {
-  run_all(pointwise_cases(), GetParam());
+  run_all(pointwise_cases());
 }
 TEST_P(Cases, Losses) {
-  run_all(loss_cases(), GetParam());
+  run_all(loss_cases());
 }
 TEST_P(Cases, Optimizers) {
-  run_all(optimizer_cases(), GetParam());
+  run_all(optimizer_cases());
 }
 
 TEST_P(Cases, RunTwiceGivesTheSameBits) {
-  const auto backend = make_backend(GetParam().backend, {.threads = GetParam().threads});
   for (const Case& item : all_cases()) {
     SCOPED_TRACE(item.name);
-    const auto first = run_case(*backend, item), second = run_case(*backend, item);
+    const auto first = run_case(*backend_, item), second = run_case(*backend_, item);
     for (std::size_t i = 0; i < first.size(); ++i) {
       for (std::size_t k = 0; k < first[i].size(); ++k)
         ASSERT_EQ(first[i][k], second[i][k]) << item.slots[i].name;
@@ -84,8 +74,7 @@ TEST_P(Cases, RunTwiceGivesTheSameBits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, Cases, testing::ValuesIn(kVariants),
-                         [](const auto& variant) { return std::string(variant.param.name); });
+INSTANTIATE_TEST_SUITE_P(Backends, Cases, testing::ValuesIn(tested_backends()), name_of_backend);
 
 }  // namespace
 }  // namespace raincell::test

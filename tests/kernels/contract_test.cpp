@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/backend.hpp"
+#include "tests/kernels/backends.hpp"
 
 namespace raincell::test {
 namespace {
@@ -42,10 +42,7 @@ TEST(Registry, TypesAndNames) {
   EXPECT_TRUE(says(cpu->info().libraries, "oneDNN "));
 }
 
-class Contract : public testing::TestWithParam<const char*> {
- protected:
-  std::unique_ptr<Backend> backend_ = make_backend(GetParam(), {.threads = 1});
-};
+class Contract : public OnEveryBackend {};
 
 TEST_P(Contract, FreshTensorsAreZero) {
   const Tensor tensor = backend_->allocate({2, 1, 3, 5, 5}, "x");
@@ -148,7 +145,7 @@ TEST_P(Contract, ActivationsSaturate) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, Contract, testing::Values("reference", "cpu"));
+INSTANTIATE_TEST_SUITE_P(Backends, Contract, testing::ValuesIn(tested_backends()), name_of_backend);
 
 }  // namespace
 }  // namespace raincell::test

@@ -4,28 +4,26 @@
 
 #include <cmath>
 
-#include "kernels/backend.hpp"
+#include "tests/kernels/backends.hpp"
 
 namespace raincell::test {
 namespace {
 
 using namespace kernels;
 
-class Peers : public testing::TestWithParam<const char*> {
+class Peers : public OnEveryBackend {
  protected:
   Tensor plain(const Shape& shape, const std::vector<double>& values) { return filled(true, shape, values); }
   Tensor placed(const Shape& shape, const std::vector<double>& values) {
     return filled(false, shape, values);
   }
   void expect(const Tensor& tensor, const std::vector<double>& want) {
+    const double tolerance = backend_->dtype() == DType::f64 ? 1e-7 : 1e-6;  // f64: LossSpec holds floats
     std::vector<double> have(want.size());
     backend_->read(tensor.view(), have);
     for (std::size_t i = 0; i < want.size(); ++i)
-      EXPECT_NEAR(have[i], want[i], tolerance_ * (1 + std::abs(want[i])));
+      EXPECT_NEAR(have[i], want[i], tolerance * (1 + std::abs(want[i])));
   }
-
-  std::unique_ptr<Backend> backend_ = make_backend(GetParam(), {.threads = 2});
-  double tolerance_ = backend_->dtype() == DType::f64 ? 1e-7 : 1e-6;  // f64: LossSpec holds floats
 
  private:
   Tensor filled(bool is_plain, const Shape& shape, const std::vector<double>& values) {
@@ -155,7 +153,7 @@ TEST_P(Peers, Optimizers) {
   check(OptimizerKind::sgd, 0.9, 0.1, 0, {0.36346849999999997, -0.14892475, 1.1253627});
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, Peers, testing::Values("reference", "reference-f32", "cpu"));
+INSTANTIATE_TEST_SUITE_P(Backends, Peers, testing::ValuesIn(tested_backends()), name_of_backend);
 
 }  // namespace
 }  // namespace raincell::test

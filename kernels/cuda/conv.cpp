@@ -1,0 +1,218 @@
+#include "kernels/cuda/conv.hpp"
+
+#include <algorithm>
+
+#include "kernels/cuda/pointwise.hpp"
+#include "kernels/cuda/reduce.hpp"
+
+namespace raincell::kernels::cuda {
+
+namespace {
+
+constexpr int kCandidates = 8;                                   // engines measured for a convolution
+constexpr int kRuns = 3;                                         // of each, after one that is not timed
+constexpr std::size_t kWorkspaceLimit = std::size_t{512} << 20;  // bytes; a faster engine may not take more
+
+std::size_t elements(const Correlation::Image& image, std::int64_t images) {
+  return static_cast<std::size_t>(images * image.channels * image.height * image.width);
+}
+
+std::size_t filter_elements(const Correlation& c) {
+  return static_cast<std::size_t>(c.a.channels * c.b.channels * c.kernel * c.kernel);
+}
+
+std::string image_text(const Correlation::Image& image) {
+  return "c" + std::to_string(image.channels) + "h" + std::to_string(image.height) + "w" + std::to_string(image.width);
+}
+
+}  // namespace
+
+std::string Correlation::text() const {
+  const char* const what = result == Result::b ? "forward " : result == Result::a ? "data " : "filter ";
+  return what + ("n" + std::to_string(images)) + image_text(a) + "-" + image_text(b) + "k" + std::to_string(kernel) +
+         "s" + std::to_string(stride) + "p" + std::to_string(padding) + (adds ? "+" : "");
+}
+
+Convolutions::Convolutions(Device& device, Arithmetic arithmetic, bool deterministic)
+    : device_(device),
+      cudnn_(device.stream()),
+      arithmetic_(arithmetic),
+      deterministic_(deterministic),
+      workspace_(device, "workspace of cuDNN"),
+      result_(device, "scratch of convolutions"),
+      sums_(device, "scratch of bias gradients") {}
+
+const Convolutions::Choice& Convolutions::choose(const Correlation& correlation) {
+  const auto [place, is_new] = choices_.try_emplace(correlation.text());
+  if (is_new) place->second = measure(correlation);
+  return place->second;
+}
+
+Convolutions::Choice Convolutions::measure(const Correlation& correlation) {
+  auto candidates = cudnn_.engines(correlation, arithmetic_, deterministic_, kCandidates);
+  candidates.erase(std::remove_if(candidates.begin(), candidates.end(),
+                                  [](const auto& engine) { return engine->workspace_bytes() > kWorkspaceLimit; }),
+                   candidates.end());
+  if (candidates.empty()) return {};
+  const std::size_t size = size_of(type());
+  Scratch a(device_, "trial of convolutions"), filter(device_, "trial of convolutions"),
+      b(device_, "trial of convolutions");
+  a.reserve(size * elements(correlation.a, correlation.images));
+  filter.reserve(size * filter_elements(correlation));
+  b.reserve(size * elements(correlation.b, correlation.images));
+  Stopwatch watch(device_);
+  Choice best;
+  for (auto& engine : candidates) {
+    void* const workspace = workspace_.reserve(engine->workspace_bytes());
+    const auto run = [&] { engine->run(a.memory(), filter.memory(), b.memory(), workspace); };
+    run();
+    watch.start();
+    for (int i = 0; i < kRuns; ++i) run();
+    const float milliseconds = watch.stop() / kRuns;
+    if (best.engine == nullptr || milliseconds < best.milliseconds) best = {std::move(engine), milliseconds};
+  }
+  return best;
+}
+
+/// A transposed convolution is the gradient of a plain one by its input, with the roles of x and y exchanged.
+class Convolution : public ConvPlan {
+ public:
+  Convolution(Convolutions& shared, const ConvSpec& spec, ConvUse use, Placement x, Placement y)
+      : ConvPlan(spec, use, shared.type(), x, y),
+        shared_(shared),
+        filter_(shared.device_, "packed weights"),
+        bias_(shared.device_, "packed weights") {
+    const Correlation::Image image_x{spec.channels_in, spec.height, spec.width},
+        image_y{spec.channels_out, spec.out_height(), spec.out_width()};
+    plain_.images = spec.images;
+    plain_.a = spec.transposed ? image_y : image_x;
+    plain_.b = spec.transposed ? image_x : image_y;
+    plain_.kernel = spec.kernel;
+    plain_.stride = spec.stride;
+    plain_.padding = spec.padding;
+    filter_.reserve(filter_elements(plain_) * size_of(shared.type()));
+    if (spec.bias) bias_.reserve(static_cast<std::size_t>(spec.channels_out) * sizeof(float));
+    using Result = Correlation::Result;
+    forward_ = pass(spec.transposed ? Result::a : Result::b);
+    if (use == ConvUse::training) backward_data_ = pass(spec.transposed ? Result::b : Result::a);
+    if (use == ConvUse::inference) return;
+    backward_weights_ = engine(Result::filter);
+    reserve_result(filter_elements(plain_));
+    if (spec.bias) {
+      shared.sums_.reserve(
+          channel_sum_scratch({1, spec.images, spec.channels_out, spec.out_height(), spec.out_width()}));
+    }
+  }
+
+  std::string implementation() const override {
+    std::string text = "forward cuDNN " + forward_.plain->name();
+    if (backward_data_.plain != nullptr) text += ", data " + backward_data_.plain->name();
+    if (backward_weights_ != nullptr) text += ", weights " + backward_weights_->name();
+    return text;
+  }
+  std::size_t bytes() const override {
+    return filter_.bytes() + bias_.bytes() + shared_.workspace_.bytes() + shared_.result_.bytes() +
+           shared_.sums_.bytes();
+  }
+
+ protected:
+  void do_load_weights(ConstView weights, ConstView bias) override {
+    pack_filter(stream(), weights, shared_.type(), filter_.memory());
+    if (!bias.empty())
+      shared_.device_.copy(bias_.memory(), bias.memory, static_cast<std::size_t>(bias.shape.c) * sizeof(float));
+  }
+
+  void do_forward(ConstView x, View y, Accumulate accumulate) override {
+    run(forward_, x, y, accumulate);
+    if (spec().bias) add_bias(stream(), y, static_cast<const float*>(bias_.memory()));
+  }
+
+  void do_backward_data(ConstView dy, View dx, Accumulate accumulate) override {
+    run(backward_data_, dy, dx, accumulate);
+  }
+
+  void do_backward_weights(ConstView x, ConstView dy, View d_weights, View d_bias,
+                           Accumulate accumulate) override {
+    const ConstView& a = spec().transposed ? dy : x;
+    const ConstView& b = spec().transposed ? x : dy;
+    backward_weights_->run(const_cast<void*>(a.memory), shared_.result_.memory(), const_cast<void*>(b.memory),
+                           shared_.workspace_.memory());
+    unpack_filter(stream(), shared_.type(), shared_.result_.memory(), d_weights, accumulate);
+    if (!d_bias.empty()) sum_over_pixels(stream(), dy, d_bias, accumulate, shared_.sums_.memory());
+  }
+
+ private:
+  /// One direction: the result alone, and added to what is there where cuDNN has that and it is faster than
+  /// an addition of its own.
+  struct Pass {
+    Correlation::Result result = Correlation::Result::b;
+    std::shared_ptr<Engine> plain, adding;
+  };
+
+  Stream stream() const { return shared_.device_.stream(); }
+
+  std::shared_ptr<Engine> engine(Correlation::Result result) {
+    Correlation correlation = plain_;
+    correlation.result = result;
+    const Convolutions::Choice& choice = shared_.choose(correlation);
+    if (choice.engine == nullptr)
+      throw DeviceError("cuDNN", "plan_convolution", "no engine for " + correlation.text());
+    return choice.engine;
+  }
+
+  Pass pass(Correlation::Result result) {
+    Pass out{result, engine(result), nullptr};
+    Correlation adding = plain_;
+    adding.result = result;
+    const float plain_ms = shared_.choose(adding).milliseconds;
+    adding.adds = true;
+    const Convolutions::Choice& choice = shared_.choose(adding);
+    const std::size_t count =
+        elements(result == Correlation::Result::a ? plain_.a : plain_.b, plain_.images);
+    if (choice.engine != nullptr && choice.milliseconds < plain_ms + addition_milliseconds(count)) {
+      out.adding = choice.engine;
+    } else {
+      reserve_result(count);
+    }
+    return out;
+  }
+
+  void reserve_result(std::size_t count) { shared_.result_.reserve(count * size_of(shared_.type())); }
+
+  /// y += x of so many elements.
+  float addition_milliseconds(std::size_t count) {
+    const Shape shape{1, 1, 1, 1, static_cast<std::int64_t>(count)};
+    Scratch x(shared_.device_, "trial of convolutions"), y(shared_.device_, "trial of convolutions");
+    const std::size_t bytes = count * size_of(shared_.type());
+    const ConstView from{x.reserve(bytes), shape, shared_.type(), {}};
+    const View to{y.reserve(bytes), shape, shared_.type(), {}};
+    Stopwatch watch(shared_.device_);
+    add_scaled(stream(), to, 1.F, from);
+    watch.start();
+    for (int i = 0; i < kRuns; ++i) add_scaled(stream(), to, 1.F, from);
+    return watch.stop() / kRuns;
+  }
+
+  void run(const Pass& pass, ConstView from, View to, Accumulate accumulate) {
+    const bool adds = accumulate == Accumulate::yes, apart = adds && pass.adding == nullptr;
+    Engine& engine = adds && !apart ? *pass.adding : *pass.plain;
+    void* const target = apart ? shared_.result_.memory() : to.memory;
+    void* const source = const_cast<void*>(from.memory);
+    const bool gives_a = pass.result == Correlation::Result::a;
+    engine.run(gives_a ? target : source, filter_.memory(), gives_a ? source : target,
+               shared_.workspace_.memory());
+    if (apart) add_scaled(stream(), to, 1.F, {target, to.shape, to.dtype, to.placement});
+  }
+
+  Convolutions& shared_;
+  Correlation plain_;
+  Scratch filter_, bias_;
+  Pass forward_, backward_data_;
+  std::shared_ptr<Engine> backward_weights_;
+};
+
+std::unique_ptr<ConvPlan> Convolutions::plan(const ConvSpec& spec, ConvUse use, Placement x, Placement y) {
+  return std::make_unique<Convolution>(*this, spec, use, x, y);
+}
+
+}  // namespace raincell::kernels::cuda

@@ -1,0 +1,42 @@
+// Convolution plans of the cuda backend.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "kernels/backend.hpp"
+#include "kernels/cuda/cudnn.hpp"
+#include "kernels/cuda/device.hpp"
+
+namespace raincell::kernels::cuda {
+
+/// What all plans of a backend share: cuDNN, its choices, and the scratch memory of the one that runs.
+class Convolutions {
+ public:
+  Convolutions(Device&, Arithmetic, bool deterministic);
+  /// The plan borrows this object. Throws DeviceError when cuDNN has no engine for it.
+  std::unique_ptr<ConvPlan> plan(const ConvSpec&, ConvUse, Placement x, Placement y);
+  std::string version() const { return cudnn_.version(); }
+  DType type() const { return arithmetic_ == Arithmetic::bf16 ? DType::bf16 : DType::f32; }
+
+ private:
+  friend class Convolution;
+  /// The fastest of the engines that cuDNN recommends, and its milliseconds; the same object for the same
+  /// question. Null when there is none.
+  struct Choice {
+    std::shared_ptr<Engine> engine;
+    float milliseconds = 0;
+  };
+  const Choice& choose(const Correlation&);
+  Choice measure(const Correlation&);
+
+  Device& device_;
+  Cudnn cudnn_;
+  Arithmetic arithmetic_;
+  bool deterministic_;
+  std::map<std::string, Choice> choices_;
+  Scratch workspace_, result_, sums_;  // of cuDNN; a result before it is added; of sums over pixels
+};
+
+}  // namespace raincell::kernels::cuda

@@ -1,0 +1,110 @@
+// One GPU: its stream, memory and errors. The kernels and plans of the cuda backend know the CUDA runtime only
+// through this file and launch.hpp; device_host.cpp in the tests stands in for it on machines without a GPU.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "kernels/backend.hpp"
+
+struct CUstream_st;  // cudaStream_t points to it
+struct CUevent_st;
+
+namespace raincell::kernels::cuda {
+
+using Stream = CUstream_st*;
+using Event = CUevent_st*;
+
+/// All work is queued on one stream and done in its order. Errors of earlier work may show at any later call:
+/// DeviceError then names the call that met them.
+class Device {
+ public:
+  /// The first GPU that CUDA_VISIBLE_DEVICES leaves. Throws BackendUnavailable with what is missing: driver, GPU,
+  /// or code for its architecture.
+  Device();
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  Stream stream() const { return stream_; }
+  const std::string& name() const { return name_; }          // "NVIDIA H200, compute capability 9.0, 140 GiB"
+  const std::string& versions() const { return versions_; }  // "CUDA runtime 13.0, driver 13.0"
+
+  /// Zero-filled. Throws OutOfMemory that tells what is free and the largest tensors held.
+  void* allocate(std::size_t bytes, std::string_view what);
+  void release(void* memory) noexcept;
+  std::size_t allocated_bytes() const { return allocated_; }
+  std::size_t peak_bytes() const { return peak_; }
+
+  /// Copies; up- and download return when the host memory may be used again.
+  void upload(void* to, const void* from, std::size_t bytes);
+  void download(void* to, const void* from, std::size_t bytes);
+  void copy(void* to, const void* from, std::size_t bytes);
+  void zero(void* to, std::size_t bytes);
+  /// Waits for all queued work.
+  void synchronize();
+
+ private:
+  struct Block {
+    std::size_t bytes;
+    std::string what;
+  };
+  std::string largest_blocks() const;
+
+  Stream stream_ = nullptr;
+  std::string name_, versions_;
+  std::map<void*, Block> blocks_;
+  std::size_t allocated_ = 0, peak_ = 0;
+};
+
+/// Device memory with an owner; grows on demand, never shrinks.
+class Scratch {
+ public:
+  Scratch(Device& device, std::string what) : device_(device), what_(std::move(what)) {}
+  ~Scratch() { device_.release(memory_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  /// At least `bytes`; contents are lost when it grows. Waits for queued work before it lets go of memory.
+  void* reserve(std::size_t bytes) {
+    if (bytes <= bytes_) return memory_;
+    device_.synchronize();
+    device_.release(std::exchange(memory_, nullptr));
+    bytes_ = 0;
+    memory_ = device_.allocate(bytes, what_);
+    bytes_ = bytes;
+    return memory_;
+  }
+  void* memory() const { return memory_; }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  Device& device_;
+  std::string what_;
+  void* memory_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+/// Milliseconds of queued work between two points of the stream.
+class Stopwatch {
+ public:
+  explicit Stopwatch(Device&);
+  ~Stopwatch();
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+  void start();
+  /// Waits until the work is done.
+  float stop();
+
+ private:
+  Device& device_;
+  Event begin_ = nullptr, end_ = nullptr;
+};
+
+/// Throws DeviceError when the launch before it was refused. Names the kernel.
+void check_launch(const char* kernel, std::source_location place = std::source_location::current());
+
+}  // namespace raincell::kernels::cuda
