@@ -22,15 +22,25 @@ std::size_t filter_elements(const Correlation& c) {
 }
 
 std::string image_text(const Correlation::Image& image) {
-  return "c" + std::to_string(image.channels) + "h" + std::to_string(image.height) + "w" + std::to_string(image.width);
+  return "c" + std::to_string(image.channels) + "h" + std::to_string(image.height) + "w" +
+         std::to_string(image.width);
 }
 
 }  // namespace
 
 std::string Correlation::text() const {
   const char* const what = result == Result::b ? "forward " : result == Result::a ? "data " : "filter ";
-  return what + ("n" + std::to_string(images)) + image_text(a) + "-" + image_text(b) + "k" + std::to_string(kernel) +
-         "s" + std::to_string(stride) + "p" + std::to_string(padding) + (adds ? "+" : "");
+  return what + ("n" + std::to_string(images)) + image_text(a) + "-" + image_text(b) + "k" +
+         std::to_string(kernel) + "s" + std::to_string(stride) + "p" + std::to_string(padding) +
+         (adds ? "+" : "");
+}
+
+Correlation correlation_of(const ConvSpec& spec, Correlation::Result result) {
+  const Correlation::Image x{spec.channels_in, spec.height, spec.width},
+      y{spec.channels_out, spec.out_height(), spec.out_width()};
+  return {
+      result,       spec.images, spec.transposed ? y : x, spec.transposed ? x : y, spec.kernel, spec.stride,
+      spec.padding, false};
 }
 
 Convolutions::Convolutions(Device& device, Arithmetic arithmetic, bool deterministic)
@@ -50,9 +60,10 @@ const Convolutions::Choice& Convolutions::choose(const Correlation& correlation)
 
 Convolutions::Choice Convolutions::measure(const Correlation& correlation) {
   auto candidates = cudnn_.engines(correlation, arithmetic_, deterministic_, kCandidates);
-  candidates.erase(std::remove_if(candidates.begin(), candidates.end(),
-                                  [](const auto& engine) { return engine->workspace_bytes() > kWorkspaceLimit; }),
-                   candidates.end());
+  candidates.erase(
+      std::remove_if(candidates.begin(), candidates.end(),
+                     [](const auto& engine) { return engine->workspace_bytes() > kWorkspaceLimit; }),
+      candidates.end());
   if (candidates.empty()) return {};
   const std::size_t size = size_of(type());
   Scratch a(device_, "trial of convolutions"), filter(device_, "trial of convolutions"),
@@ -74,22 +85,14 @@ Convolutions::Choice Convolutions::measure(const Correlation& correlation) {
   return best;
 }
 
-/// A transposed convolution is the gradient of a plain one by its input, with the roles of x and y exchanged.
 class Convolution : public ConvPlan {
  public:
   Convolution(Convolutions& shared, const ConvSpec& spec, ConvUse use, Placement x, Placement y)
       : ConvPlan(spec, use, shared.type(), x, y),
         shared_(shared),
+        plain_(correlation_of(spec, Correlation::Result::b)),
         filter_(shared.device_, "packed weights"),
         bias_(shared.device_, "packed weights") {
-    const Correlation::Image image_x{spec.channels_in, spec.height, spec.width},
-        image_y{spec.channels_out, spec.out_height(), spec.out_width()};
-    plain_.images = spec.images;
-    plain_.a = spec.transposed ? image_y : image_x;
-    plain_.b = spec.transposed ? image_x : image_y;
-    plain_.kernel = spec.kernel;
-    plain_.stride = spec.stride;
-    plain_.padding = spec.padding;
     filter_.reserve(filter_elements(plain_) * size_of(shared.type()));
     if (spec.bias) bias_.reserve(static_cast<std::size_t>(spec.channels_out) * sizeof(float));
     using Result = Correlation::Result;
@@ -119,7 +122,8 @@ class Convolution : public ConvPlan {
   void do_load_weights(ConstView weights, ConstView bias) override {
     pack_filter(stream(), weights, shared_.type(), filter_.memory());
     if (!bias.empty())
-      shared_.device_.copy(bias_.memory(), bias.memory, static_cast<std::size_t>(bias.shape.c) * sizeof(float));
+      shared_.device_.copy(bias_.memory(), bias.memory,
+                           static_cast<std::size_t>(bias.shape.c) * sizeof(float));
   }
 
   void do_forward(ConstView x, View y, Accumulate accumulate) override {
@@ -167,8 +171,7 @@ class Convolution : public ConvPlan {
     const float plain_ms = shared_.choose(adding).milliseconds;
     adding.adds = true;
     const Convolutions::Choice& choice = shared_.choose(adding);
-    const std::size_t count =
-        elements(result == Correlation::Result::a ? plain_.a : plain_.b, plain_.images);
+    const std::size_t count = elements(result == Correlation::Result::a ? plain_.a : plain_.b, plain_.images);
     if (choice.engine != nullptr && choice.milliseconds < plain_ms + addition_milliseconds(count)) {
       out.adding = choice.engine;
     } else {

@@ -32,7 +32,8 @@ class LossTables {
     }
     const auto* const first = static_cast<const float*>(memory_.memory());
     const std::size_t bounds = spec.class_bounds.size(), weights = bounds + spec.class_weights.size();
-    return {spec.class_bounds.empty() ? nullptr : first, spec.class_weights.empty() ? nullptr : first + bounds,
+    return {spec.class_bounds.empty() ? nullptr : first,
+            spec.class_weights.empty() ? nullptr : first + bounds,
             spec.lead_weights.empty() ? nullptr : first + weights};
   }
 
@@ -153,14 +154,16 @@ class CudaBackend : public Backend {
   template <class Value>
   void write_values(View view, std::span<const Value> values) {
     std::vector<float> stored(static_cast<std::size_t>(stored_elements(view.shape, view.placement)));
-    each_plain(view, [&](std::size_t plain, std::size_t at) { stored[at] = static_cast<float>(values[plain]); });
+    each_plain(view,
+               [&](std::size_t plain, std::size_t at) { stored[at] = static_cast<float>(values[plain]); });
     device_.upload(view.memory, stored.data(), stored.size() * sizeof(float));
   }
   template <class Value>
   void read_values(ConstView view, std::span<Value> values) {
     std::vector<float> stored(static_cast<std::size_t>(stored_elements(view.shape, view.placement)));
     device_.download(stored.data(), view.memory, stored.size() * sizeof(float));
-    each_plain(view, [&](std::size_t plain, std::size_t at) { values[plain] = static_cast<Value>(stored[at]); });
+    each_plain(view,
+               [&](std::size_t plain, std::size_t at) { values[plain] = static_cast<Value>(stored[at]); });
   }
 
   cuda::Device device_;  // first in, last out

@@ -13,18 +13,18 @@ namespace {
 
 /// The functions used, found in the library once it is loaded.
 struct Library {
-#define RAINCELL_CUDNN_FUNCTIONS(X)                                                                           \
-  X(cudnnGetVersion)                                                                                          \
-  X(cudnnGetErrorString)                                                                                      \
-  X(cudnnGetLastErrorString)                                                                                  \
-  X(cudnnCreate)                                                                                              \
-  X(cudnnDestroy)                                                                                             \
-  X(cudnnSetStream)                                                                                           \
-  X(cudnnBackendCreateDescriptor)                                                                             \
-  X(cudnnBackendDestroyDescriptor)                                                                            \
-  X(cudnnBackendSetAttribute)                                                                                 \
-  X(cudnnBackendGetAttribute)                                                                                 \
-  X(cudnnBackendFinalize)                                                                                     \
+#define RAINCELL_CUDNN_FUNCTIONS(X) \
+  X(cudnnGetVersion)                \
+  X(cudnnGetErrorString)            \
+  X(cudnnGetLastErrorString)        \
+  X(cudnnCreate)                    \
+  X(cudnnDestroy)                   \
+  X(cudnnSetStream)                 \
+  X(cudnnBackendCreateDescriptor)   \
+  X(cudnnBackendDestroyDescriptor)  \
+  X(cudnnBackendSetAttribute)       \
+  X(cudnnBackendGetAttribute)       \
+  X(cudnnBackendFinalize)           \
   X(cudnnBackendExecute)
 #define RAINCELL_DECLARE(function) decltype(&::function) function = nullptr;
   RAINCELL_CUDNN_FUNCTIONS(RAINCELL_DECLARE)
@@ -163,7 +163,8 @@ Descriptor tensor_of(const Correlation& c, Correlation::Result which, std::int64
       return tensor(name, type, c.images, c.a.channels, c.a.height, c.a.width, is_virtual);
     case Correlation::Result::b:
       return tensor(name, type, c.images, c.b.channels, c.b.height, c.b.width, is_virtual);
-    case Correlation::Result::filter: break;
+    case Correlation::Result::filter:
+      break;
   }
   return tensor(name, type, c.b.channels, c.a.channels, c.kernel, c.kernel, is_virtual);
 }
@@ -192,7 +193,8 @@ OperationNames names_of(Correlation::Result result) {
               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
               CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA};
-    case Correlation::Result::filter: break;
+    case Correlation::Result::filter:
+      break;
   }
   return {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
@@ -207,13 +209,14 @@ OperationNames names_of(Correlation::Result result) {
 Graph graph_of(const Correlation& c, Arithmetic arithmetic, cudnnHandle_t handle) {
   using Result = Correlation::Result;
   const cudnnDataType_t type = type_of(arithmetic), sums = CUDNN_DATA_FLOAT;
-  const auto result_name = [&](Result which, std::int64_t name) { return c.adds && c.result == which ? kSum : name; };
+  const auto result_name = [&](Result which, std::int64_t name) {
+    return c.adds && c.result == which ? kSum : name;
+  };
   const auto result_type = [&](Result which) { return c.adds && c.result == which ? sums : type; };
   Graph out;
   std::vector<Descriptor>& parts = out.parts;
-  for (const auto& [which, name] : {std::pair<Result, std::int64_t>{Result::a, kA},
-                                    {Result::filter, kFilter},
-                                    {Result::b, kB}}) {
+  for (const auto& [which, name] :
+       {std::pair<Result, std::int64_t>{Result::a, kA}, {Result::filter, kFilter}, {Result::b, kB}}) {
     const bool is_virtual = c.adds && c.result == which;
     parts.push_back(tensor_of(c, which, result_name(which, name), result_type(which), is_virtual));
   }
@@ -274,16 +277,21 @@ Graph graph_of(const Correlation& c, Arithmetic arithmetic, cudnnHandle_t handle
 bool suits(const std::vector<cudnnBackendNumericalNote_t>& notes, Arithmetic arithmetic, bool deterministic) {
   return std::none_of(notes.begin(), notes.end(), [&](cudnnBackendNumericalNote_t note) {
     switch (note) {
-      case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC: return deterministic;
-      case CUDNN_NUMERICAL_NOTE_TENSOR_CORE: return arithmetic == Arithmetic::f32;
+      case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC:
+        return deterministic;
+      case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
+        return arithmetic == Arithmetic::f32;
       case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
-      case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION: return true;
+      case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION:
+        return true;
       case CUDNN_NUMERICAL_NOTE_FFT:
       case CUDNN_NUMERICAL_NOTE_WINOGRAD:
       case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4:
       case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6:
-      case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13: return arithmetic == Arithmetic::f32;
-      default: return false;
+      case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13:
+        return arithmetic == Arithmetic::f32;
+      default:
+        return false;
     }
   });
 }
@@ -324,7 +332,9 @@ class CudnnEngine : public Engine {
 
   /// A network calls a plan with the same few tensors in every step: their descriptors are made once.
   Descriptor& remember(const Arguments& arguments) {
-    void* const result = arguments[result_ == Correlation::Result::a ? 0 : result_ == Correlation::Result::filter ? 1 : 2];
+    void* const result = arguments[result_ == Correlation::Result::a        ? 0
+                                   : result_ == Correlation::Result::filter ? 1
+                                                                            : 2];
     std::vector<std::int64_t> names{kA, kFilter, kB};
     std::vector<void*> pointers{arguments[0], arguments[1], arguments[2]};
     if (adds_) {
@@ -420,9 +430,9 @@ std::vector<std::unique_ptr<Engine>> Cudnn::engines(const Correlation& correlati
       if (!suits(notes, arithmetic, deterministic)) continue;
       const auto behaviour = engine.get<cudnnBackendBehaviorNote_t>(
           CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE, CUDNN_BEHAVIOR_NOTE_TYPE_COUNT);
-      const bool compiles = std::count(behaviour.begin(), behaviour.end(), CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION) > 0;
-      const auto index =
-          engine.get<std::int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1);
+      const bool compiles =
+          std::count(behaviour.begin(), behaviour.end(), CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION) > 0;
+      const auto index = engine.get<std::int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1);
       Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
       plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
       if (state_->handle != nullptr)

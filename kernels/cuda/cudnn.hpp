@@ -1,4 +1,5 @@
-// Convolutions of cuDNN: its graph interface, loaded at run time. cudnn.cpp is the only code that sees cudnn.h.
+// Convolutions of cuDNN: its graph interface, loaded at run time. cudnn.cpp is the only code that sees
+// cudnn.h.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +29,9 @@ struct Correlation {
   bool operator==(const Correlation&) const = default;
 };
 
+/// A transposed convolution is the gradient of a plain one by its input, with the roles of x and y exchanged.
+Correlation correlation_of(const ConvSpec&, Correlation::Result);
+
 /// How a convolution may compute; sums are always taken in f32.
 enum class Arithmetic : std::uint8_t { f32, tf32, bf16 };
 
@@ -46,8 +50,8 @@ class Cudnn {
  public:
   /// Loads libcudnn.so.9 and opens a handle on the stream. Throws BackendUnavailable with what is missing.
   explicit Cudnn(Stream stream);
-  /// Without a GPU: answers for the one that `device_properties` (JSON, as cuDNN writes it) describes. Engines
-  /// can be built then, not run.
+  /// Without a GPU: answers for the one that `device_properties` (JSON, as cuDNN writes it) describes.
+  /// Engines can be built then, not run.
   explicit Cudnn(const std::string& device_properties);
   ~Cudnn();
   Cudnn(const Cudnn&) = delete;
@@ -55,8 +59,8 @@ class Cudnn {
 
   /// "cuDNN 9.19.0"
   std::string version() const;
-  /// At most `count` engines, the one that cuDNN recommends first. deterministic: only such that give the same
-  /// bits each time. May be empty.
+  /// At most `count` engines, the one that cuDNN recommends first. deterministic: only such that give the
+  /// same bits each time. May be empty.
   std::vector<std::unique_ptr<Engine>> engines(const Correlation&, Arithmetic, bool deterministic, int count);
 
   struct State;

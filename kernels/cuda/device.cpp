@@ -2,10 +2,6 @@
 
 #include <cuda_runtime_api.h>
 
-#include <algorithm>
-#include <utility>
-#include <vector>
-
 namespace raincell::kernels::cuda {
 
 namespace {
@@ -22,11 +18,6 @@ void check(cudaError_t error, const char* call,
 
 std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
-}
-
-std::string gibibytes(std::size_t bytes) {
-  const std::size_t tenths = bytes / ((std::size_t{1} << 30) / 10);
-  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " GiB";
 }
 
 /// What keeps this process from a GPU, in the user's words.
@@ -57,12 +48,12 @@ Device::Device() {
     unavailable(error);
   }
   name_ = std::string(properties.name) + ", compute capability " + std::to_string(properties.major) + "." +
-          std::to_string(properties.minor) + ", " + gibibytes(properties.totalGlobalMem);
+          std::to_string(properties.minor) + ", " + Ledger::gibibytes(properties.totalGlobalMem);
   versions_ = "CUDA runtime " + version_text(runtime) + ", driver " + version_text(driver);
 }
 
 Device::~Device() {
-  for (const auto& [memory, block] : blocks_) cudaFree(memory);
+  for (void* const memory : ledger_.all()) cudaFree(memory);
   cudaStreamDestroy(stream_);
 }
 
@@ -73,34 +64,16 @@ void* Device::allocate(std::size_t bytes, std::string_view what) {
     cudaGetLastError();  // not sticky: the process may go on with less
     std::size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    throw OutOfMemory("CUDA", bytes, free, std::string(what) + largest_blocks());
+    throw OutOfMemory("CUDA", bytes, free, std::string(what) + " (held: " + ledger_.largest() + ")");
   }
   check(error, "cudaMalloc");
-  blocks_.emplace(memory, Block{bytes, std::string(what)});
-  allocated_ += bytes;
-  peak_ = std::max(peak_, allocated_);
+  ledger_.add(memory, bytes, what);
   zero(memory, bytes);
   return memory;
 }
 
 void Device::release(void* memory) noexcept {
-  const auto found = blocks_.find(memory);
-  if (found == blocks_.end()) return;
-  allocated_ -= found->second.bytes;
-  blocks_.erase(found);
-  cudaFree(memory);  // waits for the work that uses it
-}
-
-std::string Device::largest_blocks() const {
-  std::map<std::string, std::size_t> sizes;
-  for (const auto& [memory, block] : blocks_) sizes[block.what] += block.bytes;
-  std::vector<std::pair<std::size_t, std::string>> sorted;
-  for (const auto& [what, bytes] : sizes) sorted.emplace_back(bytes, what);
-  std::sort(sorted.rbegin(), sorted.rend());
-  sorted.resize(std::min<std::size_t>(sorted.size(), 3));
-  std::string text;
-  for (const auto& [bytes, what] : sorted) text += (text.empty() ? "" : ", ") + what + " " + gibibytes(bytes);
-  return text.empty() ? "" : " (held: " + text + ")";
+  if (ledger_.remove(memory)) cudaFree(memory);  // waits for the work that uses it
 }
 
 void Device::upload(void* to, const void* from, std::size_t bytes) {

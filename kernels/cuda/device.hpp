@@ -1,15 +1,16 @@
-// One GPU: its stream, memory and errors. The kernels and plans of the cuda backend know the CUDA runtime only
-// through this file and launch.hpp; device_host.cpp in the tests stands in for it on machines without a GPU.
+// One GPU: its stream, memory and errors. The kernels and plans of the cuda backend know the CUDA runtime
+// only through this file and launch.hpp; device_host.cpp in the tests stands in for it on machines without a
+// GPU.
 #pragma once
 
 #include <cstddef>
-#include <map>
 #include <source_location>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "kernels/backend.hpp"
+#include "kernels/cuda/ledger.hpp"
 
 struct CUstream_st;  // cudaStream_t points to it
 struct CUevent_st;
@@ -23,8 +24,8 @@ using Event = CUevent_st*;
 /// DeviceError then names the call that met them.
 class Device {
  public:
-  /// The first GPU that CUDA_VISIBLE_DEVICES leaves. Throws BackendUnavailable with what is missing: driver, GPU,
-  /// or code for its architecture.
+  /// The first GPU that CUDA_VISIBLE_DEVICES leaves. Throws BackendUnavailable with what is missing: driver,
+  /// GPU, or code for its architecture.
   Device();
   ~Device();
   Device(const Device&) = delete;
@@ -37,8 +38,7 @@ class Device {
   /// Zero-filled. Throws OutOfMemory that tells what is free and the largest tensors held.
   void* allocate(std::size_t bytes, std::string_view what);
   void release(void* memory) noexcept;
-  std::size_t allocated_bytes() const { return allocated_; }
-  std::size_t peak_bytes() const { return peak_; }
+  const Ledger& ledger() const { return ledger_; }
 
   /// Copies; up- and download return when the host memory may be used again.
   void upload(void* to, const void* from, std::size_t bytes);
@@ -49,16 +49,9 @@ class Device {
   void synchronize();
 
  private:
-  struct Block {
-    std::size_t bytes;
-    std::string what;
-  };
-  std::string largest_blocks() const;
-
   Stream stream_ = nullptr;
   std::string name_, versions_;
-  std::map<void*, Block> blocks_;
-  std::size_t allocated_ = 0, peak_ = 0;
+  Ledger ledger_;
 };
 
 /// Device memory with an owner; grows on demand, never shrinks.

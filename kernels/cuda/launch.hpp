@@ -1,5 +1,6 @@
-// How a body of work reaches the elements: as kernels under nvcc, as loops elsewhere. The loops are what tests
-// run on machines without a GPU, so that every index and formula is proved there; they are not a backend.
+// How a body of work reaches the elements: as kernels under nvcc, as loops elsewhere. The loops are what
+// tests run on machines without a GPU, so that every index and formula is proved there; they are not a
+// backend.
 #pragma once
 
 #include <cstdint>
@@ -59,14 +60,16 @@ template <class Sum, class Term>
 __global__ void __launch_bounds__(kThreads) sum_parts_kernel(std::int64_t count, Term term, Sum* parts) {
   Sum sum{};
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count; i += stride)
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
+       i += stride)
     sum += term(i);
   sum = block_sum(sum);
   if (threadIdx.x == 0) parts[blockIdx.x] = sum;
 }
 
 template <class Sum, class Final>
-__global__ void __launch_bounds__(kThreads) sum_final_kernel(std::int64_t count, const Sum* parts, Final final) {
+__global__ void __launch_bounds__(kThreads)
+    sum_final_kernel(std::int64_t count, const Sum* parts, Final final) {
   Sum sum{};
   for (std::int64_t i = threadIdx.x; i < count; i += kThreads) sum += parts[i];
   sum = block_sum(sum);
@@ -75,7 +78,8 @@ __global__ void __launch_bounds__(kThreads) sum_final_kernel(std::int64_t count,
 
 /// final(sum of term(i) over [0, count)); parts: parts_of(count) sums of scratch.
 template <class Sum, class Term, class Final>
-void sum(Stream stream, const char* name, std::int64_t count, Sum* parts, const Term& term, const Final& final) {
+void sum(Stream stream, const char* name, std::int64_t count, Sum* parts, const Term& term,
+         const Final& final) {
   const std::int64_t blocks = parts_of(count);
   sum_parts_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(count, term, parts);
   check_launch(name);
@@ -93,7 +97,8 @@ __global__ void __launch_bounds__(kThreads)
   double sum = 0;
   if (c < channels) {
     const std::int64_t stride = static_cast<std::int64_t>(gridDim.y) * kRowsAtOnce;
-    for (std::int64_t row = static_cast<std::int64_t>(blockIdx.y) * kRowsAtOnce + first; row < rows; row += stride)
+    for (std::int64_t row = static_cast<std::int64_t>(blockIdx.y) * kRowsAtOnce + first; row < rows;
+         row += stride)
       sum += term(row, c);
   }
   shared[threadIdx.x] = sum;
@@ -101,7 +106,8 @@ __global__ void __launch_bounds__(kThreads)
     __syncthreads();
     if (first < half) shared[threadIdx.x] += shared[threadIdx.x + half * kLanes];
   }
-  if (first == 0 && c < channels) parts[static_cast<std::int64_t>(blockIdx.y) * channels + c] = shared[threadIdx.x];
+  if (first == 0 && c < channels)
+    parts[static_cast<std::int64_t>(blockIdx.y) * channels + c] = shared[threadIdx.x];
 }
 
 /// final(c, sum of term(row, c) over the rows) for every channel; parts: parts_of(rows) * channels.
@@ -139,8 +145,8 @@ void sum(Stream, const char*, std::int64_t count, Sum* parts, const Term& term, 
 }
 
 template <class Term, class Final>
-void sum_channels(Stream, const char*, std::int64_t rows, std::int64_t channels, double* parts, const Term& term,
-                  const Final& final) {
+void sum_channels(Stream, const char*, std::int64_t rows, std::int64_t channels, double* parts,
+                  const Term& term, const Final& final) {
   const std::int64_t blocks = parts_of(rows);
   for (std::int64_t c = 0; c < channels; ++c) {
     double total = 0;

@@ -82,11 +82,19 @@ struct AccurateMath {
 /// Good to a few units of 1e-7 beside 1, far below what bf16 holds.
 struct FastMath {
 #if defined(__CUDA_ARCH__)
-  RAINCELL_HOST_DEVICE static float sigmoid(float x) { return __fdividef(1.F, 1.F + __expf(-x)); }
-  RAINCELL_HOST_DEVICE static float tanh(float x) { return 2.F * sigmoid(2.F * x) - 1.F; }
+  RAINCELL_HOST_DEVICE static float sigmoid(float x) {
+    return __fdividef(1.F, 1.F + __expf(-x));
+  }
+  RAINCELL_HOST_DEVICE static float tanh(float x) {
+    return 2.F * sigmoid(2.F * x) - 1.F;
+  }
 #else
-  RAINCELL_HOST_DEVICE static float sigmoid(float x) { return AccurateMath::sigmoid(x); }
-  RAINCELL_HOST_DEVICE static float tanh(float x) { return AccurateMath::tanh(x); }
+  RAINCELL_HOST_DEVICE static float sigmoid(float x) {
+    return AccurateMath::sigmoid(x);
+  }
+  RAINCELL_HOST_DEVICE static float tanh(float x) {
+    return AccurateMath::tanh(x);
+  }
 #endif
 };
 

@@ -8,14 +8,15 @@ namespace raincell::kernels::cuda {
 
 namespace {
 
-RAINCELL_HOST_DEVICE PeepholeWeights<float> peephole_of(const float* peephole, std::int64_t hidden, std::int64_t k) {
+RAINCELL_HOST_DEVICE PeepholeWeights<float> peephole_of(const float* peephole, std::int64_t hidden,
+                                                        std::int64_t k) {
   if (peephole == nullptr) return {};
   return {peephole[k], peephole[hidden + k], peephole[2 * hidden + k]};
 }
 
 template <class T, int kWide>
-void lstm_forward(Stream stream, std::int64_t hidden, View gates, ConstView c_prev, ConstView peephole, View c,
-                  View h) {
+void lstm_forward(Stream stream, std::int64_t hidden, View gates, ConstView c_prev, ConstView peephole,
+                  View c, View h) {
   using Math = typename MathOf<T>::Type;
   T* const g = data<T>(gates);
   const float *const before = data<float>(c_prev), *const weights = data<float>(peephole);
@@ -30,7 +31,8 @@ void lstm_forward(Stream stream, std::int64_t hidden, View gates, ConstView c_pr
     Floats<kWide> c1, h1;
     for (int v = 0; v < kWide; ++v) {
       LstmGates<float> one{gi[v], gf[v], go[v], gg[v]};
-      const LstmState<float> now = kernels::lstm_forward<Math>(one, c0[v], peephole_of(weights, hidden, k + v));
+      const LstmState<float> now =
+          kernels::lstm_forward<Math>(one, c0[v], peephole_of(weights, hidden, k + v));
       gi[v] = one.i, gf[v] = one.f, go[v] = one.o, gg[v] = one.g;
       c1[v] = now.c, h1[v] = now.h;
     }
@@ -60,7 +62,7 @@ void lstm_backward(Stream stream, std::int64_t hidden, View gates, ConstView c_p
     for (int v = 0; v < kWide; ++v) {
       LstmGates<float> one{gi[v], gf[v], go[v], gg[v]};
       d_c[v] = kernels::lstm_backward<Math>(one, c0[v], c1[v], dh0[v] + dh1[v], d_c[v],
-                                   peephole_of(weights, hidden, k + v));
+                                            peephole_of(weights, hidden, k + v));
       gi[v] = one.i, gf[v] = one.f, go[v] = one.o, gg[v] = one.g;
     }
     store(sums, gi), store(sums + hidden, gf), store(sums + 2 * hidden, go), store(sums + 3 * hidden, gg);
@@ -88,14 +90,16 @@ void peephole_gradient(Stream stream, std::int64_t hidden, View gates, ConstView
 }
 
 template <class T, int kWide>
-void gru_forward(Stream stream, std::int64_t hidden, View gates, ConstView recurrent, ConstView h_prev, View h) {
+void gru_forward(Stream stream, std::int64_t hidden, View gates, ConstView recurrent, ConstView h_prev,
+                 View h) {
   using Math = typename MathOf<T>::Type;
   T* const g = data<T>(gates);
   const T *const r = data<T>(recurrent), *const before = data<T>(h_prev);
   T* const state = data<T>(h);
   each(stream, "gru_forward", h.shape.elements() / kWide, [=] RAINCELL_BODY(std::int64_t i) {
     const std::int64_t at = i * kWide, row = quotient(at, hidden), first = row * 2 * hidden + at;
-    auto gz = load<kWide>(g + first), gr = load<kWide>(g + first + hidden), gn = load<kWide>(g + first + 2 * hidden);
+    auto gz = load<kWide>(g + first), gr = load<kWide>(g + first + hidden),
+         gn = load<kWide>(g + first + 2 * hidden);
     const auto rz = load_or_zero<kWide>(r, first), rr = load_or_zero<kWide>(r, first + hidden),
                rn = load_or_zero<kWide>(r, first + 2 * hidden), h0 = load_or_zero<kWide>(before, at);
     Floats<kWide> h1;
@@ -113,11 +117,13 @@ template <class T, int kWide>
 void gru_backward(Stream stream, std::int64_t hidden, View gates, View recurrent, ConstView h_prev,
                   ConstView dh_above, ConstView dh_recurrent, View dh_prev) {
   T *const g = data<T>(gates), *const r = data<T>(recurrent), *const d_before = data<T>(dh_prev);
-  const T *const before = data<T>(h_prev), *const above = data<T>(dh_above), *const later = data<T>(dh_recurrent);
+  const T *const before = data<T>(h_prev), *const above = data<T>(dh_above),
+                 *const later = data<T>(dh_recurrent);
   const std::int64_t states = gates.shape.elements() / 3;
   each(stream, "gru_backward", states / kWide, [=] RAINCELL_BODY(std::int64_t i) {
     const std::int64_t at = i * kWide, row = quotient(at, hidden), first = row * 2 * hidden + at;
-    auto gz = load<kWide>(g + first), gr = load<kWide>(g + first + hidden), gn = load<kWide>(g + first + 2 * hidden);
+    auto gz = load<kWide>(g + first), gr = load<kWide>(g + first + hidden),
+         gn = load<kWide>(g + first + 2 * hidden);
     auto rn = load_or_zero<kWide>(r, first + 2 * hidden);
     const auto h0 = load_or_zero<kWide>(before, at), dh0 = load_or_zero<kWide>(above, at),
                dh1 = load_or_zero<kWide>(later, at);
@@ -139,9 +145,8 @@ template <class T>
 void rnn_forward(Stream stream, View gates, View h) {
   using Math = typename MathOf<T>::Type;
   T *const g = data<T>(gates), *const state = data<T>(h);
-  each(stream, "rnn_forward", h.shape.elements(), [=] RAINCELL_BODY(std::int64_t i) {
-    g[i] = state[i] = from_float<T>(Math::tanh(to_float(g[i])));
-  });
+  each(stream, "rnn_forward", h.shape.elements(),
+       [=] RAINCELL_BODY(std::int64_t i) { g[i] = state[i] = from_float<T>(Math::tanh(to_float(g[i]))); });
 }
 
 template <class T>
@@ -273,8 +278,8 @@ void mix_images_backward(Stream stream, View y, ConstView x, ConstView weights, 
 
 /// Where a pixel of the frames [N,T,C,H,W] lies in a channels-last tensor [T,N,C*p*p,H/p,W/p].
 struct FramePlace {
-  std::int64_t steps, channels, height, width, patch;    // of the frames
-  std::int64_t images, planes, rows, columns;            // of a step of the tensor
+  std::int64_t steps, channels, height, width, patch;  // of the frames
+  std::int64_t images, planes, rows, columns;          // of a step of the tensor
   RAINCELL_HOST_DEVICE std::int64_t operator()(std::int64_t host) const {
     std::int64_t rest = quotient(host, width);
     const std::int64_t column = host - rest * width;
@@ -370,13 +375,13 @@ void cell_backward(Stream stream, const CellSpec& spec, View gates, View recurre
         gru_backward<T, kWide>(stream, spec.hidden, gates, recurrent, h_prev, dh, dh_recurrent, dh_prev);
       }
     });
-    if (!d_peephole.empty())
-      peephole_gradient<T>(stream, spec.hidden, gates, c_prev, c, d_peephole, parts);
+    if (!d_peephole.empty()) peephole_gradient<T>(stream, spec.hidden, gates, c_prev, c, d_peephole, parts);
   });
 }
 
 std::size_t peephole_scratch(const CellSpec& spec, const Shape& gates) {
-  return static_cast<std::size_t>(parts_of(gates.images() * gates.pixels()) * 3 * spec.hidden) * sizeof(double);
+  return static_cast<std::size_t>(parts_of(gates.images() * gates.pixels()) * 3 * spec.hidden) *
+         sizeof(double);
 }
 
 void activate(Stream stream, Activation activation, float slope, View x) {

@@ -6,12 +6,12 @@
 
 namespace raincell::kernels::cuda {
 
-void cell_forward(Stream, const CellSpec&, View gates, ConstView recurrent, ConstView h_prev, ConstView c_prev,
-                  ConstView peephole, View c, View h);
+void cell_forward(Stream, const CellSpec&, View gates, ConstView recurrent, ConstView h_prev,
+                  ConstView c_prev, ConstView peephole, View c, View h);
 /// parts: scratch for d_peephole, peephole_scratch() bytes; may be null without peepholes.
 void cell_backward(Stream, const CellSpec&, View gates, View recurrent, ConstView h_prev, ConstView c_prev,
-                   ConstView c, ConstView peephole, ConstView dh, ConstView dh_recurrent, View dc, View dh_prev,
-                   View d_peephole, double* parts);
+                   ConstView c, ConstView peephole, ConstView dh, ConstView dh_recurrent, View dc,
+                   View dh_prev, View d_peephole, double* parts);
 std::size_t peephole_scratch(const CellSpec&, const Shape& gates);
 
 void activate(Stream, Activation, float slope, View);

@@ -36,30 +36,40 @@ struct LossRule {
   RAINCELL_HOST_DEVICE float value(float f, float y) const {
     const float d = f - y, size = fabsf(d);
     switch (kind) {
-      case LossKind::mse: return d * d;
-      case LossKind::mae: return size;
-      case LossKind::huber: return size <= huber_delta ? d * d / 2 : huber_delta * (size - huber_delta / 2);
-      case LossKind::bce: return (f > 0 ? f : 0) - f * y + log1pf(expf(-fabsf(f)));
-      case LossKind::balanced: return class_weight(y) * (d * d + size);
+      case LossKind::mse:
+        return d * d;
+      case LossKind::mae:
+        return size;
+      case LossKind::huber:
+        return size <= huber_delta ? d * d / 2 : huber_delta * (size - huber_delta / 2);
+      case LossKind::bce:
+        return (f > 0 ? f : 0) - f * y + log1pf(expf(-fabsf(f)));
+      case LossKind::balanced:
+        return class_weight(y) * (d * d + size);
     }
     return 0;
   }
   RAINCELL_HOST_DEVICE float derivative(float f, float y) const {
     const float d = f - y, sign = d > 0 ? 1.F : d < 0 ? -1.F : d - d;  // NaN stays NaN
     switch (kind) {
-      case LossKind::mse: return 2 * d;
-      case LossKind::mae: return sign;
-      case LossKind::huber: return fabsf(d) <= huber_delta ? d : huber_delta * sign;
-      case LossKind::bce: return AccurateMath::sigmoid(f) - y;
-      case LossKind::balanced: return class_weight(y) * (2 * d + sign);
+      case LossKind::mse:
+        return 2 * d;
+      case LossKind::mae:
+        return sign;
+      case LossKind::huber:
+        return fabsf(d) <= huber_delta ? d : huber_delta * sign;
+      case LossKind::bce:
+        return AccurateMath::sigmoid(f) - y;
+      case LossKind::balanced:
+        return class_weight(y) * (2 * d + sign);
     }
     return 0;
   }
 };
 
 template <class T>
-void sum_losses(Stream stream, const LossRule& rule, ConstView forecast, ConstView target, ConstView mask, View sums,
-                Totals* parts) {
+void sum_losses(Stream stream, const LossRule& rule, ConstView forecast, ConstView target, ConstView mask,
+                View sums, Totals* parts) {
   const std::int64_t count = forecast.shape.elements(), lead = count / forecast.shape.t;
   const T *const f = data<T>(forecast), *const y = data<T>(target), *const valid = data<T>(mask);
   float* const out = data<float>(sums);
@@ -88,7 +98,8 @@ void loss_gradient(Stream stream, const LossRule& rule, ConstView forecast, Cons
     float value = 0;
     if (to_float(valid[i]) != 0) {
       const float truth = to_float(y[i]);
-      value = scale / total[1] * rule.weight(truth, quotient(i, lead)) * rule.derivative(to_float(f[i]), truth);
+      value =
+          scale / total[1] * rule.weight(truth, quotient(i, lead)) * rule.derivative(to_float(f[i]), truth);
     }
     gradient[i] = from_float<T>(value);
   });
@@ -123,8 +134,9 @@ void sum_pixels(Stream stream, ConstView x, View sums, bool adds, double* parts)
 }
 
 template <OptimizerKind kKind>
-RAINCELL_HOST_DEVICE void update(const OptimizerFactors& by, float beta1, float beta2, float rest1, float rest2,
-                                 float epsilon, float decay, float gradient, float& value, float& m, float* v) {
+RAINCELL_HOST_DEVICE void update(const OptimizerFactors& by, float beta1, float beta2, float rest1,
+                                 float rest2, float epsilon, float decay, float gradient, float& value,
+                                 float& m, float* v) {
   float g = by.clip * gradient, w = value;
   if (kKind == OptimizerKind::adamw) {
     w -= decay * w;
@@ -185,9 +197,8 @@ void loss(Stream stream, const LossSpec& spec, const LossLists& lists, ConstView
 }
 
 void add_sum_of_squares(Stream stream, ConstView x, View sum, void* scratch) {
-  with_type(x.dtype, [&](auto type) {
-    sum_squares<decltype(type)>(stream, x, sum, static_cast<double*>(scratch));
-  });
+  with_type(x.dtype,
+            [&](auto type) { sum_squares<decltype(type)>(stream, x, sum, static_cast<double*>(scratch)); });
 }
 
 void sum_over_pixels(Stream stream, ConstView x, View sums, Accumulate accumulate, void* scratch) {

@@ -1,5 +1,5 @@
-// Sums of the cuda backend (losses, norms, gradients of biases) and the update that depends on them, queued on
-// a stream. Sums are taken in double, in parts and an order that depend on the sizes alone.
+// Sums of the cuda backend (losses, norms, gradients of biases) and the update that depends on them, queued
+// on a stream. Sums are taken in double, in parts and an order that depend on the sizes alone.
 #pragma once
 
 #include "kernels/cuda/device.hpp"

@@ -5,7 +5,9 @@ namespace raincell::test {
 // 3 threads on any machine: the parts of the work must not depend on how many really run.
 std::vector<TestedBackend> tested_backends() {
   return {{"reference", "reference", 1},
-          {"reference_f32", "reference-f32", 1}, {"cpu_1", "cpu", 1}, {"cpu_3", "cpu", 3}};
+          {"reference_f32", "reference-f32", 1},
+          {"cpu_1", "cpu", 1},
+          {"cpu_3", "cpu", 3}};
 }
 
 }  // namespace raincell::test

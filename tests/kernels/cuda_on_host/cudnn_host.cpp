@@ -55,11 +55,13 @@ class Loops : public Engine {
 
  private:
   std::size_t elements(Correlation::Result result) const {
-    const auto image = [&](const Correlation::Image& i) { return c_.images * i.channels * i.height * i.width; };
-    return static_cast<std::size_t>(result == Correlation::Result::a   ? image(c_.a)
-                                    : result == Correlation::Result::b ? image(c_.b)
-                                                                       : c_.a.channels * c_.b.channels * c_.kernel *
-                                                                             c_.kernel);
+    const auto image = [&](const Correlation::Image& i) {
+      return c_.images * i.channels * i.height * i.width;
+    };
+    return static_cast<std::size_t>(result == Correlation::Result::a ? image(c_.a)
+                                    : result == Correlation::Result::b
+                                        ? image(c_.b)
+                                        : c_.a.channels * c_.b.channels * c_.kernel * c_.kernel);
   }
   Correlation c_;
   std::string name_ = "loops";
@@ -77,7 +79,8 @@ std::string Cudnn::version() const {
 }
 
 /// Like cuDNN, it cannot add to everything: only where the images are odd in number.
-std::vector<std::unique_ptr<Engine>> Cudnn::engines(const Correlation& correlation, Arithmetic arithmetic, bool, int) {
+std::vector<std::unique_ptr<Engine>> Cudnn::engines(const Correlation& correlation, Arithmetic arithmetic,
+                                                    bool, int) {
   std::vector<std::unique_ptr<Engine>> found;
   if (correlation.adds && correlation.images % 2 == 0) return found;
   if (arithmetic == Arithmetic::bf16) {

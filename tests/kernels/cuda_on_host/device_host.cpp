@@ -1,5 +1,4 @@
 // Stands in for kernels/cuda/device.cpp: the "GPU" is host memory, its stream does everything at once.
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 
@@ -7,33 +6,28 @@
 
 namespace raincell::kernels::cuda {
 
+constexpr std::size_t kMemory = std::size_t{1} << 30;  // bytes of this "GPU"
+
 Device::Device() : name_("the processor, in the place of a GPU"), versions_("no CUDA") {}
 
 Device::~Device() {
-  for (const auto& [memory, block] : blocks_) std::free(memory);
+  for (void* const memory : ledger_.all()) std::free(memory);
 }
 
 void* Device::allocate(std::size_t bytes, std::string_view what) {
+  const std::size_t free = kMemory - ledger_.held();
+  if (bytes > free)
+    throw OutOfMemory("host", bytes, free, std::string(what) + " (held: " + ledger_.largest() + ")");
   // As aligned as cudaMalloc's, so that packs of 16 bytes are.
   void* const memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-  if (memory == nullptr) throw OutOfMemory("host", bytes, 0, std::string(what) + largest_blocks());
-  blocks_.emplace(memory, Block{bytes, std::string(what)});
-  allocated_ += bytes;
-  peak_ = std::max(peak_, allocated_);
+  if (memory == nullptr) throw OutOfMemory("host", bytes, 0, std::string(what));
+  ledger_.add(memory, bytes, what);
   zero(memory, bytes);
   return memory;
 }
 
 void Device::release(void* memory) noexcept {
-  const auto found = blocks_.find(memory);
-  if (found == blocks_.end()) return;
-  allocated_ -= found->second.bytes;
-  blocks_.erase(found);
-  std::free(memory);
-}
-
-std::string Device::largest_blocks() const {
-  return "";
+  if (ledger_.remove(memory)) std::free(memory);
 }
 
 void Device::upload(void* to, const void* from, std::size_t bytes) {
