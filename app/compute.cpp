@@ -26,7 +26,7 @@ std::int64_t available_memory() {
 
 }  // namespace
 
-std::unique_ptr<kernels::Backend> make_backend(const Arguments& arguments) {
+std::unique_ptr<kernels::Backend> make_backend(const Arguments& arguments, Log& log) {
   const std::string name = arguments.text("backend", "auto");
   std::vector<std::string> names = kernels::backend_names();
   names.insert(names.begin(), "auto");
@@ -39,7 +39,14 @@ std::unique_ptr<kernels::Backend> make_backend(const Arguments& arguments) {
   kernels::BackendOptions options;
   options.threads = static_cast<int>(arguments.integer("threads", 0, 1, 4096));
   options.deterministic = arguments.has("deterministic");
-  return kernels::make_backend(name, options);
+  try {
+    auto backend = kernels::make_backend(name, options);
+    if (const kernels::BackendInfo& info = backend->info(); !info.passed_over.empty())
+      log.warning(fmt::format("computing on {}, not on {}", info.name, info.passed_over));
+    return backend;
+  } catch (const kernels::BackendUnavailable& absence) {
+    throw kernels::BackendUnavailable(fmt::format("--backend {}: {}", name, absence.what()));
+  }
 }
 
 std::int64_t memory_limit(const Arguments& arguments) {

@@ -8,8 +8,9 @@
 
 namespace raincell::app {
 
-/// From --backend, --threads and --deterministic. Throws UsageError or BackendUnavailable.
-std::unique_ptr<kernels::Backend> make_backend(const Arguments&);
+/// From --backend, --threads and --deterministic; warns when a GPU was hoped for and there is none. Throws
+/// UsageError or BackendUnavailable.
+std::unique_ptr<kernels::Backend> make_backend(const Arguments&, Log&);
 /// --memory, or what the machine has free.
 std::int64_t memory_limit(const Arguments&);
 /// Throws ResourceError that names what needs the memory, when it does not fit.

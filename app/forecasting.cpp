@@ -32,7 +32,7 @@ void check_names(const std::vector<std::string>& names) {
 
 }  // namespace
 
-Forecasting::Forecasting(const Arguments& arguments, const std::vector<std::string>& names,
+Forecasting::Forecasting(const Arguments& arguments, Log& log, const std::vector<std::string>& names,
                          const model::MotionSpec& motion, const std::string& command) {
   check_names(names);
   const bool network = std::find(names.begin(), names.end(), "convlstm") != names.end();
@@ -43,7 +43,7 @@ Forecasting::Forecasting(const Arguments& arguments, const std::vector<std::stri
   memory_limit_ = memory_limit(arguments);
   if (network) {
     model_path_ = arguments.has("model") ? arguments.text("model") : default_weights(command).string();
-    backend_ = app::make_backend(arguments);
+    backend_ = app::make_backend(arguments, log);
   }
   for (const std::string& name : names) {
     if (name == "persistence") forecasters_.push_back(std::make_unique<model::Persistence>());

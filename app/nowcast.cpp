@@ -185,7 +185,7 @@ int run(const Arguments& arguments, Log& log) {
   const Config config = config_from_settings(arguments.list("set"), {"source.", "advection."}, "nowcast");
   (void)arguments.time("at");  // a wrong time is said before any work
   const std::string name = arguments.text("forecaster", "convlstm");
-  Forecasting forecasting(arguments, {name}, config.guide.motion, "nowcast");
+  Forecasting forecasting(arguments, log, {name}, config.guide.motion, "nowcast");
   model::Forecaster& forecaster = forecasting[0];
   const std::int64_t wanted =
       std::max(forecaster.frames_needed(), name == "advection" ? config.guide.motion.frames : 1);

@@ -63,7 +63,7 @@ int run(const Arguments& arguments, Log& log) {
   }
   const Config config = load_config(arguments.positional[0], arguments.list("set"));
   const auto [columns, rows] = size_of(arguments, config);
-  const auto backend = make_backend(arguments);
+  const auto backend = make_backend(arguments, log);
   const std::int64_t batch = config.training.batch;
   const model::PlanBytes training = training_bytes(config, *backend, rows, columns);
   const model::PlanBytes forecast = model::Network::predict_bytes(

@@ -42,7 +42,7 @@ int run(const Arguments& arguments, Log& log) {
   TrainingData data = open_training_data(config, std::min(memory / 4, kLargestGuideCache));
 
   // -> tensors on the device: the network, planned once for this batch
-  const auto backend = make_backend(arguments);
+  const auto backend = make_backend(arguments, log);
   const model::PlanBytes bytes = training_bytes(config, *backend, data.rows, data.columns);
   if (!arguments.has("force")) {
     require_memory(static_cast<std::int64_t>(bytes.host + bytes.device), memory, "this training",

@@ -115,7 +115,7 @@ int run(const Arguments& arguments, Log& log) {
   if (names.empty())
     names = arguments.has("model") ? std::vector<std::string>{"persistence", "advection", "convlstm"}
                                    : std::vector<std::string>{"persistence", "advection"};
-  Forecasting forecasting(arguments, names, config.guide.motion, "verify");
+  Forecasting forecasting(arguments, log, names, config.guide.motion, "verify");
   const std::int64_t past = arguments.integer("past", forecasting.past(), forecasting.least_past(), 512);
 
   FrameSeries series(arguments.text("input"), config.source, 1, log);

@@ -43,11 +43,17 @@ class BackendUnavailable : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// This build was made without it, on purpose.
+class BackendNotBuilt : public BackendUnavailable {
+  using BackendUnavailable::BackendUnavailable;
+};
+
 struct BackendInfo {
   std::string name;       // "reference", "cpu", "cuda"
   std::string device;     // "AMD EPYC ..., 2 threads"
   std::string libraries;  // "oneDNN 2.6.3"
   int threads = 1;
+  std::string passed_over;  // by "auto": what this build has and this machine cannot run, and why; or empty
 };
 
 /// What a plan will be used for; the rest is not built, and asking for it is a std::logic_error.
@@ -210,6 +216,7 @@ class Backend {
 struct BackendOptions {
   int threads = 0;  // 0: as many as the machine offers
   bool deterministic = false;
+  std::string passed_over = {};  // for BackendInfo, set by "auto"
 };
 
 /// "reference" (double), "reference-f32", "cpu", "cuda" or "auto" (the first that is available, cuda before

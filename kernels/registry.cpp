@@ -28,14 +28,17 @@ std::string listed_names() {
   return names;
 }
 
-std::unique_ptr<Backend> make_first_available(const BackendOptions& options) {
+std::unique_ptr<Backend> make_first_available(BackendOptions options) {
   std::string reasons;
   for (const Entry& entry : kEntries) {
     if (!entry.automatic) continue;
     try {
       return entry.make(options);
     } catch (const BackendUnavailable& absence) {
-      reasons += std::string("\n  ") + entry.name + ": " + absence.what();
+      const std::string reason = std::string(entry.name) + ": " + absence.what();
+      reasons += "\n  " + reason;
+      if (dynamic_cast<const BackendNotBuilt*>(&absence) == nullptr)
+        options.passed_over += (options.passed_over.empty() ? "" : "; ") + reason;
     }
   }
   throw BackendUnavailable("no backend is available:" + reasons);

@@ -100,6 +100,7 @@ class CpuBackend : public Backend {
         onednn_(threads_, kernels_),
         partial_(static_cast<std::size_t>(threads_)) {
     info_.name = "cpu";
+    info_.passed_over = options.passed_over;
     info_.device = processor_name() + ", " + std::to_string(threads_) +
                    (threads_ == 1 ? " thread" : " threads") + ", " + kernels_.name;
     info_.libraries = Onednn::version();

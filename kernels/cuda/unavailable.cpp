@@ -4,7 +4,7 @@
 namespace raincell::kernels {
 
 std::unique_ptr<Backend> make_cuda(const BackendOptions&) {
-  throw BackendUnavailable(
+  throw BackendNotBuilt(
       "this build has none; configure with -DRAINCELL_CUDA=ON where nvcc and cuDNN 9 are, or use --backend "
       "cpu");
 }

@@ -297,7 +297,7 @@ INSTANTIATE_TEST_SUITE_P(
     Check, WrongInput,
     testing::Values(
         Wrong{"backend", {"check", "--backend", "cdua"}, 2, {"no such backend", "'cuda'"}},
-        Wrong{"no_cuda", {"check", "--backend", "cuda"}, 2, {"cuda"}},
+        Wrong{"no_cuda", {"check", "--backend", "cuda"}, 2, {"--backend cuda: "}},
         Wrong{"empty_backend", {"check", "--backend", ""}, 2, {"--backend"}},
         Wrong{"no_value", {"check", "--backend"}, 2, {"--backend"}},
         Wrong{"threads", {"check", "--threads", "many"}, 2, {"--threads many"}},

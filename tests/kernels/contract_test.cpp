@@ -32,6 +32,19 @@ TEST(Registry, ListsNamesInTheOrderOfAuto) {
       << message;
 }
 
+/// A machine that cannot run what the build has is worth a word; a build without it is not.
+TEST(Registry, AutoTellsWhatItPassedOver) {
+  const auto found = make_backend("auto", {.threads = 1});
+  std::string expected;
+  try {
+    make_backend("cuda", {});
+  } catch (const BackendNotBuilt&) {
+  } catch (const BackendUnavailable& absence) {
+    expected = std::string("cuda: ") + absence.what();
+  }
+  EXPECT_EQ(found->info().passed_over, expected);
+}
+
 TEST(Registry, TypesAndNames) {
   EXPECT_EQ(make_backend("reference", {})->dtype(), DType::f64);
   EXPECT_EQ(make_backend("reference-f32", {})->dtype(), DType::f32);
