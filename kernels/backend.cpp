@@ -80,7 +80,7 @@ void ConvPlan::expect_activation(const ConstView& view, bool output, const char*
   const std::int64_t width = output ? spec_.out_width() : spec_.width;
   if (view.empty()) broken(call, std::string(tensor) + " is empty");
   if (view.shape.images() == spec_.images && view.shape.c == channels && view.shape.h == height &&
-      view.shape.w == width && view.dtype == dtype_ &&
+      view.shape.w == width && view.dtype == activations_ &&
       view.placement == (output ? y_placement_ : x_placement_)) {
     return;
   }
@@ -90,7 +90,8 @@ void ConvPlan::expect_activation(const ConstView& view, bool output, const char*
 
 void ConvPlan::expect_parameter(const ConstView& view, const Shape& shape, const char* call,
                                 const char* tensor) const {
-  expect_exactly(view, shape, dtype_, Placement{}, call, tensor);
+  const DType parameters = activations_ == DType::bf16 ? DType::f32 : activations_;
+  expect_exactly(view, shape, parameters, Placement{}, call, tensor);
 }
 
 void ConvPlan::load_weights(ConstView weights, ConstView bias) {
@@ -153,6 +154,11 @@ std::unique_ptr<ConvPlan> Backend::plan_convolution(const ConvSpec& spec, ConvUs
 
 void Backend::expect_activation(const ConstView& view, const Shape& shape, const char* call,
                                 const char* tensor) const {
+  expect_exactly(view, shape, activation_dtype(), do_place(shape, activation_dtype()), call, tensor);
+}
+
+void Backend::expect_memory(const ConstView& view, const Shape& shape, const char* call,
+                            const char* tensor) const {
   expect_exactly(view, shape, dtype(), do_place(shape, dtype()), call, tensor);
 }
 
@@ -168,7 +174,8 @@ void Backend::expect_like(const ConstView& view, const ConstView& model, const c
 
 void Backend::expect_some(const ConstView& view, const char* call, const char* tensor) const {
   if (view.empty()) broken(call, std::string(tensor) + " is empty");
-  if (view.dtype != dtype()) broken(call, std::string(tensor) + " is " + described(view));
+  if (view.dtype != dtype() && view.dtype != activation_dtype())
+    broken(call, std::string(tensor) + " is " + described(view));
 }
 
 // --- memory and borders --------------------------------------------------------------------------------
@@ -189,6 +196,13 @@ std::size_t bytes_of(const Shape& shape, Placement placement, DType type) {
 
 Tensor Backend::allocate(const Shape& shape, std::string_view what) {
   expect_positive(shape, "allocate");
+  const Placement placement = do_place(shape, activation_dtype());
+  const std::size_t bytes = bytes_of(shape, placement, activation_dtype());
+  return {do_allocate(bytes, what), shape, activation_dtype(), placement};
+}
+
+Tensor Backend::allocate_memory(const Shape& shape, std::string_view what) {
+  expect_positive(shape, "allocate_memory");
   const Placement placement = do_place(shape, dtype());
   const std::size_t bytes = bytes_of(shape, placement, dtype());
   return {do_allocate(bytes, what), shape, dtype(), placement};
@@ -294,8 +308,8 @@ void Backend::cell_forward(const CellSpec& spec, View gates, ConstView recurrent
   expect_absent(peephole, spec.peephole != Peephole::none, call, "peephole");
   if (!recurrent.empty()) expect_activation(recurrent, shapes.gates, call, "recurrent");
   if (!h_prev.empty()) expect_activation(h_prev, shapes.state, call, "h_prev");
-  if (!c_prev.empty()) expect_activation(c_prev, shapes.state, call, "c_prev");
-  if (spec.has_memory()) expect_activation(c, shapes.state, call, "c");
+  if (!c_prev.empty()) expect_memory(c_prev, shapes.state, call, "c_prev");
+  if (spec.has_memory()) expect_memory(c, shapes.state, call, "c");
   if (spec.peephole != Peephole::none) expect_plain(peephole, shapes.peephole, call, "peephole");
   expect_activation(h, shapes.state, call, "h");
   do_cell_forward(spec, gates, recurrent, h_prev, c_prev, peephole, c, h);
@@ -317,15 +331,15 @@ void Backend::cell_backward(const CellSpec& spec, View gates, View recurrent, Co
   expect_absent(d_peephole, spec.peephole != Peephole::none, call, "d_peephole");
   if (!recurrent.empty()) expect_activation(recurrent, shapes.gates, call, "recurrent");
   for (const auto& [view, name] : {std::pair{h_prev, "h_prev"},
-                                   {c_prev, "c_prev"},
                                    {dh, "dh"},
                                    {dh_recurrent, "dh_recurrent"},
                                    {ConstView(dh_prev), "dh_prev"}}) {
     if (!view.empty()) expect_activation(view, shapes.state, call, name);
   }
   if (spec.has_memory()) {
-    expect_activation(c, shapes.state, call, "c");
-    expect_activation(dc, shapes.state, call, "dc");
+    if (!c_prev.empty()) expect_memory(c_prev, shapes.state, call, "c_prev");
+    expect_memory(c, shapes.state, call, "c");
+    expect_memory(dc, shapes.state, call, "dc");
   }
   if (spec.peephole != Peephole::none) {
     expect_plain(peephole, shapes.peephole, call, "peephole");

@@ -83,8 +83,9 @@ class ConvPlan {
 
  protected:
   /// x and y of every call must have this type and these placements.
-  ConvPlan(const ConvSpec& spec, ConvUse use, DType dtype, Placement x, Placement y)
-      : spec_(spec), use_(use), dtype_(dtype), x_placement_(x), y_placement_(y) {}
+  /// bf16 activations have f32 parameters.
+  ConvPlan(const ConvSpec& spec, ConvUse use, DType activations, Placement x, Placement y)
+      : spec_(spec), use_(use), activations_(activations), x_placement_(x), y_placement_(y) {}
   ConvUse use() const { return use_; }
   virtual void do_load_weights(ConstView weights, ConstView bias) = 0;
   virtual void do_forward(ConstView x, View y, Accumulate) = 0;
@@ -97,7 +98,7 @@ class ConvPlan {
 
   ConvSpec spec_;
   ConvUse use_;
-  DType dtype_;
+  DType activations_;
   Placement x_placement_, y_placement_;
   bool loaded_ = false;
 };
@@ -108,16 +109,20 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual const BackendInfo& info() const = 0;
-  /// Type of activations and parameters: f32, or f64 on the reference.
+  /// Type of parameters, scalars and the memory of cells: f32, or f64 on the reference.
   virtual DType dtype() const = 0;
+  /// Type of all other tensors: the same, or bf16 in mixed precision.
+  virtual DType activation_dtype() const { return dtype(); }
 
   // --- memory ---------------------------------------------------------------------------------------
   /// Zero-filled, placed as the backend likes it. `what` names the tensor in out-of-memory messages.
   Tensor allocate(const Shape&, std::string_view what);
+  /// As allocate(), but of dtype(): the memory of cells and its gradient.
+  Tensor allocate_memory(const Shape&, std::string_view what);
   /// Zero-filled with channel_block 1: parameters, gradients, moments, scalars.
   Tensor allocate_plain(const Shape&, std::string_view what);
   /// Where allocate() would put the channels; lets a plan be sized without allocating.
-  Placement place(const Shape& shape) const { return do_place(shape, dtype()); }
+  Placement place(const Shape& shape) const { return do_place(shape, activation_dtype()); }
   /// Plain host values [T,N,C,H,W] into a tensor of any placement, and back. Named acts: never inside a step.
   void write(View, std::span<const double> values);
   void write(View, std::span<const float> values);
@@ -208,14 +213,23 @@ class Backend {
  private:
   friend class ForwardingBackend;  // decorators reach do_place and do_allocate of what they wrap
   void expect_activation(const ConstView&, const Shape&, const char* call, const char* tensor) const;
+  void expect_memory(const ConstView&, const Shape&, const char* call, const char* tensor) const;
   void expect_plain(const ConstView&, const Shape&, const char* call, const char* tensor) const;
   void expect_like(const ConstView&, const ConstView& model, const char* call, const char* tensor) const;
   void expect_some(const ConstView&, const char* call, const char* tensor) const;
 };
 
+/// Of activations and convolutions; parameters, the memory of cells and sums stay f32.
+enum class Precision : std::uint8_t {
+  f32,
+  tf32,  // f32 tensors, products of 10 bits more than bf16 has, on the tensor cores of a GPU
+  bf16   // bf16 tensors
+};
+
 struct BackendOptions {
   int threads = 0;  // 0: as many as the machine offers
   bool deterministic = false;
+  Precision precision = Precision::f32;
   std::string passed_over = {};  // for BackendInfo, set by "auto"
 };
 

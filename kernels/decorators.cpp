@@ -27,7 +27,7 @@ class ForwardingConvPlan : public ConvPlan {
  public:
   ForwardingConvPlan(ForwardingBackend& owner, const ConvSpec& spec, ConvUse use, Placement x, Placement y,
                      std::unique_ptr<ConvPlan> plan, std::unique_ptr<ConvPlan> twin)
-      : ConvPlan(spec, use, owner.dtype(), x, y),
+      : ConvPlan(spec, use, owner.activation_dtype(), x, y),
         owner_(owner),
         plan_(std::move(plan)),
         twin_(std::move(twin)) {}
@@ -122,9 +122,8 @@ void ForwardingBackend::do_export_frames(ConstView tnchw, const FrameLayout& lay
 }
 
 std::unique_ptr<ConvPlan> ForwardingBackend::do_plan_convolution(const ConvSpec& spec, ConvUse use) {
-  const Placement x = do_place({1, spec.images, spec.channels_in, spec.height, spec.width}, dtype());
-  const Placement y =
-      do_place({1, spec.images, spec.channels_out, spec.out_height(), spec.out_width()}, dtype());
+  const Placement x = place({1, spec.images, spec.channels_in, spec.height, spec.width});
+  const Placement y = place({1, spec.images, spec.channels_out, spec.out_height(), spec.out_width()});
   return std::make_unique<ForwardingConvPlan>(*this, spec, use, x, y, inner_.plan_convolution(spec, use),
                                               twin_plan(spec, use));
 }
@@ -350,7 +349,7 @@ void CheckingBackend::perform(const Operation& operation, ConvPlan* plan, ConvPl
       continue;
     }
     // What has the placement of an activation is one, unless only plain order was possible anyway.
-    const bool plain = view.placement == Placement{} && do_place(view.shape, dtype()) != Placement{};
+    const bool plain = view.placement == Placement{} && place(view.shape) != Placement{};
     copies.push_back(plain ? truth_.allocate_plain(view.shape, argument.name)
                            : truth_.allocate(view.shape, argument.name));
     views.push_back(copies.back().view());

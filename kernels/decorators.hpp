@@ -38,6 +38,7 @@ class ForwardingBackend : public Backend {
   explicit ForwardingBackend(Backend& inner) : inner_(inner) {}
   const BackendInfo& info() const override { return inner_.info(); }
   DType dtype() const override { return inner_.dtype(); }
+  DType activation_dtype() const override { return inner_.activation_dtype(); }
   void synchronize() override;
 
   /// Every operation comes through here. `plan` and `twin` are null unless the operation belongs to a plan.

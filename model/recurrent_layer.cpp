@@ -46,7 +46,7 @@ Carry Carry::make(LayerContext& context, const kernels::CellSpec& cell, int64_t 
   carry.dh = context.workspace.activation(shape, "gradient of a hidden state");
   if (cell.separate_recurrent())
     carry.spare = context.workspace.activation(shape, "gradient of a hidden state");
-  if (cell.has_memory()) carry.dc = context.workspace.activation(shape, "gradient of a cell state");
+  if (cell.has_memory()) carry.dc = context.workspace.memory(shape, "gradient of a cell state");
   return carry;
 }
 
@@ -78,8 +78,8 @@ CellLayer::CellLayer(LayerContext& context, const Graph& graph, const Node& node
   }
   if (cell_.has_memory()) {
     const int64_t offset = initial_state_ ? 1 : 0, slots = context.training ? kept + offset : 2;
-    saved_.c = StepStore(context.workspace.activation({slots, context.batch, cell_.hidden, height, width},
-                                                      "cell states of " + node.name),
+    saved_.c = StepStore(context.workspace.memory({slots, context.batch, cell_.hidden, height, width},
+                                                  "cell states of " + node.name),
                          slots, offset);
   }
   if (context.steps > 1 || initial_state_ || !context.training) {

@@ -4,8 +4,14 @@ namespace raincell::model {
 
 kernels::Tensor Workspace::activation(const kernels::Shape& shape, std::string_view what) {
   bytes_ += static_cast<std::size_t>(kernels::stored_elements(shape, backend_.place(shape))) *
-            kernels::size_of(backend_.dtype());
+            kernels::size_of(backend_.activation_dtype());
   return dry_ ? kernels::Tensor{} : backend_.allocate(shape, what);
+}
+
+kernels::Tensor Workspace::memory(const kernels::Shape& shape, std::string_view what) {
+  bytes_ += static_cast<std::size_t>(kernels::stored_elements(shape, backend_.place(shape))) *
+            kernels::size_of(backend_.dtype());
+  return dry_ ? kernels::Tensor{} : backend_.allocate_memory(shape, what);
 }
 
 kernels::Tensor Workspace::plain(const kernels::Shape& shape, std::string_view what) {

@@ -19,6 +19,7 @@ class Workspace {
   std::size_t bytes() const { return bytes_; }
 
   kernels::Tensor activation(const kernels::Shape&, std::string_view what);
+  kernels::Tensor memory(const kernels::Shape&, std::string_view what);  // of cells
   kernels::Tensor plain(const kernels::Shape&, std::string_view what);
   std::unique_ptr<kernels::ConvPlan> convolution(const kernels::ConvSpec&, kernels::ConvUse);
 

@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/conv.hpp"
 #include "kernels/cuda/device.hpp"
+#include "kernels/cuda/number.hpp"
 #include "kernels/cuda/pointwise.hpp"
 #include "kernels/cuda/reduce.hpp"
 
@@ -43,10 +44,16 @@ class LossTables {
   std::vector<float> sent_;
 };
 
+cuda::Arithmetic arithmetic_of(Precision precision) {
+  return precision == Precision::bf16   ? cuda::Arithmetic::bf16
+         : precision == Precision::tf32 ? cuda::Arithmetic::tf32
+                                        : cuda::Arithmetic::f32;
+}
+
 class CudaBackend : public Backend {
  public:
   explicit CudaBackend(const BackendOptions& options)
-      : convolutions_(device_, cuda::Arithmetic::f32, options.deterministic),
+      : convolutions_(device_, arithmetic_of(options.precision), options.deterministic),
         tables_(device_),
         frames_(device_, "frames on their way"),
         sums_(device_, "scratch of sums"),
@@ -58,6 +65,7 @@ class CudaBackend : public Backend {
   }
   const BackendInfo& info() const override { return info_; }
   DType dtype() const override { return DType::f32; }
+  DType activation_dtype() const override { return convolutions_.type(); }
   void synchronize() override { device_.synchronize(); }
 
  protected:
@@ -153,17 +161,29 @@ class CudaBackend : public Backend {
   }
   template <class Value>
   void write_values(View view, std::span<const Value> values) {
-    std::vector<float> stored(static_cast<std::size_t>(stored_elements(view.shape, view.placement)));
-    each_plain(view,
-               [&](std::size_t plain, std::size_t at) { stored[at] = static_cast<float>(values[plain]); });
-    device_.upload(view.memory, stored.data(), stored.size() * sizeof(float));
+    if (view.dtype == DType::bf16) return write_as<cuda::Bf16>(view, values);
+    write_as<float>(view, values);
+  }
+  template <class Stored, class Value>
+  void write_as(View view, std::span<const Value> values) {
+    std::vector<Stored> stored(values.size());
+    each_plain(view, [&](std::size_t plain, std::size_t at) {
+      stored[at] = cuda::from_float<Stored>(static_cast<float>(values[plain]));
+    });
+    device_.upload(view.memory, stored.data(), stored.size() * sizeof(Stored));
   }
   template <class Value>
   void read_values(ConstView view, std::span<Value> values) {
-    std::vector<float> stored(static_cast<std::size_t>(stored_elements(view.shape, view.placement)));
-    device_.download(stored.data(), view.memory, stored.size() * sizeof(float));
-    each_plain(view,
-               [&](std::size_t plain, std::size_t at) { values[plain] = static_cast<Value>(stored[at]); });
+    if (view.dtype == DType::bf16) return read_as<cuda::Bf16>(view, values);
+    read_as<float>(view, values);
+  }
+  template <class Stored, class Value>
+  void read_as(ConstView view, std::span<Value> values) {
+    std::vector<Stored> stored(values.size());
+    device_.download(stored.data(), view.memory, stored.size() * sizeof(Stored));
+    each_plain(view, [&](std::size_t plain, std::size_t at) {
+      values[plain] = static_cast<Value>(cuda::to_float(stored[at]));
+    });
   }
 
   cuda::Device device_;  // first in, last out

@@ -14,6 +14,9 @@ struct TestedBackend {
   const char* name;     // of the test
   const char* backend;  // of the registry
   int threads;
+  kernels::Precision precision = kernels::Precision::f32;
+  /// Largest deviation from the reference in double, of the largest value of a tensor.
+  double tolerance = 2e-6;
 };
 
 std::vector<TestedBackend> tested_backends();
@@ -23,13 +26,18 @@ class OnEveryBackend : public testing::TestWithParam<TestedBackend> {
  protected:
   void SetUp() override {
     try {
-      backend_ = kernels::make_backend(GetParam().backend, {.threads = GetParam().threads});
+      backend_ = kernels::make_backend(GetParam().backend,
+                                       {.threads = GetParam().threads, .precision = GetParam().precision});
     } catch (const kernels::BackendUnavailable& absence) {
       GTEST_SKIP() << GetParam().backend << ": " << absence.what();
     }
   }
   std::unique_ptr<kernels::Backend> backend_;
 };
+
+inline void PrintTo(const TestedBackend& tested, std::ostream* out) {
+  *out << tested.name;
+}
 
 inline std::string name_of_backend(const testing::TestParamInfo<TestedBackend>& tested) {
   return tested.param.name;

@@ -13,6 +13,10 @@ namespace {
 
 using Views = std::vector<View>;
 
+void mark_memory(Case& made) {
+  for (Slot& slot : made.slots) slot.memory = slot.name == "c" || slot.name == "c_prev" || slot.name == "dc";
+}
+
 Slot absent(const std::string& name) {
   return {name, {}, Access::in, false, {}};
 }
@@ -101,6 +105,7 @@ Case cell_forward_case(const CellSpec& spec, CellSize size, bool start, const st
   if (spec.has_memory())
     made.slots[5].values = std::vector<double>(static_cast<std::size_t>(state.elements()), 9.);
   made.slots[6].values = std::vector<double>(static_cast<std::size_t>(state.elements()), 9.);
+  mark_memory(made);
   made.run = [spec](Backend& backend, const Views& v) {
     backend.cell_forward(spec, v[0], v[1], v[2], v[3], v[4], v[5], v[6]);
   };
@@ -138,6 +143,7 @@ Case cell_backward_case(const CellSpec& spec, CellSize size, Ends end, const std
                 given(lstm, "dc", state, Access::inout, false),
                 given(gru && past, "dh_prev", state, Access::out, false),
                 given(eyes, "d_peephole", peephole, Access::inout, true)};
+  mark_memory(made);
   made.run = [spec](Backend& backend, const Views& v) {
     backend.cell_backward(spec, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10]);
   };
@@ -228,8 +234,9 @@ std::vector<std::vector<double>> run_case(Backend& backend, const Case& item) {
       views.push_back({});
       continue;
     }
-    tensors.push_back(slot.plain ? backend.allocate_plain(slot.shape, slot.name)
-                                 : backend.allocate(slot.shape, slot.name));
+    tensors.push_back(slot.plain    ? backend.allocate_plain(slot.shape, slot.name)
+                      : slot.memory ? backend.allocate_memory(slot.shape, slot.name)
+                                    : backend.allocate(slot.shape, slot.name));
     views.push_back(tensors.back().view());
     backend.write(views.back(), slot.values);
   }

@@ -19,6 +19,7 @@ struct Slot {
   kernels::Access access = kernels::Access::in;
   bool plain = false;          // a parameter or scalar
   std::vector<double> values;  // before the operation; empty: not given
+  bool memory = false;         // of a cell
 };
 
 struct Case {

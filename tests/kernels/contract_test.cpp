@@ -123,7 +123,8 @@ TEST_P(Contract, OutOfMemoryNamesTheTensorAndTheSizes) {
 /// A sum that is not finite must be seen as such by whoever reads it.
 TEST_P(Contract, NotFiniteStaysNotFinite) {
   const CellSpec lstm{CellKind::convlstm, 1, Peephole::none};
-  Tensor gates = backend_->allocate({1, 1, 4, 1, 1}, "gates"), c = backend_->allocate({1, 1, 1, 1, 1}, "c");
+  Tensor gates = backend_->allocate({1, 1, 4, 1, 1}, "gates"),
+         c = backend_->allocate_memory({1, 1, 1, 1, 1}, "c");
   Tensor h = backend_->allocate({1, 1, 1, 1, 1}, "h");
   std::vector<double> out(1);
   for (const std::size_t gate : {0U, 1U, 2U, 3U}) {
@@ -131,7 +132,7 @@ TEST_P(Contract, NotFiniteStaysNotFinite) {
     sums[gate] = std::numeric_limits<double>::quiet_NaN();
     backend_->write(gates.view(), sums);
     backend_->fill(c.view(), 0.5F);
-    Tensor c_prev = backend_->allocate({1, 1, 1, 1, 1}, "c_prev");
+    Tensor c_prev = backend_->allocate_memory({1, 1, 1, 1, 1}, "c_prev");
     backend_->fill(c_prev.view(), 1.F);
     backend_->cell_forward(lstm, gates.view(), {}, {}, c_prev.view(), {}, c.view(), h.view());
     backend_->read(h.view(), out);

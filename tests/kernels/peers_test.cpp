@@ -13,12 +13,18 @@ using namespace kernels;
 
 class Peers : public OnEveryBackend {
  protected:
-  Tensor plain(const Shape& shape, const std::vector<double>& values) { return filled(true, shape, values); }
+  Tensor plain(const Shape& shape, const std::vector<double>& values) {
+    return filled(backend_->allocate_plain(shape, "x"), values);
+  }
   Tensor placed(const Shape& shape, const std::vector<double>& values) {
-    return filled(false, shape, values);
+    return filled(backend_->allocate(shape, "x"), values);
+  }
+  Tensor memory(const std::vector<double>& values) {
+    return filled(backend_->allocate_memory({}, "c"), values);
   }
   void expect(const Tensor& tensor, const std::vector<double>& want) {
-    const double tolerance = backend_->dtype() == DType::f64 ? 1e-7 : 1e-6;  // f64: LossSpec holds floats
+    const double tolerance =
+        backend_->dtype() == DType::f64 ? 1e-7 : GetParam().tolerance;  // LossSpec holds floats
     std::vector<double> have(want.size());
     backend_->read(tensor.view(), have);
     for (std::size_t i = 0; i < want.size(); ++i)
@@ -26,8 +32,7 @@ class Peers : public OnEveryBackend {
   }
 
  private:
-  Tensor filled(bool is_plain, const Shape& shape, const std::vector<double>& values) {
-    Tensor tensor = is_plain ? backend_->allocate_plain(shape, "x") : backend_->allocate(shape, "x");
+  Tensor filled(Tensor tensor, const std::vector<double>& values) {
     backend_->write(tensor.view(), values);
     return tensor;
   }
@@ -83,8 +88,8 @@ TEST_P(Peers, TransposedConvolution) {
 
 TEST_P(Peers, LstmCell) {
   Tensor gates = placed({1, 1, 4, 1, 1}, {0.2, -0.7, 0.4, 1.1});  // i f o g
-  const Tensor before = placed({}, {0.6});
-  Tensor c = placed({}, {0}), h = placed({}, {0});
+  const Tensor before = memory({0.6});
+  Tensor c = memory({0}), h = placed({}, {0});
   backend_->cell_forward({CellKind::convlstm, 1, Peephole::none}, gates.view(), {}, {}, before.view(), {},
                          c.view(), h.view());
   expect(c, {0.6392289136784757});

@@ -210,7 +210,7 @@ void Rig::forward() {
   layer_->load_weights();
   if (case_.start) {
     const Shape state{1, kBatch, kHidden, case_.height, case_.width};
-    kernels::Tensor h = backend_->allocate(state, "start"), c = backend_->allocate(state, "start");
+    kernels::Tensor h = backend_->allocate(state, "start"), c = backend_->allocate_memory(state, "start");
     backend_->write(h.view(), start_h_);
     if (!start_c_.empty()) backend_->write(c.view(), start_c_);
     cell_->start(h.view(), start_c_.empty() ? kernels::View{} : c.view());
