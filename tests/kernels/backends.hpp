@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "kernels/backend.hpp"
@@ -21,16 +22,22 @@ struct TestedBackend {
 
 std::vector<TestedBackend> tested_backends();
 
-/// A test of every one of them; skipped, with the reason, where the machine has no such device.
+/// Null, and why, where the machine has no such device.
+inline std::unique_ptr<kernels::Backend> open_backend(const TestedBackend& tested, std::string& why) {
+  try {
+    return kernels::make_backend(tested.backend, {.threads = tested.threads, .precision = tested.precision});
+  } catch (const kernels::BackendUnavailable& absence) {
+    why = std::string(tested.backend) + ": " + absence.what();
+    return nullptr;
+  }
+}
+
+/// A test of every one of them, skipped where it has none.
 class OnEveryBackend : public testing::TestWithParam<TestedBackend> {
  protected:
   void SetUp() override {
-    try {
-      backend_ = kernels::make_backend(GetParam().backend,
-                                       {.threads = GetParam().threads, .precision = GetParam().precision});
-    } catch (const kernels::BackendUnavailable& absence) {
-      GTEST_SKIP() << GetParam().backend << ": " << absence.what();
-    }
+    std::string why;
+    if ((backend_ = open_backend(GetParam(), why)) == nullptr) GTEST_SKIP() << why;
   }
   std::unique_ptr<kernels::Backend> backend_;
 };

@@ -8,9 +8,9 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "kernels/backend.hpp"
 #include "model/trainer.hpp"
 #include "model/weights.hpp"
+#include "tests/kernels/backends.hpp"
 
 namespace raincell::model {
 namespace {
@@ -83,15 +83,28 @@ struct Golden {
   }
 };
 
-class PyTorch : public ::testing::TestWithParam<std::tuple<const char*, const char*>> {};
+class PyTorch : public ::testing::TestWithParam<std::tuple<test::TestedBackend, const char*>> {
+ protected:
+  void SetUp() override {
+    std::string why;
+    if ((backend_ = test::open_backend(std::get<0>(GetParam()), why)) == nullptr) GTEST_SKIP() << why;
+  }
+  std::unique_ptr<kernels::Backend> backend_;
+};
+
+/// Of the largest value. Rounded numbers are rounded again in every layer and step.
+double tolerance_of(const test::TestedBackend& tested) {
+  if (tested.precision != kernels::Precision::f32) return 5 * tested.tolerance;
+  return std::string(tested.backend) == "reference" ? 1e-6 : 1e-5;
+}
 
 TEST_P(PyTorch, OutputGradientsAndTenLosses) {
-  const auto [backend_name, case_name] = GetParam();
-  const auto backend = kernels::make_backend(backend_name, {.threads = 1});
+  const auto& [tested, case_name] = GetParam();
+  kernels::Backend* const backend = backend_.get();
   const Golden golden(case_name);
   Network network(golden.spec, *backend, 1);
   golden.load(network);
-  const double tolerance = std::string(backend_name) == "reference" ? 1e-6 : 1e-5;
+  const double tolerance = tolerance_of(tested);
 
   network.set_loss(golden.training.loss);
   network.zero_gradients();
@@ -123,19 +136,17 @@ TEST_P(PyTorch, OutputGradientsAndTenLosses) {
     losses.push_back(trainer.read_loss().mean);
   }
   const std::vector<float> expected = floats(golden.file, "losses");
-  for (std::size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i] / double(expected[i]), 1., 1e-5) << i;
+  for (std::size_t i = 0; i < losses.size(); ++i)
+    EXPECT_NEAR(losses[i] / double(expected[i]), 1., std::max(tolerance, 1e-5)) << i;
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, PyTorch,
-                         ::testing::Combine(::testing::Values("reference", "reference-f32", "cpu"),
+                         ::testing::Combine(::testing::ValuesIn(test::tested_backends()),
                                             ::testing::Values("guided", "paper", "trajectory", "shared",
                                                               "fed_back", "sigmoid", "guided_skip",
                                                               "tendency")),
                          [](const auto& each) {
-                           std::string name =
-                               std::string(std::get<0>(each.param)) + "_" + std::get<1>(each.param);
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
+                           return std::string(std::get<0>(each.param).name) + "_" + std::get<1>(each.param);
                          });
 
 TEST(Import, NdrplzStackGivesItsOutputs) {
