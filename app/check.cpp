@@ -242,7 +242,8 @@ std::string readable(const Json& json) {
 int run(const Arguments& arguments, Log& log) {
   std::vector<std::string> names = kernels::backend_names();
   if (arguments.has("backend") && arguments.text("backend") != "auto") {
-    make_backend(arguments, log);  // says what is wrong with the name, or why it is not available
+    make_backend(arguments, kernels::Precision::f32,
+                 log);  // says what is wrong with the name, or why it is not available
     names = {arguments.text("backend")};
   }
   const auto reference = kernels::make_backend("reference", {});

@@ -26,7 +26,8 @@ std::int64_t available_memory() {
 
 }  // namespace
 
-std::unique_ptr<kernels::Backend> make_backend(const Arguments& arguments, Log& log) {
+std::unique_ptr<kernels::Backend> make_backend(const Arguments& arguments, kernels::Precision precision,
+                                               Log& log) {
   const std::string name = arguments.text("backend", "auto");
   std::vector<std::string> names = kernels::backend_names();
   names.insert(names.begin(), "auto");
@@ -39,6 +40,7 @@ std::unique_ptr<kernels::Backend> make_backend(const Arguments& arguments, Log& 
   kernels::BackendOptions options;
   options.threads = static_cast<int>(arguments.integer("threads", 0, 1, 4096));
   options.deterministic = arguments.has("deterministic");
+  options.precision = precision;
   try {
     auto backend = kernels::make_backend(name, options);
     if (const kernels::BackendInfo& info = backend->info(); !info.passed_over.empty())
@@ -59,12 +61,18 @@ std::int64_t memory_limit(const Arguments& arguments) {
   return *bytes;
 }
 
-void require_memory(std::int64_t wanted, std::int64_t limit, const std::string& what,
-                    const std::string& remedy) {
-  if (wanted <= limit) return;
-  throw ResourceError(fmt::format("{} needs about {} of memory, and {} may be used; {}", what,
-                                  format_bytes(static_cast<double>(wanted)),
-                                  format_bytes(static_cast<double>(limit)), remedy));
+void require_memory(const model::PlanBytes& wanted, const kernels::Backend& backend, std::int64_t limit,
+                    const std::string& what, const std::string& remedy) {
+  const auto require = [&](std::size_t bytes, std::int64_t room, const char* where, const char* verb) {
+    if (bytes <= static_cast<std::size_t>(room)) return;
+    throw ResourceError(fmt::format("{} needs about {} of {}, and {} {}; {}", what,
+                                    format_bytes(static_cast<double>(bytes)), where,
+                                    format_bytes(static_cast<double>(room)), verb, remedy));
+  };
+  require(wanted.host, limit, "memory", "may be used");
+  if (!backend.info().own_memory) return;
+  require(wanted.device, static_cast<std::int64_t>(backend.free_memory()), "the memory of the GPU",
+          "are free");
 }
 
 }  // namespace raincell::app

@@ -168,8 +168,10 @@ Config config_from_settings(const std::vector<std::string>& settings,
     const bool ours = std::any_of(sections.begin(), sections.end(),
                                   [&](const std::string& s) { return key.rfind(s, 0) == 0; });
     if (known && !ours) {
+      std::vector<std::string> takes = sections;
+      for (std::string& section : takes) section += section.ends_with('.') ? "*" : "";
       problems.add("--set", 0, key,
-                   fmt::format("has no effect on {}; it takes {}*", command, fmt::join(sections, "*, ")));
+                   fmt::format("has no effect on {}; it takes {}", command, fmt::join(takes, ", ")));
     }
   }
   apply_settings(config, settings, problems);

@@ -59,6 +59,7 @@ struct Config {
   model::SamplingSpec sampling;
   TrainingConfig training;
   std::uint64_t seed = 1;
+  kernels::Precision precision = kernels::Precision::f32;
 };
 
 /// All that is wrong with a configuration, a line each: file:line: key: reason.

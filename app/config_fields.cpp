@@ -371,6 +371,11 @@ std::vector<Field<Config>> all_fields() {
   using R = Config;
   std::vector<Field<Config>> all = {
       integer<R>("seed", AT(seed), 0, std::int64_t{1} << 62, "of weights, order of samples and crops"),
+      choice<R>("precision", AT(precision),
+                {{"f32", kernels::Precision::f32},
+                 {"tf32", kernels::Precision::tf32},
+                 {"bf16", kernels::Precision::bf16}},
+                "of activations and convolutions; tf32 and bf16 on a GPU alone"),
   };
   const auto append = [&](std::vector<Field<Config>> some) {
     for (auto& field : some) all.push_back(std::move(field));

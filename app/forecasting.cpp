@@ -32,8 +32,9 @@ void check_names(const std::vector<std::string>& names) {
 
 }  // namespace
 
-Forecasting::Forecasting(const Arguments& arguments, Log& log, const std::vector<std::string>& names,
-                         const model::MotionSpec& motion, const std::string& command) {
+Forecasting::Forecasting(const Arguments& arguments, kernels::Precision precision, Log& log,
+                         const std::vector<std::string>& names, const model::MotionSpec& motion,
+                         const std::string& command) {
   check_names(names);
   const bool network = std::find(names.begin(), names.end(), "convlstm") != names.end();
   if (arguments.has("model") && !network) {
@@ -43,7 +44,7 @@ Forecasting::Forecasting(const Arguments& arguments, Log& log, const std::vector
   memory_limit_ = memory_limit(arguments);
   if (network) {
     model_path_ = arguments.has("model") ? arguments.text("model") : default_weights(command).string();
-    backend_ = app::make_backend(arguments, log);
+    backend_ = app::make_backend(arguments, precision, log);
   }
   for (const std::string& name : names) {
     if (name == "persistence") forecasters_.push_back(std::make_unique<model::Persistence>());
@@ -112,14 +113,15 @@ void Forecasting::require_fit(const FrameSeries& series) const {
 void Forecasting::require_memory_for(const io::Grid& grid) const {
   if (network_ == nullptr) return;
   const model::NetworkPlan plan{.batch = 1, .height = grid.rows, .width = grid.columns};
-  const model::PlanBytes bytes = model::Network::predict_bytes(network_->spec(), *backend_, plan, 1);
-  std::int64_t wanted = static_cast<std::int64_t>(bytes.device + bytes.host);
+  model::PlanBytes wanted = model::Network::predict_bytes(network_->spec(), *backend_, plan, 1);
   if (info_->spec.feed == model::Feed::advection) {
-    wanted += model::Guide::bytes(info_->guide, grid.pixels(), info_->spec.future);
     const std::int64_t planes = info_->spec.tendency ? 3 : 2;  // guide, mask and tendency of every lead
-    wanted += planes * info_->spec.future * grid.pixels() * static_cast<std::int64_t>(sizeof(float));
+    wanted.host += static_cast<std::size_t>(
+        model::Guide::bytes(info_->guide, grid.pixels(), info_->spec.future) +
+        planes * info_->spec.future * grid.pixels() * static_cast<std::int64_t>(sizeof(float)));
   }
-  require_memory(wanted, memory_limit_, fmt::format("a forecast of {}x{} pixels", grid.columns, grid.rows),
+  require_memory(wanted, *backend_, memory_limit_,
+                 fmt::format("a forecast of {}x{} pixels", grid.columns, grid.rows),
                  "forecast a smaller domain, allow more with --memory, or use --forecaster advection");
 }
 

@@ -18,8 +18,8 @@ namespace raincell::app {
 class Forecasting {
  public:
   /// Throws UsageError for an unknown name, model::WeightsError when the weights cannot be used.
-  Forecasting(const Arguments&, Log&, const std::vector<std::string>& names, const model::MotionSpec&,
-              const std::string& command);
+  Forecasting(const Arguments&, kernels::Precision, Log&, const std::vector<std::string>& names,
+              const model::MotionSpec&, const std::string& command);
   model::Forecaster& operator[](std::size_t i) { return *forecasters_[i]; }
   std::size_t size() const { return forecasters_.size(); }
   std::vector<model::Forecaster*> all();

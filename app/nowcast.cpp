@@ -182,10 +182,11 @@ Json summary_of(const io::Product& product, const Forecasting& forecasting, cons
 }
 
 int run(const Arguments& arguments, Log& log) {
-  const Config config = config_from_settings(arguments.list("set"), {"source.", "advection."}, "nowcast");
+  const Config config =
+      config_from_settings(arguments.list("set"), {"source.", "advection.", "precision"}, "nowcast");
   (void)arguments.time("at");  // a wrong time is said before any work
   const std::string name = arguments.text("forecaster", "convlstm");
-  Forecasting forecasting(arguments, log, {name}, config.guide.motion, "nowcast");
+  Forecasting forecasting(arguments, config.precision, log, {name}, config.guide.motion, "nowcast");
   model::Forecaster& forecaster = forecasting[0];
   const std::int64_t wanted =
       std::max(forecaster.frames_needed(), name == "advection" ? config.guide.motion.frames : 1);

@@ -63,7 +63,7 @@ int run(const Arguments& arguments, Log& log) {
   }
   const Config config = load_config(arguments.positional[0], arguments.list("set"));
   const auto [columns, rows] = size_of(arguments, config);
-  const auto backend = make_backend(arguments, log);
+  const auto backend = make_backend(arguments, config.precision, log);
   const std::int64_t batch = config.training.batch;
   const model::PlanBytes training = training_bytes(config, *backend, rows, columns);
   const model::PlanBytes forecast = model::Network::predict_bytes(
@@ -72,9 +72,10 @@ int run(const Arguments& arguments, Log& log) {
   const std::int64_t macs = model::macs_per_forecast(config.model, rows, columns);
   const double work = kStepWork * static_cast<double>(macs * batch * config.training.accumulation);
   const double step_s = work / measured_rate(*backend);
-  const auto all = static_cast<std::int64_t>(training.host + training.device);
-  require_memory(all, arguments.has("memory") ? memory_limit(arguments) : INT64_MAX, "a training step",
-                 "use a smaller training.batch or data.crop");
+  if (arguments.has("memory")) {
+    require_memory(training, *backend, memory_limit(arguments), "a training step",
+                   "use a smaller training.batch or data.crop");
+  }
   if (arguments.has("json")) {
     log.result(json_text({{"config", arguments.positional[0]},
                           {"parameters", parameters},

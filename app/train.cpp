@@ -42,10 +42,10 @@ int run(const Arguments& arguments, Log& log) {
   TrainingData data = open_training_data(config, std::min(memory / 4, kLargestGuideCache));
 
   // -> tensors on the device: the network, planned once for this batch
-  const auto backend = make_backend(arguments, log);
+  const auto backend = make_backend(arguments, config.precision, log);
   const model::PlanBytes bytes = training_bytes(config, *backend, data.rows, data.columns);
   if (!arguments.has("force")) {
-    require_memory(static_cast<std::int64_t>(bytes.host + bytes.device), memory, "this training",
+    require_memory(bytes, *backend, memory, "this training",
                    "use a smaller training.batch or data.crop, or try all the same with --force");
   }
   model::Network network(config.model, *backend, config.seed);

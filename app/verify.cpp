@@ -106,7 +106,8 @@ void add_pictures(VerifyReport& report, const model::VerificationCase& sample, c
 }
 
 int run(const Arguments& arguments, Log& log) {
-  const Config config = config_from_settings(arguments.list("set"), {"source.", "advection."}, "verify");
+  const Config config =
+      config_from_settings(arguments.list("set"), {"source.", "advection.", "precision"}, "verify");
   const io::TimePoint from = *arguments.time("from"), to = *arguments.time("to");
   if (to <= from) throw UsageError("--to must be later than --from");
   model::VerificationSpec spec;
@@ -115,7 +116,7 @@ int run(const Arguments& arguments, Log& log) {
   if (names.empty())
     names = arguments.has("model") ? std::vector<std::string>{"persistence", "advection", "convlstm"}
                                    : std::vector<std::string>{"persistence", "advection"};
-  Forecasting forecasting(arguments, log, names, config.guide.motion, "verify");
+  Forecasting forecasting(arguments, config.precision, log, names, config.guide.motion, "verify");
   const std::int64_t past = arguments.integer("past", forecasting.past(), forecasting.least_past(), 512);
 
   FrameSeries series(arguments.text("input"), config.source, 1, log);

@@ -53,6 +53,7 @@ struct BackendInfo {
   std::string device;     // "AMD EPYC ..., 2 threads"
   std::string libraries;  // "oneDNN 2.6.3"
   int threads = 1;
+  bool own_memory = false;  // tensors lie in memory of the device, not in the host's
   std::string passed_over;  // by "auto": what this build has and this machine cannot run, and why; or empty
 };
 
@@ -78,7 +79,7 @@ class ConvPlan {
   void backward_weights(ConstView x, ConstView dy, View d_weights, View d_bias, Accumulate);
   /// The kernels that were chosen, e.g. "forward brgconv:avx512_core, ...".
   virtual std::string implementation() const = 0;
-  /// Bytes of workspace and packed weights.
+  /// Bytes of packed weights and workspace, but for what Backend::shared_bytes() counts.
   virtual std::size_t bytes() const = 0;
 
  protected:
@@ -129,6 +130,10 @@ class Backend {
   void read(ConstView, std::span<double> values);
   void read(ConstView, std::span<float> values);
   virtual void synchronize() = 0;
+  /// Bytes that the device's own memory has free; 0 when it has none.
+  virtual std::size_t free_memory() const { return 0; }
+  /// Bytes of scratch that all plans share and ConvPlan::bytes() leaves out. Grows as plans are made.
+  virtual std::size_t shared_bytes() const { return 0; }
 
   // --- borders: the only code that knows [N,T,C,H,W] -------------------------------------------------
   void import_frames(std::span<const float> ntchw, const FrameLayout&, View tnchw);
@@ -217,13 +222,6 @@ class Backend {
   void expect_plain(const ConstView&, const Shape&, const char* call, const char* tensor) const;
   void expect_like(const ConstView&, const ConstView& model, const char* call, const char* tensor) const;
   void expect_some(const ConstView&, const char* call, const char* tensor) const;
-};
-
-/// Of activations and convolutions; parameters, the memory of cells and sums stay f32.
-enum class Precision : std::uint8_t {
-  f32,
-  tf32,  // f32 tensors, products of 10 bits more than bf16 has, on the tensor cores of a GPU
-  bf16   // bf16 tensors
 };
 
 struct BackendOptions {

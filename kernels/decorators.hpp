@@ -40,6 +40,8 @@ class ForwardingBackend : public Backend {
   DType dtype() const override { return inner_.dtype(); }
   DType activation_dtype() const override { return inner_.activation_dtype(); }
   void synchronize() override;
+  std::size_t free_memory() const override { return inner_.free_memory(); }
+  std::size_t shared_bytes() const override { return inner_.shared_bytes(); }
 
   /// Every operation comes through here. `plan` and `twin` are null unless the operation belongs to a plan.
   virtual void perform(const Operation&, ConvPlan* plan, ConvPlan* twin);

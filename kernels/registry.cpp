@@ -10,15 +10,23 @@ namespace {
 
 struct Entry {
   const char* name;
-  bool automatic;  // tried by "auto"
-  std::unique_ptr<Backend> (*make)(const BackendOptions&);
+  bool automatic;          // tried by "auto"
+  bool reduces_precision;  // can compute in tf32 and bf16
+  std::unique_ptr<Backend> (*make_it)(const BackendOptions&);
+
+  std::unique_ptr<Backend> make(const BackendOptions& options) const {
+    if (options.precision != Precision::f32 && !reduces_precision)
+      throw BackendUnavailable("it has no reduced precision: leave precision at f32, or compute on a GPU");
+    return make_it(options);
+  }
 };
 
 constexpr Entry kEntries[] = {
-    {"cuda", true, make_cuda},
-    {"cpu", true, make_cpu},
-    {"reference", false, [](const BackendOptions& options) { return make_reference(DType::f64, options); }},
-    {"reference-f32", false,
+    {"cuda", true, true, make_cuda},
+    {"cpu", true, false, make_cpu},
+    {"reference", false, false,
+     [](const BackendOptions& options) { return make_reference(DType::f64, options); }},
+    {"reference-f32", false, false,
      [](const BackendOptions& options) { return make_reference(DType::f32, options); }},
 };
 

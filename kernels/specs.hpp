@@ -11,6 +11,13 @@ namespace raincell::kernels {
 
 enum class Accumulate : bool { no, yes };
 
+/// Of activations and convolutions; parameters, the memory of cells and sums stay f32.
+enum class Precision : std::uint8_t {
+  f32,
+  tf32,  // f32 tensors whose products keep 10 bits of the factors, on the tensor cores of a GPU
+  bf16   // bf16 tensors
+};
+
 /// A 2-D convolution over `images` images, zero padding, square kernel and stride, optional bias.
 /// Ordinary:   [images,channels_in,height,width] -> [images,channels_out,out_height(),out_width()],
 ///             out = (size + 2 padding - kernel) / stride + 1, weights {1,channels_out,channels_in,k,k}.

@@ -69,7 +69,7 @@ RunPlan forecaster_plan(const ModelSpec& spec, const NetworkPlan& plan) {
 }
 
 PlanBytes placed(const kernels::Backend& backend, std::size_t bytes, std::size_t staging) {
-  if (backend.info().name == "cuda") return {staging, bytes};
+  if (backend.info().own_memory) return {staging, bytes + backend.shared_bytes()};
   return {bytes + staging, 0};
 }
 

@@ -113,10 +113,7 @@ class Convolution : public ConvPlan {
     if (backward_weights_ != nullptr) text += ", weights " + backward_weights_->name();
     return text;
   }
-  std::size_t bytes() const override {
-    return filter_.bytes() + bias_.bytes() + shared_.workspace_.bytes() + shared_.result_.bytes() +
-           shared_.sums_.bytes();
-  }
+  std::size_t bytes() const override { return filter_.bytes() + bias_.bytes(); }
 
  protected:
   void do_load_weights(ConstView weights, ConstView bias) override {

@@ -18,6 +18,8 @@ class Convolutions {
   /// The plan borrows this object. Throws DeviceError when cuDNN has no engine for it.
   std::unique_ptr<ConvPlan> plan(const ConvSpec&, ConvUse, Placement x, Placement y);
   std::string version() const { return cudnn_.version(); }
+  /// Scratch of all plans.
+  std::size_t bytes() const { return workspace_.bytes() + result_.bytes() + sums_.bytes(); }
   DType type() const { return arithmetic_ == Arithmetic::bf16 ? DType::bf16 : DType::f32; }
 
  private:

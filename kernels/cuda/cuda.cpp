@@ -59,6 +59,7 @@ class CudaBackend : public Backend {
         sums_(device_, "scratch of sums"),
         factors_(device_, "scratch of the optimizer") {
     info_.name = "cuda";
+    info_.own_memory = true;
     info_.device = device_.name();
     info_.libraries = convolutions_.version() + ", " + device_.versions();
     factors_.reserve(sizeof(cuda::OptimizerFactors));
@@ -67,6 +68,8 @@ class CudaBackend : public Backend {
   DType dtype() const override { return DType::f32; }
   DType activation_dtype() const override { return convolutions_.type(); }
   void synchronize() override { device_.synchronize(); }
+  std::size_t free_memory() const override { return device_.free_memory(); }
+  std::size_t shared_bytes() const override { return convolutions_.bytes(); }
 
  protected:
   Placement do_place(const Shape& shape, DType) const override { return {shape.c}; }

@@ -62,14 +62,18 @@ void* Device::allocate(std::size_t bytes, std::string_view what) {
   const cudaError_t error = cudaMalloc(&memory, bytes);
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // not sticky: the process may go on with less
-    std::size_t free = 0, total = 0;
-    check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    throw OutOfMemory("CUDA", bytes, free, std::string(what) + " (held: " + ledger_.largest() + ")");
+    throw OutOfMemory("CUDA", bytes, free_memory(), std::string(what) + " (held: " + ledger_.largest() + ")");
   }
   check(error, "cudaMalloc");
   ledger_.add(memory, bytes, what);
   zero(memory, bytes);
   return memory;
+}
+
+std::size_t Device::free_memory() const {
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return free;
 }
 
 void Device::release(void* memory) noexcept {

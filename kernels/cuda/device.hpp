@@ -39,6 +39,7 @@ class Device {
   void* allocate(std::size_t bytes, std::string_view what);
   void release(void* memory) noexcept;
   const Ledger& ledger() const { return ledger_; }
+  std::size_t free_memory() const;
 
   /// Copies; up- and download return when the host memory may be used again.
   void upload(void* to, const void* from, std::size_t bytes);

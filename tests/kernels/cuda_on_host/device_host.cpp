@@ -15,8 +15,7 @@ Device::~Device() {
 }
 
 void* Device::allocate(std::size_t bytes, std::string_view what) {
-  const std::size_t free = kMemory - ledger_.held();
-  if (bytes > free)
+  if (const std::size_t free = free_memory(); bytes > free)
     throw OutOfMemory("host", bytes, free, std::string(what) + " (held: " + ledger_.largest() + ")");
   // As aligned as cudaMalloc's, so that packs of 16 bytes are.
   void* const memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
@@ -24,6 +23,10 @@ void* Device::allocate(std::size_t bytes, std::string_view what) {
   ledger_.add(memory, bytes, what);
   zero(memory, bytes);
   return memory;
+}
+
+std::size_t Device::free_memory() const {
+  return kMemory - ledger_.held();
 }
 
 void Device::release(void* memory) noexcept {
