@@ -15,6 +15,7 @@ Command train_command();
 Command nowcast_command();
 Command verify_command();
 Command check_command();
+Command bench_command();
 
 /// In the order of the work.
 std::vector<Command> all_commands();

@@ -51,6 +51,12 @@ std::unique_ptr<kernels::Backend> make_backend(const Arguments& arguments, kerne
   }
 }
 
+const char* name_of(kernels::Precision precision) {
+  return precision == kernels::Precision::bf16   ? "bf16"
+         : precision == kernels::Precision::tf32 ? "tf32"
+                                                 : "f32";
+}
+
 std::int64_t memory_limit(const Arguments& arguments) {
   if (!arguments.has("memory")) return available_memory();
   const auto bytes = parse_bytes(arguments.text("memory"));

@@ -12,6 +12,8 @@ namespace raincell::app {
 /// From --backend, --threads and --deterministic; warns when a GPU was hoped for and there is none. Throws
 /// UsageError or BackendUnavailable.
 std::unique_ptr<kernels::Backend> make_backend(const Arguments&, kernels::Precision, Log&);
+/// "f32", "tf32", "bf16"
+const char* name_of(kernels::Precision);
 /// --memory, or what the machine has free.
 std::int64_t memory_limit(const Arguments&);
 /// Throws ResourceError that names what needs the memory, when it does not fit: `limit` for the host, what is

@@ -17,19 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::int64_t kWholeGrid = 256;  // planned for when the crop is the whole of an unknown grid
 constexpr double kStepWork = 3.;  // a training step over a forward pass: forward, data and weight gradients
-
-std::pair<std::int64_t, std::int64_t> size_of(const Arguments& arguments, const Config& config) {
-  if (arguments.has("size")) {
-    const auto size = parse_grid_size(arguments.text("size"));
-    if (size) return *size;
-    throw UsageError(
-        fmt::format("--size {}: expected COLUMNSxROWS, for example 700x765", arguments.text("size")));
-  }
-  if (config.data.crop_rows > 0) return {config.data.crop_columns, config.data.crop_rows};
-  return {kWholeGrid, kWholeGrid};
-}
 
 /// Multiply-accumulates a second of a usual gate convolution on this machine.
 double measured_rate(kernels::Backend& backend) {
@@ -62,7 +50,7 @@ int run(const Arguments& arguments, Log& log) {
     throw UsageError("raincell plan: CONFIG is missing; for example:\n  raincell plan configs/radar.yaml");
   }
   const Config config = load_config(arguments.positional[0], arguments.list("set"));
-  const auto [columns, rows] = size_of(arguments, config);
+  const auto [columns, rows] = planned_size(arguments, config);
   const auto backend = make_backend(arguments, config.precision, log);
   const std::int64_t batch = config.training.batch;
   const model::PlanBytes training = training_bytes(config, *backend, rows, columns);

@@ -1,6 +1,27 @@
 #include "app/training_memory.hpp"
 
+#include <fmt/format.h>
+
+#include "app/errors.hpp"
+
 namespace raincell::app {
+
+namespace {
+
+constexpr std::int64_t kWholeGrid = 256;  // planned for when the crop is the whole of an unknown grid
+
+}  // namespace
+
+std::pair<std::int64_t, std::int64_t> planned_size(const Arguments& arguments, const Config& config) {
+  if (arguments.has("size")) {
+    const auto size = parse_grid_size(arguments.text("size"));
+    if (size) return *size;
+    throw UsageError(
+        fmt::format("--size {}: expected COLUMNSxROWS, for example 700x765", arguments.text("size")));
+  }
+  if (config.data.crop_rows > 0) return {config.data.crop_columns, config.data.crop_rows};
+  return {kWholeGrid, kWholeGrid};
+}
 
 std::int64_t batch_bytes(const Config& config, std::int64_t rows, std::int64_t columns) {
   const bool guided = config.model.feed == model::Feed::advection;

@@ -1,11 +1,17 @@
 // Memory of a training, counted before anything is allocated.
 #pragma once
 
+#include <utility>
+
+#include "app/cli.hpp"
 #include "app/config.hpp"
 #include "kernels/backend.hpp"
 #include "model/network.hpp"
 
 namespace raincell::app {
+
+/// {columns, rows} of the frames to plan for: --size, or data.crop. Throws UsageError.
+std::pair<std::int64_t, std::int64_t> planned_size(const Arguments&, const Config&);
 
 /// Device: network, gradients, moments, average. Host: what the network stages, and the batches that lie
 /// ready.

@@ -98,19 +98,24 @@ std::vector<std::byte> weights_bytes(model::Network& network, const Config& conf
                                        {"config", resolved_text(config)}});
 }
 
-std::filesystem::path default_weights(const std::string& command) {
+std::optional<std::filesystem::path> shipped_file(const std::string& name) {
   std::error_code none;
-  std::vector<std::filesystem::path> places;
-  if (const char* named = std::getenv("RAINCELL_WEIGHTS")) places.emplace_back(named);
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", none);
   for (std::filesystem::path folder = program.parent_path(); !folder.empty(); folder = folder.parent_path()) {
-    places.push_back(folder / "share/raincell" / kDefaultName);
-    places.push_back(folder / kDefaultName);
+    for (const auto& place : {folder / "share/raincell" / name, folder / name}) {
+      if (std::filesystem::exists(place, none)) return place;
+    }
     if (folder == folder.root_path()) break;
   }
-  for (const auto& place : places) {
-    if (std::filesystem::exists(place, none)) return place;
-  }
+  return std::nullopt;
+}
+
+std::filesystem::path default_weights(const std::string& command) {
+  std::error_code none;
+  if (const char* named = std::getenv("RAINCELL_WEIGHTS");
+      named != nullptr && std::filesystem::exists(named, none))
+    return named;
+  if (const auto shipped = shipped_file(kDefaultName)) return *shipped;
   throw UsageError(
       fmt::format("raincell {}: this build ships no default weights; train some (raincell train "
                   "configs/radar.yaml --run run) and give --model run/best.safetensors, or take the "

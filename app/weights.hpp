@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "app/config.hpp"
@@ -35,6 +36,9 @@ LoadedModel load_model(const std::filesystem::path&, kernels::Backend&);
 /// The file for the network's parameters as they are, with what info needs.
 std::vector<std::byte> weights_bytes(model::Network&, const Config&, std::int64_t step_s,
                                      std::int64_t training_steps);
+/// A file or folder that comes with the program: in share/raincell, or as in the source tree, at the program
+/// or above it.
+std::optional<std::filesystem::path> shipped_file(const std::string& name);
 /// The shipped weights: RAINCELL_WEIGHTS, or configs/weights/default.safetensors at the program or above it.
 /// Throws UsageError that says what to do when there are none.
 std::filesystem::path default_weights(const std::string& command);

@@ -241,19 +241,54 @@ Blueprint blueprint(const ModelSpec& spec) {
   return plan;
 }
 
+namespace {
+
+/// Multiply-accumulates of one step of one input of a node.
+int64_t input_macs(const Blueprint& plan, const Graph& graph, const Node& node, std::size_t input,
+                   int64_t height, int64_t width) {
+  const auto& flows = graph.flows;
+  const int64_t divisor = node.transposed ? flows[static_cast<std::size_t>(node.inputs[input])].divisor
+                                          : flows[static_cast<std::size_t>(node.output)].divisor;
+  return (height / divisor) * (width / divisor) * plan.parameters.slice(node.weights[input]).shape.elements();
+}
+
+/// Of the inputs that come from outside and need no gradient.
+int64_t outer_macs(const Blueprint& plan, const Graph& graph, bool own_frames, int64_t height,
+                   int64_t width) {
+  int64_t sum = 0;
+  for (const Node& node : graph.nodes) {
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      const int flow = node.inputs[i];
+      if (!graph.flows[static_cast<std::size_t>(flow)].external || (own_frames && flow == graph.frames))
+        continue;
+      sum += input_macs(plan, graph, node, i, height, width);
+    }
+  }
+  return sum;
+}
+
+struct Size {
+  int64_t height, width;
+};
+
+/// What the layers see: padded and cut into patches.
+Size inner_size(const ModelSpec& spec, int64_t height, int64_t width) {
+  if (spec.flatten) return {1, 1};
+  const int64_t multiple = spec.size_multiple();
+  const auto padded = [&](int64_t size) { return (size + multiple - 1) / multiple * multiple / spec.patch; };
+  return {padded(height), padded(width)};
+}
+
+}  // namespace
+
 int64_t macs(const Blueprint& plan, const Graph& graph, const Node& node, int64_t height, int64_t width,
              bool with_state) {
-  const auto& flows = graph.flows;
-  const Flow& out = flows[static_cast<std::size_t>(node.output)];
-  const int64_t pixels = (height / out.divisor) * (width / out.divisor);
   int64_t sum = 0;
-  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-    const int64_t in_divisor = flows[static_cast<std::size_t>(node.inputs[i])].divisor;
-    const int64_t at = node.transposed ? (height / in_divisor) * (width / in_divisor) : pixels;
-    sum += at * plan.parameters.slice(node.weights[i]).shape.elements();
-  }
-  if (node.recurrent && with_state) sum += pixels * plan.parameters.slice(node.state_weight).shape.elements();
-  return sum;
+  for (std::size_t i = 0; i < node.inputs.size(); ++i) sum += input_macs(plan, graph, node, i, height, width);
+  if (!node.recurrent || !with_state) return sum;
+  const int64_t divisor = graph.flows[static_cast<std::size_t>(node.output)].divisor;
+  return sum +
+         (height / divisor) * (width / divisor) * plan.parameters.slice(node.state_weight).shape.elements();
 }
 
 int64_t parameter_count(const ModelSpec& spec) {
@@ -262,9 +297,7 @@ int64_t parameter_count(const ModelSpec& spec) {
 
 int64_t macs_per_forecast(const ModelSpec& spec, int64_t height, int64_t width) {
   const Blueprint plan = blueprint(spec);
-  const int64_t multiple = spec.size_multiple();
-  const auto padded = [&](int64_t size) { return (size + multiple - 1) / multiple * multiple / spec.patch; };
-  const int64_t h = spec.flatten ? 1 : padded(height), w = spec.flatten ? 1 : padded(width);
+  const auto [h, w] = inner_size(spec, height, width);
   int64_t sum = 0;
   const bool shared = spec.forecaster == ForecasterKind::shared;
   for (std::size_t i = 0; i < plan.encoder.nodes.size(); ++i) {
@@ -281,6 +314,15 @@ int64_t macs_per_forecast(const ModelSpec& spec, int64_t height, int64_t width) 
     sum += spec.future * macs(plan, plan.forecaster, node, h, w, true);
   }
   return sum;
+}
+
+int64_t macs_per_step(const ModelSpec& spec, int64_t height, int64_t width) {
+  const Blueprint plan = blueprint(spec);
+  const auto [h, w] = inner_size(spec, height, width);
+  const bool own_frames = spec.feed == Feed::previous;
+  const int64_t outer = spec.past * outer_macs(plan, plan.encoder, false, h, w) +
+                        spec.future * outer_macs(plan, plan.forecaster, own_frames, h, w);
+  return 3 * macs_per_forecast(spec, height, width) - outer;
 }
 
 }  // namespace raincell::model

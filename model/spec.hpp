@@ -93,6 +93,9 @@ void check(const ModelSpec&);
 std::int64_t parameter_count(const ModelSpec&);
 /// Multiply-accumulates of the convolutions of one forecast of one sequence at H x W.
 std::int64_t macs_per_forecast(const ModelSpec&, std::int64_t height, std::int64_t width);
+/// Of one training step of one sequence: forward, weight gradients, and gradients of all inputs but those that
+/// come from outside.
+std::int64_t macs_per_step(const ModelSpec&, std::int64_t height, std::int64_t width);
 /// JSON text form, exact round trip; written into the weights.
 std::string to_text(const ModelSpec&);
 /// Throws ModelError on malformed text, unknown keys or contradictions.

@@ -2,6 +2,10 @@
 // behind.
 #include <gtest/gtest.h>
 
+#include <array>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
 #include "app/cli.hpp"
 #include "app/errors.hpp"
 #include "tests/app/program.hpp"
@@ -312,6 +316,51 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"value_of_a_flag", {"check", "--json=yes"}, 2, {"--json"}},
         Wrong{"twice", {"check", "--backend", "cpu", "--backend", "cpu"}, 2, {"given twice"}}),
     [](const auto& instance) { return std::string(instance.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(
+    Bench, WrongInput,
+    testing::Values(
+        Wrong{"nothing", {"bench"}, 2, {"NAME|CONFIG"}},
+        Wrong{"two", {"bench", "good.yaml", "good.yaml"}, 2, {"one argument too many"}},
+        Wrong{"name", {"bench", "ref-trian"}, 2, {"no workload 'ref-trian'", "'ref-train'", "a config file"}},
+        Wrong{"missing", {"bench", "none.yaml"}, 2, {"none.yaml"}},
+        Wrong{"wrong_kind", {"bench", "./text.h5"}, 2, {"text.h5"}},
+        Wrong{"measure", {"bench", "good.yaml", "--only", "stp"}, 2, {"--only stp", "'step'"}},
+        Wrong{"repetitions", {"bench", "good.yaml", "--repetitions", "0"}, 2, {"--repetitions 0", "from 1"}},
+        Wrong{"size", {"bench", "good.yaml", "--size", "12"}, 2, {"--size 12"}},
+        Wrong{"backend", {"bench", "good.yaml", "--backend", "gpu"}, 2, {"no such backend"}},
+        Wrong{"set", {"bench", "good.yaml", "--set", "batch=4"}, 2, {"training.batch"}},
+        Wrong{"memory",
+              {"bench", "good.yaml", "--memory", "1MiB", "--set", "training.batch=512"},
+              5,
+              {"of good", "needs about"}}),
+    [](const auto& instance) { return std::string(instance.param.name); });
+
+/// The work counted is the model's: a step of it is at most three forward passes.
+TEST(Bench, TimesEveryMeasure) {
+  const auto outcome =
+      run_raincell(ground().folder.path(), {"bench", "good.yaml", "--repetitions", "2", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  std::istringstream lines(outcome.out);
+  std::vector<nlohmann::json> found;
+  for (std::string line; std::getline(lines, line);) found.push_back(nlohmann::json::parse(line));
+  ASSERT_EQ(found.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(found[i]["measure"], (std::array{"forecast", "forward", "step"})[i]);
+    EXPECT_EQ(found[i]["repetitions"], 2);
+    EXPECT_EQ(found[i]["columns"], 16);
+    EXPECT_GT(found[i]["least_ms"], 0.);
+    EXPECT_LE(found[i]["least_ms"], found[i]["median_ms"]);
+  }
+  EXPECT_EQ(found[0]["gflop"], found[1]["gflop"]);
+  EXPECT_GT(found[2]["gflop"].get<double>(), 2 * found[0]["gflop"].get<double>());
+  EXPECT_LT(found[2]["gflop"].get<double>(), 3 * found[0]["gflop"].get<double>());
+  const auto one =
+      run_raincell(ground().folder.path(), {"bench", "good.yaml", "--repetitions", "1", "--only", "step"});
+  EXPECT_EQ(one.code, 0) << one.err;
+  EXPECT_NE(one.out.find("step"), std::string::npos);
+  EXPECT_EQ(one.out.find("forward"), std::string::npos);
+}
 
 std::vector<std::string> train(std::vector<std::string> more) {
   const std::vector<std::string> first = {"train", "good.yaml", "--set", "data.archive=archive.nc"};

@@ -91,6 +91,13 @@ TEST(MacsPerForecast, ReferenceWorkload) {
   EXPECT_NEAR(gflop, 10'177. + 2e-9 * 16 * 10 * 128 * 128 * 64, 1.);
 }
 
+// Forward, all weight gradients, all data gradients but those of the encoder's frames: 30,499 GFLOP and three
+// times the head.
+TEST(MacsPerStep, ReferenceWorkload) {
+  const double gflop = 2e-9 * 16. * static_cast<double>(macs_per_step(ref_train(), 128, 128));
+  EXPECT_NEAR(gflop, 30'499. + 3 * 2e-9 * 16 * 10 * 128 * 128 * 64, 2.);
+}
+
 // 480 -> 96 -> 32 -> 16 and back: every flow of the published network has the published size.
 TEST(Blueprint, Hko7SizesComeBack) {
   const Blueprint plan = blueprint(hko7());
