@@ -2,6 +2,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+#include <cstring>
+
 namespace raincell::kernels::cuda {
 
 namespace {
@@ -19,6 +22,8 @@ void check(cudaError_t error, const char* call,
 std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
+
+constexpr std::size_t kSlotBytes = std::size_t{16} << 20;
 
 /// What keeps this process from a GPU, in the user's words.
 [[noreturn]] void unavailable(cudaError_t error) {
@@ -54,6 +59,10 @@ Device::Device() {
 
 Device::~Device() {
   for (void* const memory : ledger_.all()) cudaFree(memory);
+  for (const Slot& slot : slots_) {
+    if (slot.memory != nullptr) cudaFreeHost(slot.memory);
+    if (slot.free != nullptr) cudaEventDestroy(slot.free);
+  }
   cudaStreamDestroy(stream_);
 }
 
@@ -80,9 +89,27 @@ void Device::release(void* memory) noexcept {
   if (ledger_.remove(memory)) cudaFree(memory);  // waits for the work that uses it
 }
 
+void Device::make_slots() {
+  for (Slot& slot : slots_) {
+    if (slot.memory != nullptr) continue;
+    check(cudaEventCreateWithFlags(&slot.free, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+    check(cudaMallocHost(&slot.memory, kSlotBytes), "cudaMallocHost");
+  }
+}
+
 void Device::upload(void* to, const void* from, std::size_t bytes) {
-  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "cudaMemcpyAsync to the device");
-  synchronize();
+  make_slots();
+  for (std::size_t done = 0; done < bytes; done += kSlotBytes) {
+    Slot& slot = slots_[next_slot_];
+    next_slot_ = (next_slot_ + 1) % slots_.size();
+    const std::size_t piece = std::min(kSlotBytes, bytes - done);
+    check(cudaEventSynchronize(slot.free), "cudaEventSynchronize");
+    std::memcpy(slot.memory, static_cast<const std::byte*>(from) + done, piece);
+    check(cudaMemcpyAsync(static_cast<std::byte*>(to) + done, slot.memory, piece, cudaMemcpyHostToDevice,
+                          stream_),
+          "cudaMemcpyAsync to the device");
+    check(cudaEventRecord(slot.free, stream_), "cudaEventRecord");
+  }
 }
 
 void Device::download(void* to, const void* from, std::size_t bytes) {

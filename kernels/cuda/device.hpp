@@ -3,6 +3,7 @@
 // GPU.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <source_location>
 #include <string>
@@ -41,7 +42,8 @@ class Device {
   const Ledger& ledger() const { return ledger_; }
   std::size_t free_memory() const;
 
-  /// Copies; up- and download return when the host memory may be used again.
+  /// Copies. upload() returns when the host memory may be used again, and does not wait for the device;
+  /// download() waits for its values.
   void upload(void* to, const void* from, std::size_t bytes);
   void download(void* to, const void* from, std::size_t bytes);
   void copy(void* to, const void* from, std::size_t bytes);
@@ -50,7 +52,16 @@ class Device {
   void synchronize();
 
  private:
+  /// Page-locked host memory on its way to the device: only from there does a copy run beside the host.
+  struct Slot {
+    void* memory = nullptr;
+    Event free = nullptr;  // recorded behind the copy that reads it
+  };
+  void make_slots();
+
   Stream stream_ = nullptr;
+  std::array<Slot, 2> slots_;
+  std::size_t next_slot_ = 0;
   std::string name_, versions_;
   Ledger ledger_;
 };

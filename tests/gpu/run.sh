@@ -22,6 +22,8 @@ while (($#)); do
 done
 bin=$build/bin
 [[ -x $bin/raincell ]] || { echo "tests/gpu/run.sh: $bin/raincell is not there; build the preset cuda first, or name its folder with --build" >&2; exit 2; }
+# Without a device the tests would all be skipped, and pass.
+"$bin/raincell" check --backend cuda >/dev/null || exit
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
