@@ -107,7 +107,12 @@ int run(const std::vector<std::string>& words, Log& log) {
   } catch (const model::WeightsError& error) {
     return fail(log, kWeights, error.what());
   } catch (const kernels::DeviceError& error) {
-    return fail(log, kDevice, error.what());
+    return fail(
+        log, kDevice,
+        fmt::format("{}; the device is lost to this process: start it again, a training goes on from its "
+                    "last checkpoint. nvidia-smi and the kernel's log (Xid) may say why; in a container, a "
+                    "reload of systemd can take the GPU away until it is created anew",
+                    error.what()));
   } catch (const std::exception& error) {
     return fail(log, kInternal, fmt::format("internal error, please report it: {}", error.what()));
   }

@@ -53,9 +53,10 @@ Convolutions::Convolutions(Device& device, Arithmetic arithmetic, bool determini
       sums_(device, "scratch of bias gradients") {}
 
 const Convolutions::Choice& Convolutions::choose(const Correlation& correlation) {
-  const auto [place, is_new] = choices_.try_emplace(correlation.text());
-  if (is_new) place->second = measure(correlation);
-  return place->second;
+  const std::string question = correlation.text();
+  const auto known = choices_.find(question);
+  return known != choices_.end() ? known->second
+                                 : choices_.emplace(question, measure(correlation)).first->second;
 }
 
 Convolutions::Choice Convolutions::measure(const Correlation& correlation) {

@@ -128,7 +128,8 @@ void sum_channels(Stream stream, const char* name, std::int64_t rows, std::int64
 #else
 
 template <class Body>
-void each(Stream, const char*, std::int64_t count, const Body& body) {
+void each(Stream, const char* name, std::int64_t count, const Body& body) {
+  check_launch(name);
   for (std::int64_t i = 0; i < count; ++i) body(i);
 }
 

@@ -1,12 +1,33 @@
-// Stands in for kernels/cuda/device.cpp: the "GPU" is host memory, its stream does everything at once.
+// Stands in for kernels/cuda/device.cpp: the "GPU" is host memory, its stream does everything at once. Two
+// variables make it misbehave as a GPU would:
+//   RAINCELL_TEST_GPU_BYTES  how much memory it has (default 1 GiB)
+//   RAINCELL_TEST_GPU_LOST   as soon as a file of this name exists, every call fails, and goes on failing
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <string>
 
 #include "kernels/cuda/device.hpp"
 
 namespace raincell::kernels::cuda {
 
-constexpr std::size_t kMemory = std::size_t{1} << 30;  // bytes of this "GPU"
+namespace {
+
+std::size_t memory() {
+  const char* const bytes = std::getenv("RAINCELL_TEST_GPU_BYTES");
+  return bytes == nullptr ? std::size_t{1} << 30 : std::stoull(bytes);
+}
+
+void pass(const char* call) {
+  static bool lost = false;
+  const char* const file = std::getenv("RAINCELL_TEST_GPU_LOST");
+  lost = lost || (file != nullptr && std::filesystem::exists(file));
+  if (lost)
+    throw DeviceError("CUDA", call, "an illegal memory access was encountered (cudaErrorIllegalAddress)");
+}
+
+}  // namespace
 
 Device::Device() : name_("the processor, in the place of a GPU"), versions_("no CUDA") {}
 
@@ -15,6 +36,7 @@ Device::~Device() {
 }
 
 void* Device::allocate(std::size_t bytes, std::string_view what) {
+  pass("cudaMalloc");
   if (const std::size_t free = free_memory(); bytes > free)
     throw OutOfMemory("host", bytes, free, std::string(what) + " (held: " + ledger_.largest() + ")");
   // As aligned as cudaMalloc's, so that packs of 16 bytes are.
@@ -26,7 +48,7 @@ void* Device::allocate(std::size_t bytes, std::string_view what) {
 }
 
 std::size_t Device::free_memory() const {
-  return kMemory - ledger_.held();
+  return memory() - std::min(memory(), ledger_.held());
 }
 
 void Device::release(void* memory) noexcept {
@@ -34,18 +56,23 @@ void Device::release(void* memory) noexcept {
 }
 
 void Device::upload(void* to, const void* from, std::size_t bytes) {
+  pass("cudaMemcpyAsync to the device");
   std::memcpy(to, from, bytes);
 }
 void Device::download(void* to, const void* from, std::size_t bytes) {
+  pass("cudaMemcpyAsync to the host");
   std::memcpy(to, from, bytes);
 }
 void Device::copy(void* to, const void* from, std::size_t bytes) {
+  pass("cudaMemcpyAsync");
   std::memcpy(to, from, bytes);
 }
 void Device::zero(void* to, std::size_t bytes) {
   std::memset(to, 0, bytes);
 }
-void Device::synchronize() {}
+void Device::synchronize() {
+  pass("cudaStreamSynchronize");
+}
 
 Stopwatch::Stopwatch(Device& device) : device_(device) {}
 Stopwatch::~Stopwatch() = default;
@@ -56,6 +83,8 @@ float Stopwatch::stop() {
   return 1;  // every engine is as fast as the first
 }
 
-void check_launch(const char*, std::source_location) {}
+void check_launch(const char* kernel, std::source_location) {
+  pass(kernel);
+}
 
 }  // namespace raincell::kernels::cuda
