@@ -74,6 +74,15 @@ int fail(Log& log, int code, const std::string& what) {
   return code;
 }
 
+/// What to do about a GPU; an error of a library on the processor speaks for itself.
+std::string after_device_error(const kernels::DeviceError& error) {
+  if (error.library() != "CUDA" && error.library() != "cuDNN") return "";
+  return "; the device is lost to this process: start it again, a training goes on from its last checkpoint. "
+         "nvidia-smi and the kernel's log (Xid) may say why; in a container, a reload of systemd can take "
+         "the "
+         "GPU away until it is created anew";
+}
+
 int run(const std::vector<std::string>& words, Log& log) {
   try {
     return dispatch(words, log);
@@ -107,12 +116,7 @@ int run(const std::vector<std::string>& words, Log& log) {
   } catch (const model::WeightsError& error) {
     return fail(log, kWeights, error.what());
   } catch (const kernels::DeviceError& error) {
-    return fail(
-        log, kDevice,
-        fmt::format("{}; the device is lost to this process: start it again, a training goes on from its "
-                    "last checkpoint. nvidia-smi and the kernel's log (Xid) may say why; in a container, a "
-                    "reload of systemd can take the GPU away until it is created anew",
-                    error.what()));
+    return fail(log, kDevice, error.what() + after_device_error(error));
   } catch (const std::exception& error) {
     return fail(log, kInternal, fmt::format("internal error, please report it: {}", error.what()));
   }
