@@ -77,8 +77,8 @@ void require_memory(const model::PlanBytes& wanted, const kernels::Backend& back
   };
   require(wanted.host, limit, "memory", "may be used");
   if (!backend.info().own_memory) return;
-  require(wanted.device, static_cast<std::int64_t>(backend.free_memory()), "the memory of the GPU",
-          "are free");
+  require(wanted.device, static_cast<std::int64_t>(backend.free_memory() + backend.shared_bytes()),
+          "the memory of the GPU", "are free");
 }
 
 }  // namespace raincell::app

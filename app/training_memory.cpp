@@ -33,8 +33,11 @@ std::int64_t batch_bytes(const Config& config, std::int64_t rows, std::int64_t c
 model::PlanBytes training_bytes(const Config& config, kernels::Backend& backend, std::int64_t rows,
                                 std::int64_t columns) {
   const int blocks = config.training.ema > 0. ? 5 : 4;  // values, gradients, two moments, average
-  const model::NetworkPlan plan{
-      .batch = config.training.batch, .height = rows, .width = columns, .training = true};
+  const model::NetworkPlan plan{.batch = config.training.batch,
+                                .height = rows,
+                                .width = columns,
+                                .training = true,
+                                .predict_input = config.training.predict_input};
   model::PlanBytes bytes = model::Network::predict_bytes(config.model, backend, plan, blocks);
   bytes.host += static_cast<std::size_t>((config.data.prefetch + 1) * batch_bytes(config, rows, columns));
   return bytes;

@@ -1,6 +1,7 @@
 #include "kernels/cuda/conv.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "kernels/cuda/pointwise.hpp"
 #include "kernels/cuda/reduce.hpp"
@@ -9,9 +10,30 @@ namespace raincell::kernels::cuda {
 
 namespace {
 
-constexpr int kCandidates = 8;                                   // engines measured for a convolution
-constexpr int kRuns = 3;                                         // of each, after one that is not timed
+constexpr int kCandidates = 5;                                   // engines measured for a convolution
+constexpr int kRounds = 3;                                       // of each: the best counts
+constexpr float kRoundMilliseconds = 1.F;                        // least time of a round
+constexpr int kMostRuns = 64;                                    // in a round
 constexpr std::size_t kWorkspaceLimit = std::size_t{512} << 20;  // bytes; a faster engine may not take more
+constexpr const char* kTrial = "trial of convolutions";
+
+/// Milliseconds of one run: the best of some rounds.
+template <class Run>
+float time_of(Device& device, const Run& run) {
+  Stopwatch watch(device);
+  watch.start();
+  run();  // makes what the first run makes
+  const float first = watch.stop();
+  const int runs = std::clamp(static_cast<int>(kRoundMilliseconds / std::max(first, 1e-3F)), 1, kMostRuns);
+  float best = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    watch.start();
+    for (int i = 0; i < runs; ++i) run();
+    const float milliseconds = watch.stop() / static_cast<float>(runs);
+    if (round == 0 || milliseconds < best) best = milliseconds;
+  }
+  return best;
+}
 
 std::size_t elements(const Correlation::Image& image, std::int64_t images) {
   return static_cast<std::size_t>(images * image.channels * image.height * image.width);
@@ -60,30 +82,56 @@ const Convolutions::Choice& Convolutions::choose(const Correlation& correlation)
 }
 
 Convolutions::Choice Convolutions::measure(const Correlation& correlation) {
-  auto candidates = cudnn_.engines(correlation, arithmetic_, deterministic_, kCandidates);
-  candidates.erase(
-      std::remove_if(candidates.begin(), candidates.end(),
-                     [](const auto& engine) { return engine->workspace_bytes() > kWorkspaceLimit; }),
-      candidates.end());
-  if (candidates.empty()) return {};
+  auto candidates = cudnn_.engines(correlation, arithmetic_, kCandidates, kWorkspaceLimit);
+  if (candidates.empty() && !correlation.adds)
+    candidates = cudnn_.engines(correlation, arithmetic_, 1, SIZE_MAX);
   const std::size_t size = size_of(type());
-  Scratch a(device_, "trial of convolutions"), filter(device_, "trial of convolutions"),
-      b(device_, "trial of convolutions");
-  a.reserve(size * elements(correlation.a, correlation.images));
-  filter.reserve(size * filter_elements(correlation));
-  b.reserve(size * elements(correlation.b, correlation.images));
-  Stopwatch watch(device_);
+  const std::size_t size_a = elements(correlation.a, correlation.images),
+                    size_b = elements(correlation.b, correlation.images);
+  Scratch a(device_, kTrial), filter(device_, kTrial), b(device_, kTrial), workspace(device_, kTrial);
   Choice best;
+  std::string why;
   for (auto& engine : candidates) {
-    void* const workspace = workspace_.reserve(engine->workspace_bytes());
-    const auto run = [&] { engine->run(a.memory(), filter.memory(), b.memory(), workspace); };
-    run();
-    watch.start();
-    for (int i = 0; i < kRuns; ++i) run();
-    const float milliseconds = watch.stop() / kRuns;
-    if (best.engine == nullptr || milliseconds < best.milliseconds) best = {std::move(engine), milliseconds};
+    try {
+      a.reserve(size * size_a), filter.reserve(size * filter_elements(correlation)), b.reserve(size * size_b);
+      workspace.reserve(engine->workspace_bytes());
+      const auto run = [&] { engine->run(a.memory(), filter.memory(), b.memory(), workspace.memory()); };
+      if (deterministic_) {
+        run();
+        device_.synchronize();
+        best = {std::move(engine), 0};
+        break;
+      }
+      const float milliseconds = time_of(device_, run);
+      if (best.engine == nullptr || milliseconds < best.milliseconds)
+        best = {std::move(engine), milliseconds};
+    } catch (const OutOfMemory&) {
+      if (best.engine == nullptr && &engine == &candidates.back()) throw;
+    } catch (const DeviceError& refusal) {  // the next one may do; an error that stays shows again below
+      why = std::string(": ") + refusal.what();
+    }
   }
+  device_.synchronize();
+  if (best.engine == nullptr && !correlation.adds)
+    throw DeviceError("cuDNN", "plan_convolution", "no engine for " + correlation.text() + why);
+  if (best.engine != nullptr && correlation.adds && !deterministic_) {
+    Correlation plain = correlation;
+    plain.adds = false;
+    const std::size_t count = correlation.result == Correlation::Result::a ? size_a : size_b;
+    const float apart = choose(plain).milliseconds + addition_milliseconds(count);
+    if (apart <= best.milliseconds) best = {};
+  }
+  if (best.engine != nullptr) workspace_.reserve(best.engine->workspace_bytes());
   return best;
+}
+
+float Convolutions::addition_milliseconds(std::size_t count) {
+  const Shape shape{1, 1, 1, 1, static_cast<std::int64_t>(count)};
+  Scratch x(device_, kTrial), y(device_, kTrial);
+  const std::size_t bytes = count * size_of(type());
+  const ConstView from{x.reserve(bytes), shape, type(), {}};
+  const View to{y.reserve(bytes), shape, type(), {}};
+  return time_of(device_, [&] { add_scaled(device_.stream(), to, 1.F, from); });
 }
 
 class Convolution : public ConvPlan {
@@ -137,9 +185,10 @@ class Convolution : public ConvPlan {
                            Accumulate accumulate) override {
     const ConstView& a = spec().transposed ? dy : x;
     const ConstView& b = spec().transposed ? x : dy;
-    backward_weights_->run(const_cast<void*>(a.memory), shared_.result_.memory(), const_cast<void*>(b.memory),
-                           shared_.workspace_.memory());
-    unpack_filter(stream(), shared_.type(), shared_.result_.memory(), d_weights, accumulate);
+    void* const result = shared_.result_.reserve(filter_elements(plain_) * size_of(shared_.type()));
+    backward_weights_->run(const_cast<void*>(a.memory), result, const_cast<void*>(b.memory),
+                           shared_.workspace_.reserve(backward_weights_->workspace_bytes()));
+    unpack_filter(stream(), shared_.type(), result, d_weights, accumulate);
     if (!d_bias.empty()) sum_over_pixels(stream(), dy, d_bias, accumulate, shared_.sums_.memory());
   }
 
@@ -156,52 +205,31 @@ class Convolution : public ConvPlan {
   std::shared_ptr<Engine> engine(Correlation::Result result) {
     Correlation correlation = plain_;
     correlation.result = result;
-    const Convolutions::Choice& choice = shared_.choose(correlation);
-    if (choice.engine == nullptr)
-      throw DeviceError("cuDNN", "plan_convolution", "no engine for " + correlation.text());
-    return choice.engine;
+    return shared_.choose(correlation).engine;
   }
 
   Pass pass(Correlation::Result result) {
-    Pass out{result, engine(result), nullptr};
     Correlation adding = plain_;
     adding.result = result;
-    const float plain_ms = shared_.choose(adding).milliseconds;
     adding.adds = true;
-    const Convolutions::Choice& choice = shared_.choose(adding);
-    const std::size_t count = elements(result == Correlation::Result::a ? plain_.a : plain_.b, plain_.images);
-    if (choice.engine != nullptr && choice.milliseconds < plain_ms + addition_milliseconds(count)) {
-      out.adding = choice.engine;
-    } else {
-      reserve_result(count);
-    }
+    const Pass out{result, engine(result), shared_.choose(adding).engine};
+    if (out.adding == nullptr)
+      reserve_result(elements(result == Correlation::Result::a ? plain_.a : plain_.b, plain_.images));
     return out;
   }
 
   void reserve_result(std::size_t count) { shared_.result_.reserve(count * size_of(shared_.type())); }
 
-  /// y += x of so many elements.
-  float addition_milliseconds(std::size_t count) {
-    const Shape shape{1, 1, 1, 1, static_cast<std::int64_t>(count)};
-    Scratch x(shared_.device_, "trial of convolutions"), y(shared_.device_, "trial of convolutions");
-    const std::size_t bytes = count * size_of(shared_.type());
-    const ConstView from{x.reserve(bytes), shape, shared_.type(), {}};
-    const View to{y.reserve(bytes), shape, shared_.type(), {}};
-    Stopwatch watch(shared_.device_);
-    add_scaled(stream(), to, 1.F, from);
-    watch.start();
-    for (int i = 0; i < kRuns; ++i) add_scaled(stream(), to, 1.F, from);
-    return watch.stop() / kRuns;
-  }
-
   void run(const Pass& pass, ConstView from, View to, Accumulate accumulate) {
     const bool adds = accumulate == Accumulate::yes, apart = adds && pass.adding == nullptr;
     Engine& engine = adds && !apart ? *pass.adding : *pass.plain;
-    void* const target = apart ? shared_.result_.memory() : to.memory;
+    void* const target =
+        apart ? shared_.result_.reserve(static_cast<std::size_t>(to.shape.elements()) * size_of(to.dtype))
+              : to.memory;
     void* const source = const_cast<void*>(from.memory);
     const bool gives_a = pass.result == Correlation::Result::a;
     engine.run(gives_a ? target : source, filter_.memory(), gives_a ? source : target,
-               shared_.workspace_.memory());
+               shared_.workspace_.reserve(engine.workspace_bytes()));
     if (apart) add_scaled(stream(), to, 1.F, {target, to.shape, to.dtype, to.placement});
   }
 

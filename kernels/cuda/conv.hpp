@@ -24,14 +24,17 @@ class Convolutions {
 
  private:
   friend class Convolution;
-  /// The fastest of the engines that cuDNN recommends, and its milliseconds; the same object for the same
-  /// question. Null when there is none.
+  /// The fastest of the engines that cuDNN recommends, and its milliseconds: always the same one for the same
+  /// question. For an addition to what is there: null where none is faster than an addition of its own. When
+  /// deterministic, nothing is timed: the first engine that runs, the same in every process.
   struct Choice {
     std::shared_ptr<Engine> engine;
     float milliseconds = 0;
   };
   const Choice& choose(const Correlation&);
   Choice measure(const Correlation&);
+  /// Of so many elements, y += x.
+  float addition_milliseconds(std::size_t count);
 
   Device& device_;
   Cudnn cudnn_;

@@ -63,6 +63,7 @@ class CudaBackend : public Backend {
     info_.device = device_.name();
     info_.libraries = convolutions_.version() + ", " + device_.versions();
     factors_.reserve(sizeof(cuda::OptimizerFactors));
+    try_a_kernel();
   }
   const BackendInfo& info() const override { return info_; }
   DType dtype() const override { return DType::f32; }
@@ -150,6 +151,19 @@ class CudaBackend : public Backend {
 
  private:
   cuda::Stream stream() const { return device_.stream(); }
+
+  /// A GPU for which this build has no code takes memory, but no work.
+  void try_a_kernel() {
+    try {
+      cuda::fill(stream(), {factors_.memory(), {}, DType::f32, {}}, 0.F);
+      device_.synchronize();
+    } catch (const DeviceError& refusal) {
+      if (std::string_view(refusal.what()).find("cudaErrorNoKernelImageForDevice") == std::string_view::npos)
+        throw;
+      throw BackendUnavailable("this build has no code for " + device_.name() +
+                               "; build with its number in -DCMAKE_CUDA_ARCHITECTURES");
+    }
+  }
 
   /// Host memory in the order of the view: activations channels-last, parameters in planes.
   template <class Visit>

@@ -139,7 +139,9 @@ cudnnDataType_t type_of(Arithmetic arithmetic) {
 Descriptor tensor(std::int64_t name, cudnnDataType_t type, std::int64_t n, std::int64_t c, std::int64_t h,
                   std::int64_t w, bool is_virtual = false) {
   Descriptor out(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
-  const std::int64_t alignment = 16;
+  // Of the steps of a tensor, which are views of it: cuDNN may count on no more than that.
+  std::int64_t alignment = 16;
+  while (c * h * w * (type == CUDNN_DATA_BFLOAT16 ? 2 : 4) % alignment != 0) alignment /= 2;
   out.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, type)
       .set(CUDNN_ATTR_TENSOR_DIMENSIONS, {n, c, h, w})
       .set(CUDNN_ATTR_TENSOR_STRIDES, {c * h * w, 1, c * w, c})
@@ -150,7 +152,7 @@ Descriptor tensor(std::int64_t name, cudnnDataType_t type, std::int64_t n, std::
   return out;
 }
 
-/// The descriptors of one operation graph; all must live as long as it.
+/// The descriptors of one operation graph.
 struct Graph {
   std::vector<Descriptor> parts;
   Descriptor graph{CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR};
@@ -273,14 +275,23 @@ Graph graph_of(const Correlation& c, Arithmetic arithmetic, cudnnHandle_t handle
   return out;
 }
 
+/// Null where cuDNN does not know the addition behind this convolution.
+std::shared_ptr<const Graph> try_graph(const Correlation& c, Arithmetic arithmetic, cudnnHandle_t handle) {
+  try {
+    return std::make_shared<const Graph>(graph_of(c, arithmetic, handle));
+  } catch (const DeviceError&) {
+    if (c.adds) return nullptr;
+    throw;
+  }
+}
+
 /// Whether an engine computes as asked: f32 keeps all bits of the inputs and multiplies as written.
-bool suits(const std::vector<cudnnBackendNumericalNote_t>& notes, Arithmetic arithmetic, bool deterministic) {
+bool suits(const std::vector<cudnnBackendNumericalNote_t>& notes, Arithmetic arithmetic) {
   return std::none_of(notes.begin(), notes.end(), [&](cudnnBackendNumericalNote_t note) {
     switch (note) {
-      case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC:
-        return deterministic;
       case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
         return arithmetic == Arithmetic::f32;
+      case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC:
       case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
       case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION:
         return true;
@@ -289,7 +300,7 @@ bool suits(const std::vector<cudnnBackendNumericalNote_t>& notes, Arithmetic ari
       case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4:
       case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6:
       case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13:
-        return arithmetic == Arithmetic::f32;
+        return arithmetic != Arithmetic::bf16;
       default:
         return false;
     }
@@ -298,8 +309,8 @@ bool suits(const std::vector<cudnnBackendNumericalNote_t>& notes, Arithmetic ari
 
 class CudnnEngine : public Engine {
  public:
-  CudnnEngine(Graph graph, Descriptor configuration, Descriptor plan, cudnnHandle_t handle, bool adds,
-              Correlation::Result result, std::string name)
+  CudnnEngine(std::shared_ptr<const Graph> graph, Descriptor configuration, Descriptor plan,
+              cudnnHandle_t handle, bool adds, Correlation::Result result, std::string name)
       : graph_(std::move(graph)),
         configuration_(std::move(configuration)),
         plan_(std::move(plan)),
@@ -353,7 +364,7 @@ class CudnnEngine : public Engine {
 
   static constexpr std::size_t kMaximumPacks = 256;
 
-  Graph graph_;
+  std::shared_ptr<const Graph> graph_;
   Descriptor configuration_, plan_;
   cudnnHandle_t handle_;
   Correlation::Result result_;
@@ -371,7 +382,9 @@ struct Cudnn::State {
 };
 
 Cudnn::Cudnn(Stream stream) : state_(std::make_unique<State>()) {
-  library().check(library().cudnnCreate(&state_->handle), "cudnnCreate");
+  // Here its other libraries are loaded, and the driver and the GPU are judged.
+  if (const cudnnStatus_t created = library().cudnnCreate(&state_->handle); created != CUDNN_STATUS_SUCCESS)
+    throw BackendUnavailable(version() + " cannot start: " + library().reason(created));
   const cudnnStatus_t status = library().cudnnSetStream(state_->handle, stream);
   if (status != CUDNN_STATUS_SUCCESS) library().cudnnDestroy(state_->handle);
   library().check(status, "cudnnSetStream");
@@ -396,14 +409,15 @@ std::string Cudnn::version() const {
 }
 
 std::vector<std::unique_ptr<Engine>> Cudnn::engines(const Correlation& correlation, Arithmetic arithmetic,
-                                                    bool deterministic, int count) {
+                                                    int count, std::size_t workspace) {
   std::vector<std::unique_ptr<Engine>> found;
   const Descriptor* const device = state_->device.get();
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     if (static_cast<int>(found.size()) >= count) break;
-    Graph graph = graph_of(correlation, arithmetic, state_->handle);
+    const auto graph = try_graph(correlation, arithmetic, state_->handle);
+    if (graph == nullptr) return found;
     Descriptor advice(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-    advice.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph.graph)
+    advice.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph->graph)
         .set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, mode);
     if (device != nullptr) advice.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *device);
     if (!advice.try_finalize()) continue;
@@ -427,7 +441,7 @@ std::vector<std::unique_ptr<Engine>> Cudnn::engines(const Correlation& correlati
       engine.get_from(configuration, CUDNN_ATTR_ENGINECFG_ENGINE);
       const auto notes = engine.get<cudnnBackendNumericalNote_t>(
           CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
-      if (!suits(notes, arithmetic, deterministic)) continue;
+      if (!suits(notes, arithmetic)) continue;
       const auto behaviour = engine.get<cudnnBackendBehaviorNote_t>(
           CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE, CUDNN_BEHAVIOR_NOTE_TYPE_COUNT);
       const bool compiles =
@@ -439,11 +453,12 @@ std::vector<std::unique_ptr<Engine>> Cudnn::engines(const Correlation& correlati
         plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, state_->handle);
       if (device != nullptr) plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *device);
       if (!plan.try_finalize()) continue;
-      found.push_back(std::make_unique<CudnnEngine>(
-          graph_of(correlation, arithmetic, state_->handle), std::move(configuration), std::move(plan),
-          state_->handle, correlation.adds, correlation.result,
+      auto built = std::make_unique<CudnnEngine>(
+          graph, std::move(configuration), std::move(plan), state_->handle, correlation.adds,
+          correlation.result,
           "engine " + (index.empty() ? std::string("?") : std::to_string(index[0])) +
-              (compiles ? ", compiled at run time" : "")));
+              (compiles ? ", compiled at run time" : ""));
+      if (built->workspace_bytes() <= workspace) found.push_back(std::move(built));
     }
   }
   return found;

@@ -16,6 +16,7 @@ std::string described(cudaError_t error) {
 void check(cudaError_t error, const char* call,
            std::source_location place = std::source_location::current()) {
   if (error == cudaSuccess) return;
+  cudaGetLastError();  // told once; an error that stays comes back by itself
   throw DeviceError("CUDA", call, described(error), place);
 }
 
@@ -58,6 +59,7 @@ Device::Device() {
 }
 
 Device::~Device() {
+  cudaStreamSynchronize(stream_);
   for (void* const memory : ledger_.all()) cudaFree(memory);
   for (const Slot& slot : slots_) {
     if (slot.memory != nullptr) cudaFreeHost(slot.memory);
@@ -86,13 +88,16 @@ std::size_t Device::free_memory() const {
 }
 
 void Device::release(void* memory) noexcept {
-  if (ledger_.remove(memory)) cudaFree(memory);  // waits for the work that uses it
+  if (!ledger_.remove(memory)) return;
+  cudaStreamSynchronize(stream_);  // for the work that uses it
+  cudaFree(memory);
 }
 
 void Device::make_slots() {
   for (Slot& slot : slots_) {
     if (slot.memory != nullptr) continue;
-    check(cudaEventCreateWithFlags(&slot.free, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+    if (slot.free == nullptr)
+      check(cudaEventCreateWithFlags(&slot.free, cudaEventDisableTiming), "cudaEventCreateWithFlags");
     check(cudaMallocHost(&slot.memory, kSlotBytes), "cudaMallocHost");
   }
 }

@@ -173,7 +173,8 @@ struct ChangePack {
 
 template <class T, class Change>
 void change_each(Stream stream, const char* name, View y, const Change& change) {
-  with_width<T>(y.shape.elements(), [&](auto width) {
+  // By the size of an image: a view may begin at any of them.
+  with_width<T>(y.shape.c * y.shape.pixels(), [&](auto width) {
     constexpr int kWide = decltype(width)::value;
     each(stream, name, y.shape.elements() / kWide, ChangePack<T, kWide, Change>{data<T>(y), change});
   });
