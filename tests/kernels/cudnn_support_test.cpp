@@ -38,10 +38,8 @@ class CudnnSupport : public testing::TestWithParam<Arithmetic> {
   }
   void expect_engines(const ConvSpec& spec) {
     for (const auto result : {Correlation::Result::b, Correlation::Result::a, Correlation::Result::filter}) {
-      Correlation asked = correlation_of(spec, result);
+      const Correlation asked = correlation_of(spec, result);
       EXPECT_FALSE(cudnn_->engines(asked, GetParam(), 1, SIZE_MAX).empty()) << asked.text();
-      asked.adds = true;  // may have none, but that is no error
-      EXPECT_NO_THROW(cudnn_->engines(asked, GetParam(), 1, 0)) << asked.text();
     }
   }
   std::unique_ptr<Cudnn> cudnn_;
