@@ -10,7 +10,9 @@ namespace raincell::kernels::cuda {
 
 namespace {
 
-constexpr int kCandidates = 5;                                   // engines measured for a convolution
+constexpr int kCandidates = 8;                                   // engines measured for a convolution
+constexpr int kAddingCandidates = 2;                             // they take a second each to compile
+constexpr std::size_t kAddingFrom = std::size_t{1} << 20;        // bytes; an addition of less costs nothing
 constexpr int kRounds = 3;                                       // of each: the best counts
 constexpr float kRoundMilliseconds = 1.F;                        // least time of a round
 constexpr int kMostRuns = 64;                                    // in a round
@@ -82,9 +84,10 @@ const Convolutions::Choice& Convolutions::choose(const Correlation& correlation)
 }
 
 Convolutions::Choice Convolutions::measure(const Correlation& correlation) {
-  auto candidates = cudnn_.engines(correlation, arithmetic_, kCandidates, kWorkspaceLimit);
+  auto candidates = cudnn_.engines(correlation, arithmetic_, deterministic_,
+                                   correlation.adds ? kAddingCandidates : kCandidates, kWorkspaceLimit);
   if (candidates.empty() && !correlation.adds)
-    candidates = cudnn_.engines(correlation, arithmetic_, 1, SIZE_MAX);
+    candidates = cudnn_.engines(correlation, arithmetic_, deterministic_, 1, SIZE_MAX);
   const std::size_t size = size_of(type());
   const std::size_t size_a = elements(correlation.a, correlation.images),
                     size_b = elements(correlation.b, correlation.images);
@@ -212,9 +215,10 @@ class Convolution : public ConvPlan {
     Correlation adding = plain_;
     adding.result = result;
     adding.adds = true;
-    const Pass out{result, engine(result), shared_.choose(adding).engine};
-    if (out.adding == nullptr)
-      reserve_result(elements(result == Correlation::Result::a ? plain_.a : plain_.b, plain_.images));
+    const std::size_t count = elements(result == Correlation::Result::a ? plain_.a : plain_.b, plain_.images);
+    Pass out{result, engine(result), nullptr};
+    if (count * size_of(shared_.type()) >= kAddingFrom) out.adding = shared_.choose(adding).engine;
+    if (out.adding == nullptr) reserve_result(count);
     return out;
   }
 

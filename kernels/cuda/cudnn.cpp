@@ -139,9 +139,10 @@ cudnnDataType_t type_of(Arithmetic arithmetic) {
 Descriptor tensor(std::int64_t name, cudnnDataType_t type, std::int64_t n, std::int64_t c, std::int64_t h,
                   std::int64_t w, bool is_virtual = false) {
   Descriptor out(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
-  // Of the steps of a tensor, which are views of it: cuDNN may count on no more than that.
+  // Steps of images are views that begin where the one before ends: cuDNN may count on no more than that.
   std::int64_t alignment = 16;
-  while (c * h * w * (type == CUDNN_DATA_BFLOAT16 ? 2 : 4) % alignment != 0) alignment /= 2;
+  while (name != kFilter && c * h * w * (type == CUDNN_DATA_BFLOAT16 ? 2 : 4) % alignment != 0)
+    alignment /= 2;
   out.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, type)
       .set(CUDNN_ATTR_TENSOR_DIMENSIONS, {n, c, h, w})
       .set(CUDNN_ATTR_TENSOR_STRIDES, {c * h * w, 1, c * w, c})
@@ -286,12 +287,13 @@ std::shared_ptr<const Graph> try_graph(const Correlation& c, Arithmetic arithmet
 }
 
 /// Whether an engine computes as asked: f32 keeps all bits of the inputs and multiplies as written.
-bool suits(const std::vector<cudnnBackendNumericalNote_t>& notes, Arithmetic arithmetic) {
+bool suits(const std::vector<cudnnBackendNumericalNote_t>& notes, Arithmetic arithmetic, bool deterministic) {
   return std::none_of(notes.begin(), notes.end(), [&](cudnnBackendNumericalNote_t note) {
     switch (note) {
       case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
         return arithmetic == Arithmetic::f32;
       case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC:
+        return deterministic;
       case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
       case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION:
         return true;
@@ -409,7 +411,7 @@ std::string Cudnn::version() const {
 }
 
 std::vector<std::unique_ptr<Engine>> Cudnn::engines(const Correlation& correlation, Arithmetic arithmetic,
-                                                    int count, std::size_t workspace) {
+                                                    bool deterministic, int count, std::size_t workspace) {
   std::vector<std::unique_ptr<Engine>> found;
   const Descriptor* const device = state_->device.get();
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
@@ -441,7 +443,7 @@ std::vector<std::unique_ptr<Engine>> Cudnn::engines(const Correlation& correlati
       engine.get_from(configuration, CUDNN_ATTR_ENGINECFG_ENGINE);
       const auto notes = engine.get<cudnnBackendNumericalNote_t>(
           CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
-      if (!suits(notes, arithmetic)) continue;
+      if (!suits(notes, arithmetic, deterministic)) continue;
       const auto behaviour = engine.get<cudnnBackendBehaviorNote_t>(
           CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE, CUDNN_BEHAVIOR_NOTE_TYPE_COUNT);
       const bool compiles =

@@ -59,9 +59,9 @@ class Cudnn {
 
   /// "cuDNN 9.19.0"
   std::string version() const;
-  /// At most `count` engines that take at most `workspace` bytes, the one that cuDNN recommends first; only
-  /// such that give the same bits each time. May be empty.
-  std::vector<std::unique_ptr<Engine>> engines(const Correlation&, Arithmetic, int count,
+  /// At most `count` engines that take at most `workspace` bytes, the one that cuDNN recommends first.
+  /// deterministic: only such that give the same bits each time. May be empty.
+  std::vector<std::unique_ptr<Engine>> engines(const Correlation&, Arithmetic, bool deterministic, int count,
                                                std::size_t workspace);
 
   struct State;

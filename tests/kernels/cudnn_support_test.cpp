@@ -39,7 +39,10 @@ class CudnnSupport : public testing::TestWithParam<Arithmetic> {
   void expect_engines(const ConvSpec& spec) {
     for (const auto result : {Correlation::Result::b, Correlation::Result::a, Correlation::Result::filter}) {
       const Correlation asked = correlation_of(spec, result);
-      EXPECT_FALSE(cudnn_->engines(asked, GetParam(), 1, SIZE_MAX).empty()) << asked.text();
+      for (const bool deterministic : {false, true}) {
+        EXPECT_FALSE(cudnn_->engines(asked, GetParam(), deterministic, 1, SIZE_MAX).empty())
+            << asked.text() << (deterministic ? ", deterministic" : "");
+      }
     }
   }
   std::unique_ptr<Cudnn> cudnn_;

@@ -80,7 +80,7 @@ std::string Cudnn::version() const {
 
 /// Like cuDNN, it cannot add to everything: only where the images are odd in number.
 std::vector<std::unique_ptr<Engine>> Cudnn::engines(const Correlation& correlation, Arithmetic arithmetic,
-                                                    int, std::size_t) {
+                                                    bool, int, std::size_t) {
   std::vector<std::unique_ptr<Engine>> found;
   if (correlation.adds && correlation.images % 2 == 0) return found;
   if (arithmetic == Arithmetic::bf16) {
