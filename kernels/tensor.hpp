@@ -46,6 +46,18 @@ inline std::int64_t offset_of(const Shape& s, const Placement& p, std::int64_t t
   return (((t * s.n + n) * blocks + c / block) * s.pixels() + pixel) * block + c % block;
 }
 
+/// visit(index in the plain order [T,N,C,H,W], position in storage) of every element.
+template <class Visit>
+void each_plain(const Shape& s, const Placement& placement, const Visit& visit) {
+  std::size_t plain = 0;
+  for (std::int64_t t = 0; t < s.t; ++t)
+    for (std::int64_t n = 0; n < s.n; ++n)
+      for (std::int64_t c = 0; c < s.c; ++c) {
+        const std::int64_t first = offset_of(s, placement, t, n, c, 0);
+        for (std::int64_t p = 0; p < s.pixels(); ++p) visit(plain++, first + p * placement.channel_block);
+      }
+}
+
 /// Read-only description of memory; does not own it and is never stored in a class beyond a plan.
 struct ConstView {
   const void* memory = nullptr;

@@ -325,26 +325,14 @@ class CpuBackend : public Backend {
 
   template <class Value>
   static void write_values(View view, std::span<const Value> values) {
-    each_plain(view,
+    each_plain(view.shape, view.placement,
                [&](std::size_t plain, int64_t at) { data(view)[at] = static_cast<float>(values[plain]); });
   }
   template <class Value>
   static void read_values(ConstView view, std::span<Value> values) {
-    each_plain(view,
+    each_plain(view.shape, view.placement,
                [&](std::size_t plain, int64_t at) { values[plain] = static_cast<Value>(data(view)[at]); });
   }
-  template <class Visit>
-  static void each_plain(const ConstView& view, const Visit& visit) {
-    const Shape& s = view.shape;
-    std::size_t plain = 0;
-    for (int64_t t = 0; t < s.t; ++t)
-      for (int64_t n = 0; n < s.n; ++n)
-        for (int64_t c = 0; c < s.c; ++c) {
-          const int64_t first = offset_of(s, view.placement, t, n, c, 0);
-          for (int64_t p = 0; p < s.pixels(); ++p) visit(plain++, first + p * view.placement.channel_block);
-        }
-  }
-
   /// visit(host offset, device offset, step to the next channel of a patch row, step to the next pixel).
   template <class Visit>
   void each_frame_row(const FrameLayout& layout, const ConstView& view, const Visit& visit) {

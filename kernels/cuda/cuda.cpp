@@ -166,16 +166,6 @@ class CudaBackend : public Backend {
   }
 
   /// Host memory in the order of the view: activations channels-last, parameters in planes.
-  template <class Visit>
-  static void each_plain(const ConstView& view, const Visit& visit) {
-    const Shape& s = view.shape;
-    std::size_t plain = 0;
-    for (int64_t t = 0; t < s.t; ++t)
-      for (int64_t n = 0; n < s.n; ++n)
-        for (int64_t c = 0; c < s.c; ++c)
-          for (int64_t p = 0; p < s.pixels(); ++p)
-            visit(plain++, static_cast<std::size_t>(offset_of(s, view.placement, t, n, c, p)));
-  }
   template <class Value>
   void write_values(View view, std::span<const Value> values) {
     if (view.dtype == DType::bf16) return write_as<cuda::Bf16>(view, values);
@@ -184,8 +174,8 @@ class CudaBackend : public Backend {
   template <class Stored, class Value>
   void write_as(View view, std::span<const Value> values) {
     std::vector<Stored> stored(values.size());
-    each_plain(view, [&](std::size_t plain, std::size_t at) {
-      stored[at] = cuda::from_float<Stored>(static_cast<float>(values[plain]));
+    each_plain(view.shape, view.placement, [&](std::size_t plain, std::int64_t at) {
+      stored[static_cast<std::size_t>(at)] = cuda::from_float<Stored>(static_cast<float>(values[plain]));
     });
     device_.upload(view.memory, stored.data(), stored.size() * sizeof(Stored));
   }
@@ -198,8 +188,8 @@ class CudaBackend : public Backend {
   void read_as(ConstView view, std::span<Value> values) {
     std::vector<Stored> stored(values.size());
     device_.download(stored.data(), view.memory, stored.size() * sizeof(Stored));
-    each_plain(view, [&](std::size_t plain, std::size_t at) {
-      values[plain] = static_cast<Value>(cuda::to_float(stored[at]));
+    each_plain(view.shape, view.placement, [&](std::size_t plain, std::int64_t at) {
+      values[plain] = static_cast<Value>(cuda::to_float(stored[static_cast<std::size_t>(at)]));
     });
   }
 
