@@ -1,6 +1,7 @@
 // The non-virtual shell of the seam: every check of shape, type and placement, once. Kernels assume.
 #include "kernels/backend.hpp"
 
+#include <chrono>
 #include <cmath>
 
 namespace raincell::kernels {
@@ -193,6 +194,18 @@ std::size_t bytes_of(const Shape& shape, Placement placement, DType type) {
 }
 
 }  // namespace
+
+std::unique_ptr<Recording> Backend::record(const std::function<void()>&) {
+  return nullptr;
+}
+
+double Backend::seconds_of(const std::function<void()>& work) {
+  synchronize();
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  synchronize();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
 
 Tensor Backend::allocate(const Shape& shape, std::string_view what) {
   expect_positive(shape, "allocate");

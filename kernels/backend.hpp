@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <source_location>
 #include <span>
@@ -104,6 +105,15 @@ class ConvPlan {
   bool loaded_ = false;
 };
 
+/// Operations of a backend, kept to be asked for again as a whole. Must not outlive its backend.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  /// Asks for them again, with the same tensors and numbers. False, and nothing done, when memory of the
+  /// device has been given back since they were kept: keep them anew.
+  virtual bool replay() = 0;
+};
+
 /// A device. Wrong shapes, types or placements are bugs of the caller: std::logic_error naming operation and
 /// tensor. One thread at a time; tensors and plans must not outlive their backend.
 class Backend {
@@ -130,6 +140,13 @@ class Backend {
   void read(ConstView, std::span<double> values);
   void read(ConstView, std::span<float> values);
   virtual void synchronize() = 0;
+  /// Keeps the operations that `work` asks for instead of doing them. They must have been done once before,
+  /// neither allocate nor touch host memory, and stay the same at every call. Null, and nothing done, when
+  /// the device keeps none; those of the host never do.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& work);
+  /// Seconds from the first to the last operation that `work` asks for, by the device's clock where it has
+  /// one. Waits for the end.
+  virtual double seconds_of(const std::function<void()>& work);
   /// Bytes that the device's own memory has free; 0 when it has none.
   virtual std::size_t free_memory() const { return 0; }
   /// Bytes of scratch that all plans share and ConvPlan::bytes() leaves out. Grows as plans are made.

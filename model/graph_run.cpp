@@ -57,7 +57,11 @@ void GraphRun::allocate_flows(LayerContext& context, const RunPlan& plan) {
     const bool state = std::any_of(graph_.nodes.begin(), graph_.nodes.end(),
                                    [&](const Node& node) { return node.recurrent && node.output == index; });
     const int64_t offset = state && context.initial_state ? 1 : 0;
-    const int64_t slots = context.training ? context.steps + offset : state ? 2 : 1;
+    const bool frames = flow.external || index == graph_.output;
+    const int64_t slots = context.training ? context.steps + offset
+                          : state          ? 2
+                          : frames         ? context.frames_kept
+                                           : 1;
     Shape shape{slots, context.batch, flow.channels, context.height / flow.divisor,
                 context.width / flow.divisor};
     flows_[i].value = StepStore(context.workspace.activation(shape, flow.name), slots, offset);

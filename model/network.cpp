@@ -81,9 +81,15 @@ Network::Network(const ModelSpec& spec, kernels::Backend& backend, std::uint64_t
       blueprint_(blueprint(spec)),
       parameters_(std::make_unique<Parameters>(blueprint_.parameters, backend, seed)) {}
 
+void Network::replay(Replay& replay, const std::function<void()>& work) {
+  replay.run(backend_, parameters_->values().memory, work);
+}
+
 void Network::parameters_changed() {
-  if (encoder_) encoder_->load_weights();
-  if (forecaster_) forecaster_->load_weights();
+  replay(weights_, [this] {
+    if (encoder_) encoder_->load_weights();
+    if (forecaster_) forecaster_->load_weights();
+  });
 }
 
 int64_t Network::first_lead() const {
@@ -103,7 +109,12 @@ void Network::expect_size(std::size_t have, int64_t want, const char* what) {
 std::size_t Network::build(const ModelSpec& spec, const Blueprint& blueprint, Workspace& workspace,
                            Parameters& parameters, const NetworkPlan& plan, Network* network) {
   const auto [height, width] = device_size(spec, plan);
-  LayerContext context{workspace, parameters, plan.batch, height, width, 1, plan.training, false};
+  LayerContext context{workspace, parameters, plan.batch, height, width, 1, plan.training, false, 1};
+  // A device that is far from the host gets all frames of a forecast at once, and gives them back so.
+  if (!plan.training && workspace.backend().info().own_memory) {
+    context.frames_kept = spec.forecaster == ForecasterKind::shared ? spec.past + spec.future
+                                                                    : std::max(spec.past, spec.future);
+  }
   std::vector<Carry> own_carries;
   std::vector<Carry>& carries = network == nullptr ? own_carries : network->carries_;
   if (plan.training) {
@@ -167,6 +178,9 @@ int64_t staging_size(const ModelSpec& spec, const NetworkPlan& plan) {
 
 void Network::plan(const NetworkPlan& wanted) {
   check_plan(spec_, wanted);
+  for (Replay* replay : {&weights_, &forward_[0], &forward_[1], &backward_[0], &backward_[1]}) *replay = {};
+  past_pieces_.clear();
+  lead_pieces_.clear();
   encoder_.reset();
   forecaster_.reset();
   carries_.clear();
@@ -329,6 +343,10 @@ void Network::feed(int64_t lead) {
 
 void Network::forward() {
   if (!plan_.training || !encoder_) throw std::logic_error("Network::forward needs a training plan");
+  replay(forward_[teacher_set_ ? 1 : 0], [this] { queue_forward(); });
+}
+
+void Network::queue_forward() {
   const int64_t past = spec_.past, future = spec_.future, first = first_lead();
   encoder_->body(0, past);
   if (!shared()) forecaster_->start_from(*encoder_, past - 1);
@@ -381,6 +399,10 @@ void Network::feed_back(int64_t lead) {
 }
 
 void Network::backward() {
+  replay(backward_[teacher_set_ ? 1 : 0], [this] { queue_backward(); });
+}
+
+void Network::queue_backward() {
   const int64_t past = spec_.past, future = spec_.future, first = first_lead();
   GraphRun& run = decoder();
   for (Carry& carry : carries_) carry.reset(backend_);

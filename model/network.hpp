@@ -7,11 +7,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "model/graph_run.hpp"
+#include "model/replay.hpp"
 
 namespace raincell::model {
 
@@ -110,14 +114,21 @@ class Network {
   /// Throws std::invalid_argument naming `what`.
   static void expect_size(std::size_t have, std::int64_t want, const char* what);
   kernels::FrameLayout frame_layout(std::int64_t steps, std::int64_t channels) const;
-  void import_step(std::span<const float> frames, std::int64_t steps, std::int64_t t, kernels::View to);
-  void export_step(kernels::ConstView from, std::int64_t steps, std::int64_t t, std::span<float> out);
+  /// Frames [t, t + count) of [N,steps,C,H,W] to the device, and back.
+  void import_steps(std::span<const float> frames, std::int64_t steps, std::int64_t t, std::int64_t count,
+                    StepStore& to, std::int64_t first);
+  void export_steps(StepStore& from, std::int64_t first, std::int64_t steps, std::int64_t t,
+                    std::int64_t count, std::span<float> out);
   void load_past(const HostBatch&);
   void load_guide(const HostBatch&);
   void load_target(const HostBatch&);
   void feed(std::int64_t lead);
   void feed_back(std::int64_t lead);
+  void queue_forward();
+  void queue_backward();
+  void replay(Replay&, const std::function<void()>& work);
   void forecast_rolling(const HostBatch&, std::int64_t leads, std::span<float> out);
+  void roll(std::int64_t lead);
   /// The logistic function of logits; nothing for linear outputs.
   void from_logits(std::span<float> out) const;
 
@@ -136,6 +147,8 @@ class Network {
   kernels::Tensor past_mask_;           // [T,N,C,h,w], predict_input without mask_channel
   kernels::Tensor teacher_, ones_;      // [T',N,1,1,1]; [1,N,C,h,w]
   kernels::Tensor sums_;                // loss, valid pixels
+  Replay weights_, forward_[2], backward_[2];  // the latter without and with a teacher
+  std::map<std::pair<std::int64_t, std::int64_t>, Replay> past_pieces_, lead_pieces_;  // by step and count
   std::vector<float> staging_;          // one step of frames, or targets of a network that computes logits
 };
 

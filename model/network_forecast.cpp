@@ -50,35 +50,68 @@ void Network::from_logits(std::span<float> out) const {
   for (float& value : out) value = 1.F / (1.F + std::exp(-value));
 }
 
-/// Frame t of [N,steps,C,H,W] into one step.
-void Network::import_step(std::span<const float> frames, int64_t steps, int64_t t, View to) {
+void Network::import_steps(std::span<const float> frames, int64_t steps, int64_t t, int64_t count,
+                           StepStore& to, int64_t first) {
+  if (count == steps) {
+    backend_.import_frames(frames, frame_layout(steps, spec_.channels), to.at(first, count));
+    return;
+  }
   const FrameLayout layout = frame_layout(1, spec_.channels);
   const auto image = static_cast<std::size_t>(layout.elements() / plan_.batch);
-  if (plan_.batch == 1) {
-    backend_.import_frames(frames.subspan(static_cast<std::size_t>(t) * image, image), layout, to);
-    return;
+  for (int64_t i = 0; i < count; ++i) {
+    if (plan_.batch == 1) {
+      backend_.import_frames(frames.subspan(static_cast<std::size_t>(t + i) * image, image), layout,
+                             to.step(first + i));
+      continue;
+    }
+    for (int64_t n = 0; n < plan_.batch; ++n) {
+      const auto from = frames.subspan(static_cast<std::size_t>(n * steps + t + i) * image, image);
+      std::copy(from.begin(), from.end(), staging_.begin() + static_cast<std::ptrdiff_t>(image) * n);
+    }
+    backend_.import_frames(
+        std::span<const float>(staging_).first(image * static_cast<std::size_t>(plan_.batch)), layout,
+        to.step(first + i));
   }
-  for (int64_t n = 0; n < plan_.batch; ++n) {
-    const auto from = frames.subspan(static_cast<std::size_t>(n * steps + t) * image, image);
-    std::copy(from.begin(), from.end(), staging_.begin() + static_cast<std::ptrdiff_t>(image) * n);
-  }
-  backend_.import_frames(
-      std::span<const float>(staging_).first(image * static_cast<std::size_t>(plan_.batch)), layout, to);
 }
 
-void Network::export_step(kernels::ConstView from, int64_t steps, int64_t t, std::span<float> out) {
-  const FrameLayout layout = frame_layout(1, spec_.out_channels());
-  const auto image = static_cast<std::size_t>(layout.elements() / plan_.batch);
-  if (plan_.batch == 1) {
-    backend_.export_frames(from, layout, out.subspan(static_cast<std::size_t>(t) * image, image));
+void Network::export_steps(StepStore& from, int64_t first, int64_t steps, int64_t t, int64_t count,
+                           std::span<float> out) {
+  if (count == steps) {
+    backend_.export_frames(from.at(first, count), frame_layout(steps, spec_.out_channels()), out);
     return;
   }
-  const auto staged = std::span<float>(staging_).first(image * static_cast<std::size_t>(plan_.batch));
-  backend_.export_frames(from, layout, staged);
-  for (int64_t n = 0; n < plan_.batch; ++n) {
-    const auto part = staged.subspan(static_cast<std::size_t>(n) * image, image);
-    std::copy(part.begin(), part.end(), out.begin() + static_cast<std::ptrdiff_t>(image) * (n * steps + t));
+  const FrameLayout layout = frame_layout(1, spec_.out_channels());
+  const auto image = static_cast<std::size_t>(layout.elements() / plan_.batch);
+  for (int64_t i = 0; i < count; ++i) {
+    if (plan_.batch == 1) {
+      backend_.export_frames(from.step(first + i), layout,
+                             out.subspan(static_cast<std::size_t>(t + i) * image, image));
+      continue;
+    }
+    const auto staged = std::span<float>(staging_).first(image * static_cast<std::size_t>(plan_.batch));
+    backend_.export_frames(from.step(first + i), layout, staged);
+    for (int64_t n = 0; n < plan_.batch; ++n) {
+      const auto part = staged.subspan(static_cast<std::size_t>(n) * image, image);
+      std::copy(part.begin(), part.end(),
+                out.begin() + static_cast<std::ptrdiff_t>(image) * (n * steps + t + i));
+    }
   }
+}
+
+/// The operations of one lead; what comes from outside is there.
+void Network::roll(int64_t lead) {
+  GraphRun& run = decoder();
+  const int64_t step = first_lead() + lead;
+  if (lead == 0 && !shared()) run.start_from(*encoder_, spec_.past - 1);
+  if (fed_back()) {
+    feed(lead);
+  } else if (shared() && spec_.feed == Feed::none) {
+    backend_.fill(run.frames().step(step), 0.F);
+    if (run.has_mask()) backend_.fill(run.mask().step(step), 0.F);
+  }
+  if (!(shared() && fed_back() && lead == 0)) run.body(step, 1);
+  run.head(step, 1);
+  if (spec_.adds_guide()) backend_.add_scaled(run.output().step(step), 1.F, run.frames().step(step));
 }
 
 void Network::forecast_rolling(const HostBatch& batch, int64_t leads, std::span<float> out) {
@@ -92,29 +125,27 @@ void Network::forecast_rolling(const HostBatch& batch, int64_t leads, std::span<
   }
   if (spec_.tendency)
     expect_size(batch.tendency.size(), frame_layout(leads, 1).elements(), "HostBatch::tendency");
-  for (int64_t t = 0; t < spec_.past; ++t) {
-    import_step(batch.past, spec_.past, t, encoder_->frames().step(t));
-    if (encoder_->has_mask()) import_step(batch.past_mask, spec_.past, t, encoder_->mask().step(t));
-    encoder_->body(t, 1);
+  for (int64_t t = 0, count = 0; t < spec_.past; t += count) {
+    count = encoder_->frames().contiguous(t, spec_.past - t);
+    import_steps(batch.past, spec_.past, t, count, encoder_->frames(), t);
+    if (encoder_->has_mask()) import_steps(batch.past_mask, spec_.past, t, count, encoder_->mask(), t);
+    replay(past_pieces_[{t, count}], [&] {
+      for (int64_t i = 0; i < count; ++i) encoder_->body(t + i, 1);
+    });
   }
   GraphRun& run = decoder();
-  if (!shared()) run.start_from(*encoder_, spec_.past - 1);
-  for (int64_t lead = 0; lead < leads; ++lead) {
+  for (int64_t lead = 0, count = 0; lead < leads; lead += count) {
     const int64_t step = first_lead() + lead;
+    count = run.output().contiguous(step, leads - lead);
     if (guided) {
-      import_step(batch.guide, leads, lead, run.frames().step(step));
-      import_step(batch.guide_mask, leads, lead, run.mask().step(step));
-      if (spec_.tendency) import_step(batch.tendency, leads, lead, run.tendency().step(step));
-    } else if (fed_back()) {
-      feed(lead);
-    } else if (shared()) {
-      backend_.fill(run.frames().step(step), 0.F);
-      if (run.has_mask()) backend_.fill(run.mask().step(step), 0.F);
+      import_steps(batch.guide, leads, lead, count, run.frames(), step);
+      import_steps(batch.guide_mask, leads, lead, count, run.mask(), step);
+      if (spec_.tendency) import_steps(batch.tendency, leads, lead, count, run.tendency(), step);
     }
-    if (!(shared() && fed_back() && lead == 0)) run.body(step, 1);
-    run.head(step, 1);
-    if (spec_.adds_guide()) backend_.add_scaled(run.output().step(step), 1.F, run.frames().step(step));
-    export_step(run.output().step(step), leads, lead, out);
+    replay(lead_pieces_[{lead, count}], [&] {
+      for (int64_t i = 0; i < count; ++i) roll(lead + i);
+    });
+    export_steps(run.output(), step, leads, lead, count, out);
   }
 }
 

@@ -97,29 +97,29 @@ void Trainer::choose_inputs() {
   network_.set_teacher(truth_weights_);
 }
 
+void Trainer::load(const HostBatch& batch) {
+  if (averaged_) throw std::logic_error("Trainer::load while the average is in use");
+  choose_inputs();
+  network_.load(batch);
+  if (batches_ % spec_.accumulation == 0) accumulated_pixels_ = 0.;
+  loaded_pixels_ = spec_.accumulation == 1 ? 0. : network_.valid_pixels(batch);
+}
+
 /// The batch's share of the valid pixels since the last update; shrinks what is accumulated to the rest, so
 /// that the gradients always are those of the mean over all valid pixels, however unequal the batches.
-float Trainer::share_of(const HostBatch& batch) {
-  if (spec_.accumulation == 1) return 1.F;
-  const double pixels = network_.valid_pixels(batch);
-  if (pixels == 0.) return 1.F;  // its gradient is zero
-  accumulated_pixels_ += pixels;
-  const auto share = static_cast<float>(pixels / accumulated_pixels_);
+float Trainer::take_share() {
+  if (loaded_pixels_ == 0.) return 1.F;  // the only batch, or its gradient is zero
+  accumulated_pixels_ += loaded_pixels_;
+  const auto share = static_cast<float>(loaded_pixels_ / accumulated_pixels_);
   const kernels::View gradients = network_.parameters().gradients();
   if (share < 1.F) network_.backend().add_scaled(gradients, -share, gradients);
   return share;
 }
 
-bool Trainer::step(const HostBatch& batch) {
-  if (averaged_) throw std::logic_error("Trainer::step while the average is in use");
-  if (batches_ % spec_.accumulation == 0) {
-    network_.zero_gradients();
-    accumulated_pixels_ = 0.;
-  }
-  choose_inputs();
-  network_.load(batch);
+bool Trainer::step_loaded() {
+  if (batches_ % spec_.accumulation == 0) network_.zero_gradients();
   network_.forward();
-  network_.loss(share_of(batch));
+  network_.loss(take_share());
   network_.backward();
   ++batches_;
   if (batches_ % spec_.accumulation != 0) return false;

@@ -31,7 +31,13 @@ class Trainer {
   /// One batch: load, forward, loss, backward; every `accumulation` batches one update. Nothing is allocated
   /// and nothing copied to the host. A non-finite gradient changes nothing and is counted on the device.
   /// Returns true when the parameters were updated.
-  bool step(const HostBatch&);
+  bool step(const HostBatch& batch) {
+    load(batch);
+    return step_loaded();
+  }
+  /// The two halves of it: what brings the batch to the device, and what computes with it.
+  void load(const HostBatch&);
+  bool step_loaded();
 
   /// Batches and updates so far; the rate and the probability of the truth of the next update.
   std::int64_t batches() const { return batches_; }
@@ -66,7 +72,7 @@ class Trainer {
   };
   std::vector<Block> blocks();
   void choose_inputs();
-  float share_of(const HostBatch&);
+  float take_share();
   void update();
 
   Network& network_;
@@ -76,6 +82,7 @@ class Trainer {
   std::vector<float> truth_weights_;                        // [N,T']
   PlateauState plateau_;
   std::int64_t batches_ = 0, updates_ = 0;
+  double loaded_pixels_ = 0.;       // valid ones, of the loaded batch; 0 without accumulation
   double accumulated_pixels_ = 0.;  // valid ones, in the batches since the last update
   double rate_scale_ = 1.;
   bool averaged_ = false;

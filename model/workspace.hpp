@@ -1,6 +1,7 @@
 // Memory of a plan: everything a network needs is taken once, here, or only counted.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -42,6 +43,10 @@ class StepStore {
     return tensor_.view().steps((first + offset_) % slots_, count);
   }
   kernels::View step(std::int64_t t) { return at(t, 1); }
+  /// How many of `count` steps from `first` on lie side by side.
+  std::int64_t contiguous(std::int64_t first, std::int64_t count) const {
+    return std::min(count, slots_ - (first + offset_) % slots_);
+  }
   /// The step, or an empty view when there is no such value.
   kernels::View step_or_empty(std::int64_t t) { return empty() ? kernels::View{} : step(t); }
   kernels::View all() { return tensor_.view(); }

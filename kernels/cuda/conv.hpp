@@ -25,7 +25,7 @@ class Convolutions {
  private:
   friend class Convolution;
   /// The fastest of the engines that cuDNN recommends, and its milliseconds: always the same one for the same
-  /// question. For an addition to what is there: null where none is faster than an addition of its own. When
+  /// question. With an addition behind it: null where none is faster than an addition of its own. When
   /// deterministic, nothing is timed: the first engine that runs, the same in every process.
   struct Choice {
     std::shared_ptr<Engine> engine;
@@ -33,8 +33,9 @@ class Convolutions {
   };
   const Choice& choose(const Correlation&);
   Choice measure(const Correlation&);
-  /// Of so many elements, y += x.
-  float addition_milliseconds(std::size_t count);
+  std::vector<std::unique_ptr<Engine>> candidates(const Correlation&);
+  /// What follows the convolution, apart from it, on a result of so many elements.
+  float addition_milliseconds(const Correlation&, std::size_t count);
 
   Device& device_;
   Cudnn cudnn_;

@@ -69,6 +69,15 @@ class CudaBackend : public Backend {
   DType dtype() const override { return DType::f32; }
   DType activation_dtype() const override { return convolutions_.type(); }
   void synchronize() override { device_.synchronize(); }
+  std::unique_ptr<Recording> record(const std::function<void()>& work) override {
+    return device_.capture(work);
+  }
+  double seconds_of(const std::function<void()>& work) override {
+    cuda::Stopwatch watch(device_);
+    watch.start();
+    work();
+    return 1e-3 * static_cast<double>(watch.stop());
+  }
   std::size_t free_memory() const override { return device_.free_memory(); }
   std::size_t shared_bytes() const override { return convolutions_.bytes(); }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <utility>
 
 namespace raincell::kernels::cuda {
@@ -129,7 +130,7 @@ class Descriptor {
 };
 
 /// Names of the tensors of a graph.
-enum Tensor : std::int64_t { kA = 'a', kFilter = 'f', kB = 'b', kSum = 's', kBefore = 'p' };
+enum Tensor : std::int64_t { kA = 'a', kFilter = 'f', kB = 'b', kSum = 's', kAddend = 'p' };
 
 cudnnDataType_t type_of(Arithmetic arithmetic) {
   return arithmetic == Arithmetic::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
@@ -208,20 +209,17 @@ OperationNames names_of(Correlation::Result result) {
           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA};
 }
 
-/// The convolution; with `adds` followed by an addition of what is there, which cuDNN fuses behind it.
+/// The convolution, followed by an addition that cuDNN fuses behind it.
 Graph graph_of(const Correlation& c, Arithmetic arithmetic, cudnnHandle_t handle) {
   using Result = Correlation::Result;
   const cudnnDataType_t type = type_of(arithmetic), sums = CUDNN_DATA_FLOAT;
-  const auto result_name = [&](Result which, std::int64_t name) {
-    return c.adds && c.result == which ? kSum : name;
-  };
-  const auto result_type = [&](Result which) { return c.adds && c.result == which ? sums : type; };
+  const bool adds = c.then != Correlation::Then::nothing;
   Graph out;
   std::vector<Descriptor>& parts = out.parts;
   for (const auto& [which, name] :
        {std::pair<Result, std::int64_t>{Result::a, kA}, {Result::filter, kFilter}, {Result::b, kB}}) {
-    const bool is_virtual = c.adds && c.result == which;
-    parts.push_back(tensor_of(c, which, result_name(which, name), result_type(which), is_virtual));
+    const bool is_virtual = adds && c.result == which;
+    parts.push_back(tensor_of(c, which, is_virtual ? kSum : name, is_virtual ? sums : type, is_virtual));
   }
   const std::int64_t dimensions = 2;
   const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
@@ -247,10 +245,12 @@ Graph graph_of(const Correlation& c, Arithmetic arithmetic, cudnnHandle_t handle
   std::vector<cudnnBackendDescriptor_t> operations{operation.raw()};
   parts.push_back(std::move(convolution));
   parts.push_back(std::move(operation));
-  if (c.adds) {
+  if (adds) {
     const std::int64_t result = c.result == Result::a ? kA : c.result == Result::b ? kB : kFilter;
     const std::size_t sum = c.result == Result::a ? 0 : c.result == Result::filter ? 1 : 2;
-    Descriptor before = tensor_of(c, c.result, kBefore, type, false);
+    Descriptor addend = c.then == Correlation::Then::add_before
+                            ? tensor_of(c, c.result, kAddend, type, false)
+                            : tensor(kAddend, sums, 1, (c.result == Result::a ? c.a : c.b).channels, 1, 1);
     Descriptor after = tensor_of(c, c.result, result, type, false);
     const cudnnPointwiseMode_t add = CUDNN_POINTWISE_ADD;
     Descriptor pointwise(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
@@ -260,11 +260,11 @@ Graph graph_of(const Correlation& c, Arithmetic arithmetic, cudnnHandle_t handle
     Descriptor addition(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
     addition.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, pointwise)
         .set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, parts[sum])
-        .set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, before)
+        .set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, addend)
         .set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, after)
         .finalize();
     operations.push_back(addition.raw());
-    parts.push_back(std::move(before));
+    parts.push_back(std::move(addend));
     parts.push_back(std::move(after));
     parts.push_back(std::move(pointwise));
     parts.push_back(std::move(addition));
@@ -281,7 +281,7 @@ std::shared_ptr<const Graph> try_graph(const Correlation& c, Arithmetic arithmet
   try {
     return std::make_shared<const Graph>(graph_of(c, arithmetic, handle));
   } catch (const DeviceError&) {
-    if (c.adds) return nullptr;
+    if (c.then != Correlation::Then::nothing) return nullptr;
     throw;
   }
 }
@@ -312,13 +312,13 @@ bool suits(const std::vector<cudnnBackendNumericalNote_t>& notes, Arithmetic ari
 class CudnnEngine : public Engine {
  public:
   CudnnEngine(std::shared_ptr<const Graph> graph, Descriptor configuration, Descriptor plan,
-              cudnnHandle_t handle, bool adds, Correlation::Result result, std::string name)
+              cudnnHandle_t handle, const Correlation& correlation, std::string name)
       : graph_(std::move(graph)),
         configuration_(std::move(configuration)),
         plan_(std::move(plan)),
         handle_(handle),
-        result_(result),
-        adds_(adds),
+        result_(correlation.result),
+        then_(correlation.then),
         name_(std::move(name)) {
     workspace_ = static_cast<std::size_t>(
         plan_.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1).at(0));
@@ -326,54 +326,46 @@ class CudnnEngine : public Engine {
   const std::string& name() const override { return name_; }
   std::size_t workspace_bytes() const override { return workspace_; }
 
-  void run(void* a, void* filter, void* b, void* workspace) override {
-    const Arguments arguments{a, filter, b, workspace};
-    Descriptor* pack = find(arguments);
-    if (pack == nullptr) pack = &remember(arguments);
-    library().check(library().cudnnBackendExecute(handle_, plan_.raw(), pack->raw()), "cudnnBackendExecute");
+  void run(const Operands& operands) override {
+    auto known = packs_.find(operands);
+    if (known == packs_.end()) {
+      if (packs_.size() >= kMaximumPacks) packs_.clear();
+      known = packs_.emplace(operands, pack(operands)).first;
+    }
+    library().check(library().cudnnBackendExecute(handle_, plan_.raw(), known->second.raw()),
+                    "cudnnBackendExecute");
   }
 
  private:
-  using Arguments = std::array<void*, 4>;
-
-  Descriptor* find(const Arguments& arguments) {
-    for (auto& [known, pack] : packs_) {
-      if (known == arguments) return &pack;
-    }
-    return nullptr;
-  }
-
-  /// A network calls a plan with the same few tensors in every step: their descriptors are made once.
-  Descriptor& remember(const Arguments& arguments) {
-    void* const result = arguments[result_ == Correlation::Result::a        ? 0
-                                   : result_ == Correlation::Result::filter ? 1
-                                                                            : 2];
+  /// A network calls a plan with the same few tensors in every step: their descriptors are kept.
+  Descriptor pack(const Operands& operands) const {
     std::vector<std::int64_t> names{kA, kFilter, kB};
-    std::vector<void*> pointers{arguments[0], arguments[1], arguments[2]};
-    if (adds_) {
-      names.push_back(kBefore);
-      pointers.push_back(result);
+    std::vector<const void*> pointers{operands.a, operands.filter, operands.b};
+    if (then_ != Correlation::Then::nothing) {
+      names.push_back(kAddend);
+      pointers.push_back(then_ == Correlation::Then::add_bias  ? operands.bias
+                         : result_ == Correlation::Result::a ? operands.a
+                                                             : operands.b);
     }
     Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
     pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, names)
         .set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR,
              static_cast<std::int64_t>(pointers.size()), pointers.data())
-        .set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, arguments[3])
+        .set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, operands.workspace)
         .finalize();
-    if (packs_.size() >= kMaximumPacks) packs_.erase(packs_.begin());
-    return packs_.emplace_back(arguments, std::move(pack)).second;
+    return pack;
   }
 
-  static constexpr std::size_t kMaximumPacks = 256;
+  static constexpr std::size_t kMaximumPacks = 1024;
 
   std::shared_ptr<const Graph> graph_;
   Descriptor configuration_, plan_;
   cudnnHandle_t handle_;
   Correlation::Result result_;
-  bool adds_;
+  Correlation::Then then_;
   std::string name_;
   std::size_t workspace_ = 0;
-  std::vector<std::pair<Arguments, Descriptor>> packs_;
+  std::map<Operands, Descriptor> packs_;
 };
 
 }  // namespace
@@ -456,8 +448,7 @@ std::vector<std::unique_ptr<Engine>> Cudnn::engines(const Correlation& correlati
       if (device != nullptr) plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *device);
       if (!plan.try_finalize()) continue;
       auto built = std::make_unique<CudnnEngine>(
-          graph, std::move(configuration), std::move(plan), state_->handle, correlation.adds,
-          correlation.result,
+          graph, std::move(configuration), std::move(plan), state_->handle, correlation,
           "engine " + (index.empty() ? std::string("?") : std::to_string(index[0])) +
               (compiles ? ", compiled at run time" : ""));
       if (built->workspace_bytes() <= workspace) found.push_back(std::move(built));

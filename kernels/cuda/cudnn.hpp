@@ -23,7 +23,9 @@ struct Correlation {
   std::int64_t images = 1;
   Image a, b;
   std::int64_t kernel = 1, stride = 1, padding = 0;
-  bool adds = false;  // to what is there
+  /// What follows, in f32 before the result is rounded: a bias by channel is added, or what is there.
+  enum class Then : std::uint8_t { nothing, add_bias, add_before };
+  Then then = Then::nothing;
 
   std::string text() const;
   bool operator==(const Correlation&) const = default;
@@ -35,6 +37,14 @@ Correlation correlation_of(const ConvSpec&, Correlation::Result);
 /// How a convolution may compute; sums are always taken in f32.
 enum class Arithmetic : std::uint8_t { f32, tf32, bf16 };
 
+/// Device memory of a Correlation. One of the first three is the result, the others are read.
+struct Operands {
+  void *a = nullptr, *filter = nullptr, *b = nullptr;
+  const float* bias = nullptr;  // one a channel of the result; only with Then::add_bias
+  void* workspace = nullptr;
+  auto operator<=>(const Operands&) const = default;
+};
+
 /// An engine of cuDNN, ready to run one Correlation.
 class Engine {
  public:
@@ -42,8 +52,8 @@ class Engine {
   /// "engine 3, runtime compiled"
   virtual const std::string& name() const = 0;
   virtual std::size_t workspace_bytes() const = 0;
-  /// Queues it. The result is one of the three, the others are read.
-  virtual void run(void* a, void* filter, void* b, void* workspace) = 0;
+  /// Queues it.
+  virtual void run(const Operands&) = 0;
 };
 
 class Cudnn {

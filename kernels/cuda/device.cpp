@@ -69,6 +69,7 @@ Device::~Device() {
 }
 
 void* Device::allocate(std::size_t bytes, std::string_view what) {
+  not_captured("cudaMalloc");
   void* memory = nullptr;
   const cudaError_t error = cudaMalloc(&memory, bytes);
   if (error == cudaErrorMemoryAllocation) {
@@ -91,6 +92,7 @@ void Device::release(void* memory) noexcept {
   if (!ledger_.remove(memory)) return;
   cudaStreamSynchronize(stream_);  // for the work that uses it
   cudaFree(memory);
+  ++releases_;
 }
 
 void Device::make_slots() {
@@ -103,6 +105,7 @@ void Device::make_slots() {
 }
 
 void Device::upload(void* to, const void* from, std::size_t bytes) {
+  not_captured("cudaMemcpyAsync to the device");
   make_slots();
   for (std::size_t done = 0; done < bytes; done += kSlotBytes) {
     Slot& slot = slots_[next_slot_];
@@ -118,6 +121,7 @@ void Device::upload(void* to, const void* from, std::size_t bytes) {
 }
 
 void Device::download(void* to, const void* from, std::size_t bytes) {
+  not_captured("cudaMemcpyAsync to the host");
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "cudaMemcpyAsync to the host");
   synchronize();
 }
@@ -131,7 +135,64 @@ void Device::zero(void* to, std::size_t bytes) {
 }
 
 void Device::synchronize() {
+  not_captured("cudaStreamSynchronize");
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+}
+
+void Device::not_captured(const char* call) const {
+  if (capturing_) throw DeviceError("CUDA", call, "not possible while work is captured");
+}
+
+namespace {
+
+/// An instantiated CUDA graph.
+class CapturedGraph : public Recording {
+ public:
+  CapturedGraph(const Device& device, cudaGraphExec_t graph)
+      : device_(device), graph_(graph), releases_(device.releases()) {}
+  ~CapturedGraph() override { cudaGraphExecDestroy(graph_); }
+  CapturedGraph(const CapturedGraph&) = delete;
+  CapturedGraph& operator=(const CapturedGraph&) = delete;
+  bool replay() override {
+    if (device_.releases() != releases_) return false;
+    check(cudaGraphLaunch(graph_, device_.stream()), "cudaGraphLaunch");
+    return true;
+  }
+
+ private:
+  const Device& device_;
+  cudaGraphExec_t graph_;
+  std::int64_t releases_;
+};
+
+}  // namespace
+
+std::unique_ptr<Recording> Device::capture(const std::function<void()>& work) {
+  not_captured("cudaStreamBeginCapture");
+  check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  capturing_ = true;
+  bool kept = true;
+  const auto end = [&] {
+    capturing_ = false;
+    cudaGraph_t graph = nullptr;
+    kept = cudaStreamEndCapture(stream_, &graph) == cudaSuccess && kept;
+    return graph;
+  };
+  try {
+    work();
+  } catch (const DeviceError&) {  // what cannot be captured is told so; the work is still to be done
+    kept = false;
+  } catch (...) {
+    if (cudaGraph_t const graph = end(); graph != nullptr) cudaGraphDestroy(graph);
+    throw;
+  }
+  cudaGraph_t const graph = end();
+  cudaGraphExec_t executable = nullptr;
+  if (kept) kept = cudaGraphInstantiate(&executable, graph, 0) == cudaSuccess;
+  if (graph != nullptr) cudaGraphDestroy(graph);
+  cudaGetLastError();  // an error that stays comes back by itself
+  if (!kept) return nullptr;
+  return std::make_unique<CapturedGraph>(*this, executable);
 }
 
 Stopwatch::Stopwatch(Device& device) : device_(device) {

@@ -5,6 +5,9 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
 #include <source_location>
 #include <string>
 #include <string_view>
@@ -50,6 +53,10 @@ class Device {
   void zero(void* to, std::size_t bytes);
   /// Waits for all queued work.
   void synchronize();
+  /// What `work` queues, kept as a CUDA graph instead of done. Null when something in it cannot be kept.
+  std::unique_ptr<Recording> capture(const std::function<void()>& work);
+  /// How often memory was given back: what was captured before may use it.
+  std::int64_t releases() const { return releases_; }
 
  private:
   /// Page-locked host memory on its way to the device: only from there does a copy run beside the host.
@@ -58,10 +65,14 @@ class Device {
     Event free = nullptr;  // recorded behind the copy that reads it
   };
   void make_slots();
+  /// Throws when `call`, which waits or allocates, is asked for inside captured work.
+  void not_captured(const char* call) const;
 
   Stream stream_ = nullptr;
   std::array<Slot, 2> slots_;
   std::size_t next_slot_ = 0;
+  std::int64_t releases_ = 0;
+  bool capturing_ = false;
   std::string name_, versions_;
   Ledger ledger_;
 };

@@ -3,7 +3,9 @@
 // backend.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 
 #include "kernels/cell_math.hpp"
 #include "kernels/cuda/device.hpp"
@@ -13,7 +15,7 @@ namespace raincell::kernels::cuda {
 constexpr int kThreads = 256;           // of a block
 constexpr int kMaximumParts = 1024;     // blocks of a sum
 constexpr int kElementsPerPart = 4096;  // at least, before a sum is cut further
-constexpr int kLanes = 32;              // channels that a block of a channel sum covers
+constexpr int kLanes = 32;              // packs of channels that a block of a channel sum covers
 
 /// How many parts a sum over `count` elements is cut into: a matter of the size alone, so that the order of
 /// additions, and with it every bit, is the same each time.
@@ -21,6 +23,11 @@ inline std::int64_t parts_of(std::int64_t count) {
   const std::int64_t parts = (count + kElementsPerPart - 1) / kElementsPerPart;
   return parts < kMaximumParts ? parts : kMaximumParts;
 }
+
+template <int kCount>
+struct Doubles {
+  double values[kCount];
+};
 
 /// Division by a number that is the same for all threads; in 32 bits where they suffice.
 RAINCELL_HOST_DEVICE std::int64_t quotient(std::int64_t value, std::int64_t by) {
@@ -87,77 +94,103 @@ void sum(Stream stream, const char* name, std::int64_t count, Sum* parts, const 
   check_launch(name);
 }
 
-template <class Term>
+template <int kWide, class Term>
 __global__ void __launch_bounds__(kThreads)
     sum_channels_kernel(std::int64_t rows, std::int64_t channels, Term term, double* parts) {
   constexpr int kRowsAtOnce = kThreads / kLanes;
   __shared__ double shared[kThreads];
   const int lane = static_cast<int>(threadIdx.x) % kLanes, first = static_cast<int>(threadIdx.x) / kLanes;
-  const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kLanes + lane;
-  double sum = 0;
+  const std::int64_t c = (static_cast<std::int64_t>(blockIdx.x) * kLanes + lane) * kWide;
+  Doubles<kWide> sums{};
   if (c < channels) {
     const std::int64_t stride = static_cast<std::int64_t>(gridDim.y) * kRowsAtOnce;
     for (std::int64_t row = static_cast<std::int64_t>(blockIdx.y) * kRowsAtOnce + first; row < rows;
-         row += stride)
-      sum += term(row, c);
+         row += stride) {
+      const auto terms = term(row, c);
+      for (int v = 0; v < kWide; ++v) sums.values[v] += terms.values[v];
+    }
   }
-  shared[threadIdx.x] = sum;
-  for (int half = kRowsAtOnce / 2; half > 0; half /= 2) {
+  for (int v = 0; v < kWide; ++v) {
     __syncthreads();
-    if (first < half) shared[threadIdx.x] += shared[threadIdx.x + half * kLanes];
+    shared[threadIdx.x] = sums.values[v];
+    for (int half = kRowsAtOnce / 2; half > 0; half /= 2) {
+      __syncthreads();
+      if (first < half) shared[threadIdx.x] += shared[threadIdx.x + half * kLanes];
+    }
+    if (first == 0 && c < channels)
+      parts[static_cast<std::int64_t>(blockIdx.y) * channels + c + v] = shared[threadIdx.x];
   }
-  if (first == 0 && c < channels)
-    parts[static_cast<std::int64_t>(blockIdx.y) * channels + c] = shared[threadIdx.x];
 }
 
-/// final(c, sum of term(row, c) over the rows) for every channel; parts: parts_of(rows) * channels.
-template <class Term, class Final>
+template <class Final>
+__global__ void __launch_bounds__(kThreads)
+    sum_channels_final_kernel(std::int64_t count, const double* parts, Final final) {
+  double sum = 0;
+  for (std::int64_t i = threadIdx.x; i < count; i += kThreads) sum += parts[i * gridDim.x + blockIdx.x];
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) final(blockIdx.x, sum);
+}
+
+/// final(c, sum of the terms of c over the rows) for every channel; term(row, c) gives those of the channels
+/// [c, c + kWide), which divide `channels`. parts: parts_of(rows) * channels.
+template <int kWide, class Term, class Final>
 void sum_channels(Stream stream, const char* name, std::int64_t rows, std::int64_t channels, double* parts,
                   const Term& term, const Final& final) {
-  const std::int64_t blocks = parts_of(rows);
-  const dim3 grid(static_cast<unsigned>((channels + kLanes - 1) / kLanes), static_cast<unsigned>(blocks));
-  sum_channels_kernel<<<grid, kThreads, 0, stream>>>(rows, channels, term, parts);
+  const std::int64_t blocks = parts_of(rows), covered = kLanes * kWide;
+  const dim3 grid(static_cast<unsigned>((channels + covered - 1) / covered), static_cast<unsigned>(blocks));
+  sum_channels_kernel<kWide><<<grid, kThreads, 0, stream>>>(rows, channels, term, parts);
   check_launch(name);
-  each(stream, name, channels, [=] __device__(std::int64_t c) {
-    double total = 0;
-    for (std::int64_t part = 0; part < blocks; ++part) total += parts[part * channels + c];
-    final(c, total);
-  });
+  sum_channels_final_kernel<<<static_cast<unsigned>(channels), kThreads, 0, stream>>>(blocks, parts, final);
+  check_launch(name);
 }
 
 #else
 
+/// Of the stand-in for a GPU: does it at once, or keeps it while work is captured.
+void queue(Stream, std::function<void()> work);
+
 template <class Body>
-void each(Stream, const char* name, std::int64_t count, const Body& body) {
+void each(Stream stream, const char* name, std::int64_t count, const Body& body) {
   check_launch(name);
-  for (std::int64_t i = 0; i < count; ++i) body(i);
+  queue(stream, [=] {
+    for (std::int64_t i = 0; i < count; ++i) body(i);
+  });
 }
 
 template <class Sum, class Term, class Final>
-void sum(Stream, const char*, std::int64_t count, Sum* parts, const Term& term, const Final& final) {
-  const std::int64_t blocks = parts_of(count);
-  Sum total{};
-  for (std::int64_t part = 0; part < blocks; ++part) {
-    parts[part] = Sum{};
-    for (std::int64_t i = part; i < count; i += blocks) parts[part] += term(i);
-    total += parts[part];
-  }
-  final(total);
+void sum(Stream stream, const char*, std::int64_t count, Sum* parts, const Term& term, const Final& final) {
+  queue(stream, [=] {
+    const std::int64_t blocks = parts_of(count);
+    Sum total{};
+    for (std::int64_t part = 0; part < blocks; ++part) {
+      parts[part] = Sum{};
+      for (std::int64_t i = part; i < count; i += blocks) parts[part] += term(i);
+      total += parts[part];
+    }
+    final(total);
+  });
 }
 
-template <class Term, class Final>
-void sum_channels(Stream, const char*, std::int64_t rows, std::int64_t channels, double* parts,
+template <int kWide, class Term, class Final>
+void sum_channels(Stream stream, const char*, std::int64_t rows, std::int64_t channels, double* parts,
                   const Term& term, const Final& final) {
-  const std::int64_t blocks = parts_of(rows);
-  for (std::int64_t c = 0; c < channels; ++c) {
-    double total = 0;
+  queue(stream, [=] {
+    const std::int64_t blocks = parts_of(rows);
     for (std::int64_t part = 0; part < blocks; ++part) {
-      double& sum = parts[part * channels + c] = 0;
-      for (std::int64_t row = part; row < rows; row += blocks) sum += term(row, c);
-      total += sum;
+      double* const sums = parts + part * channels;
+      std::fill_n(sums, channels, 0.);
+      for (std::int64_t row = part; row < rows; row += blocks)
+        for (std::int64_t c = 0; c < channels; c += kWide) {
+          const auto terms = term(row, c);
+          for (int v = 0; v < kWide; ++v) sums[c + v] += terms.values[v];
+        }
     }
-    final(c, total);
-  }
+    for (std::int64_t c = 0; c < channels; ++c) {
+      double total = 0;
+      for (std::int64_t part = 0; part < blocks; ++part) total += parts[part * channels + c];
+      final(c, total);
+    }
+  });
 }
 
 #endif

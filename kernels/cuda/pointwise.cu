@@ -78,13 +78,14 @@ void peephole_gradient(Stream stream, std::int64_t hidden, View gates, ConstView
   const float *const before = data<float>(c_prev), *const now = data<float>(c);
   float* const out = data<float>(d_peephole);
   const std::int64_t rows = gates.shape.images() * gates.shape.pixels();
-  sum_channels(
+  sum_channels<1>(
       stream, "peephole_gradient", rows, 3 * hidden, parts,
       [=] RAINCELL_BODY(std::int64_t row, std::int64_t plane) {
         const std::int64_t k = plane % hidden;
         const float* const memory = plane < 2 * hidden ? before : now;
-        if (memory == nullptr) return 0.;
-        return static_cast<double>(to_float(g[row * 4 * hidden + plane])) * memory[row * hidden + k];
+        if (memory == nullptr) return Doubles<1>{0.};
+        return Doubles<1>{static_cast<double>(to_float(g[row * 4 * hidden + plane])) *
+                          memory[row * hidden + k]};
       },
       [=] RAINCELL_BODY(std::int64_t plane, double total) { out[plane] += static_cast<float>(total); });
 }
@@ -344,6 +345,66 @@ void filter_to_planes(Stream stream, const void* filter, View weights, bool adds
   });
 }
 
+template <class T>
+void image_to_columns(Stream stream, const Correlation& c, const T* image, std::int64_t row, T* columns) {
+  constexpr int kWide = 16 / static_cast<int>(sizeof(T));
+  const std::int64_t channels = c.a.channels, height = c.a.height, width = c.a.width, out_height = c.b.height,
+                     out_width = c.b.width, kernel = c.kernel, stride = c.stride, padding = c.padding,
+                     packs = row / kWide;
+  each(stream, "im2col", c.images * out_height * out_width * packs, [=] RAINCELL_BODY(std::int64_t i) {
+    const std::int64_t pixel = quotient(i, packs), first = (i - pixel * packs) * kWide;
+    const std::int64_t line = quotient(pixel, out_width), x = pixel - line * out_width;
+    const std::int64_t n = quotient(line, out_height), y = line - n * out_height;
+    Floats<kWide> values;
+    for (int v = 0; v < kWide; ++v) {
+      const std::int64_t tap = quotient(first + v, channels), channel = first + v - tap * channels;
+      const std::int64_t p = quotient(tap, kernel), q = tap - p * kernel;
+      const std::int64_t at_y = y * stride + p - padding, at_x = x * stride + q - padding;
+      const bool inside = p < kernel && at_y >= 0 && at_y < height && at_x >= 0 && at_x < width;
+      values[v] = inside ? to_float(image[((n * height + at_y) * width + at_x) * channels + channel]) : 0.F;
+    }
+    store(columns + i * kWide, values);
+  });
+}
+
+template <class T>
+void columns_to_image(Stream stream, const Correlation& c, const T* columns, std::int64_t row,
+                      const float* bias, T* image) {
+  const std::int64_t channels = c.a.channels, height = c.a.height, width = c.a.width, out_height = c.b.height,
+                     out_width = c.b.width, kernel = c.kernel, stride = c.stride, padding = c.padding;
+  const bool adds = c.then == Correlation::Then::add_before, biased = c.then == Correlation::Then::add_bias;
+  each(stream, "col2im", c.images * height * width * channels, [=] RAINCELL_BODY(std::int64_t i) {
+    const std::int64_t pixel = quotient(i, channels), channel = i - pixel * channels;
+    const std::int64_t line = quotient(pixel, width), x = pixel - line * width;
+    const std::int64_t n = quotient(line, height), y = line - n * height;
+    float sum = adds ? to_float(image[i]) : biased ? bias[channel] : 0.F;
+    for (std::int64_t p = 0; p < kernel; ++p) {
+      const std::int64_t shifted_y = y + padding - p;
+      if (shifted_y < 0) break;
+      const std::int64_t at_y = quotient(shifted_y, stride);
+      if (at_y * stride != shifted_y || at_y >= out_height) continue;
+      for (std::int64_t q = 0; q < kernel; ++q) {
+        const std::int64_t shifted_x = x + padding - q;
+        if (shifted_x < 0) break;
+        const std::int64_t at_x = quotient(shifted_x, stride);
+        if (at_x * stride != shifted_x || at_x >= out_width) continue;
+        sum += to_float(
+            columns[((n * out_height + at_y) * out_width + at_x) * row + (p * kernel + q) * channels + channel]);
+      }
+    }
+    image[i] = from_float<T>(sum);
+  });
+}
+
+template <class T>
+void rows_to_rows(Stream stream, std::int64_t rows, const T* from, std::int64_t length, T* to,
+                  std::int64_t new_length) {
+  each(stream, "copy_rows", rows * new_length, [=] RAINCELL_BODY(std::int64_t i) {
+    const std::int64_t row = quotient(i, new_length), at = i - row * new_length;
+    to[i] = at < length ? from[row * length + at] : from_float<T>(0.F);
+  });
+}
+
 }  // namespace
 
 void cell_forward(Stream stream, const CellSpec& spec, View gates, ConstView recurrent, ConstView h_prev,
@@ -457,6 +518,30 @@ void add_bias(Stream stream, View y, const float* bias) {
     } else {
       each(stream, "add_bias", y.shape.elements(), ChangePack<T, 1, AddBias<T>>{data<T>(y), change});
     }
+  });
+}
+
+void im2col(Stream stream, const Correlation& correlation, DType type, const void* a, std::int64_t row,
+            void* columns) {
+  with_type(type, [&](auto value) {
+    using T = decltype(value);
+    image_to_columns(stream, correlation, static_cast<const T*>(a), row, static_cast<T*>(columns));
+  });
+}
+
+void col2im(Stream stream, const Correlation& correlation, DType type, const void* columns, std::int64_t row,
+            const float* bias, void* a) {
+  with_type(type, [&](auto value) {
+    using T = decltype(value);
+    columns_to_image(stream, correlation, static_cast<const T*>(columns), row, bias, static_cast<T*>(a));
+  });
+}
+
+void copy_rows(Stream stream, DType type, std::int64_t rows, const void* from, std::int64_t length, void* to,
+               std::int64_t new_length) {
+  with_type(type, [&](auto value) {
+    using T = decltype(value);
+    rows_to_rows(stream, rows, static_cast<const T*>(from), length, static_cast<T*>(to), new_length);
   });
 }
 

@@ -2,6 +2,7 @@
 // activations are channels-last f32 or bf16, parameters and the memory of cells plain f32.
 #pragma once
 
+#include "kernels/cuda/cudnn.hpp"
 #include "kernels/cuda/device.hpp"
 
 namespace raincell::kernels::cuda {
@@ -31,5 +32,16 @@ void pack_filter(Stream, ConstView weights, DType type, void* filter);
 void unpack_filter(Stream, DType type, const void* filter, View weights, Accumulate);
 /// y += bias by channel.
 void add_bias(Stream, View y, const float* bias);
+
+/// Image a of a correlation to columns: for every pixel of image b a row [kernel, kernel, a.channels] of what
+/// the filter sees there, filled with zeros up to `row` elements.
+void im2col(Stream, const Correlation&, DType, const void* a, std::int64_t row, void* columns);
+/// The way back: every pixel of a becomes the sum of its places in the columns, and of what Correlation::then
+/// says.
+void col2im(Stream, const Correlation&, DType, const void* columns, std::int64_t row, const float* bias,
+            void* a);
+/// `rows` rows from one length to another, cut or filled with zeros.
+void copy_rows(Stream, DType, std::int64_t rows, const void* from, std::int64_t length, void* to,
+               std::int64_t new_length);
 
 }  // namespace raincell::kernels::cuda

@@ -118,15 +118,18 @@ void sum_squares(Stream stream, ConstView x, View total, double* parts) {
       [=] RAINCELL_BODY(double squares) { out[0] += static_cast<float>(squares); });
 }
 
-template <class T>
+template <class T, int kWide>
 void sum_pixels(Stream stream, ConstView x, View sums, bool adds, double* parts) {
   const std::int64_t channels = x.shape.c;
   const T* const in = data<T>(x);
   float* const out = data<float>(sums);
-  sum_channels(
+  sum_channels<kWide>(
       stream, "sum_over_pixels", x.shape.images() * x.shape.pixels(), channels, parts,
       [=] RAINCELL_BODY(std::int64_t row, std::int64_t c) {
-        return static_cast<double>(to_float(in[row * channels + c]));
+        const auto values = load<kWide>(in + row * channels + c);
+        Doubles<kWide> terms;
+        for (int v = 0; v < kWide; ++v) terms.values[v] = static_cast<double>(values[v]);
+        return terms;
       },
       [=] RAINCELL_BODY(std::int64_t c, double total) {
         out[c] = (adds ? out[c] : 0.F) + static_cast<float>(total);
@@ -203,7 +206,11 @@ void add_sum_of_squares(Stream stream, ConstView x, View sum, void* scratch) {
 
 void sum_over_pixels(Stream stream, ConstView x, View sums, Accumulate accumulate, void* scratch) {
   with_type(x.dtype, [&](auto type) {
-    sum_pixels<decltype(type)>(stream, x, sums, accumulate == Accumulate::yes, static_cast<double*>(scratch));
+    using T = decltype(type);
+    with_width<T>(x.shape.c, [&](auto width) {
+      sum_pixels<T, decltype(width)::value>(stream, x, sums, accumulate == Accumulate::yes,
+                                            static_cast<double*>(scratch));
+    });
   });
 }
 

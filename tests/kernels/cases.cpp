@@ -397,6 +397,26 @@ std::vector<ConvSpec> convolution_specs() {
        .padding = 1,
        .transposed = true,
        .bias = true},
+      // More than a MiB of results: what a backend keeps for large tensors alone.
+      {.images = 1,
+       .channels_in = 9,
+       .channels_out = 128,
+       .height = 64,
+       .width = 64,
+       .kernel = 3,
+       .stride = 1,
+       .padding = 1,
+       .bias = true},
+      {.images = 1,
+       .channels_in = 4,
+       .channels_out = 1,
+       .height = 64,
+       .width = 64,
+       .kernel = 8,
+       .stride = 8,
+       .padding = 0,
+       .transposed = true,
+       .bias = true},
   };
 }
 

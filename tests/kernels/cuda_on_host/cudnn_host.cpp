@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "kernels/cuda/cudnn.hpp"
+#include "kernels/cuda/launch.hpp"
 #include "kernels/cuda/number.hpp"
 
 namespace raincell::kernels::cuda {
@@ -18,10 +19,15 @@ class Loops : public Engine {
   const std::string& name() const override { return name_; }
   std::size_t workspace_bytes() const override { return 64; }
 
-  void run(void* a, void* filter, void* b, void*) override {
-    T* const image_a = static_cast<T*>(a);
-    T* const taps = static_cast<T*>(filter);
-    T* const image_b = static_cast<T*>(b);
+  void run(const Operands& operands) override {
+    queue(nullptr, [=, this] { compute(operands); });
+  }
+
+ private:
+  void compute(const Operands& operands) const {
+    T* const image_a = static_cast<T*>(operands.a);
+    T* const taps = static_cast<T*>(operands.filter);
+    T* const image_b = static_cast<T*>(operands.b);
     using Result = Correlation::Result;
     T* const result = c_.result == Result::a ? image_a : c_.result == Result::b ? image_b : taps;
     std::vector<double> sums(elements(c_.result), 0.);
@@ -47,13 +53,15 @@ class Loops : public Engine {
                   }
                 }
             }
+    const auto channels = static_cast<std::size_t>((c_.result == Result::a ? c_.a : c_.b).channels);
     for (std::size_t i = 0; i < sums.size(); ++i) {
-      const double before = c_.adds ? to_float(result[i]) : 0.;
-      result[i] = from_float<T>(static_cast<float>(before + sums[i]));
+      const double addend = c_.then == Correlation::Then::add_before ? to_float(result[i])
+                            : c_.then == Correlation::Then::add_bias ? operands.bias[i % channels]
+                                                                     : 0.F;
+      result[i] = from_float<T>(static_cast<float>(addend + sums[i]));
     }
   }
 
- private:
   std::size_t elements(Correlation::Result result) const {
     const auto image = [&](const Correlation::Image& i) {
       return c_.images * i.channels * i.height * i.width;
@@ -78,11 +86,11 @@ std::string Cudnn::version() const {
   return "no cuDNN";
 }
 
-/// Like cuDNN, it cannot add to everything: only where the images are odd in number.
+/// Like cuDNN, it cannot fuse everything: only where the images are odd in number.
 std::vector<std::unique_ptr<Engine>> Cudnn::engines(const Correlation& correlation, Arithmetic arithmetic,
                                                     bool, int, std::size_t) {
   std::vector<std::unique_ptr<Engine>> found;
-  if (correlation.adds && correlation.images % 2 == 0) return found;
+  if (correlation.then != Correlation::Then::nothing && correlation.images % 2 == 0) return found;
   if (arithmetic == Arithmetic::bf16) {
     found.push_back(std::make_unique<Loops<Bf16>>(correlation));
   } else {

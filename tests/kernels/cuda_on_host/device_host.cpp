@@ -7,12 +7,17 @@
 #include <cstring>
 #include <filesystem>
 #include <string>
+#include <vector>
 
-#include "kernels/cuda/device.hpp"
+#include "kernels/cuda/launch.hpp"
 
 namespace raincell::kernels::cuda {
 
 namespace {
+
+/// Captured work: done when it is replayed, with the addresses and numbers of when it was captured.
+using Tape = std::vector<std::function<void()>>;
+Tape* tape = nullptr;
 
 std::size_t memory() {
   const char* const bytes = std::getenv("RAINCELL_TEST_GPU_BYTES");
@@ -36,6 +41,7 @@ Device::~Device() {
 }
 
 void* Device::allocate(std::size_t bytes, std::string_view what) {
+  not_captured("cudaMalloc");
   pass("cudaMalloc");
   if (const std::size_t free = free_memory(); bytes > free)
     throw OutOfMemory("host", bytes, free, std::string(what) + " (held: " + ledger_.largest() + ")");
@@ -52,26 +58,80 @@ std::size_t Device::free_memory() const {
 }
 
 void Device::release(void* memory) noexcept {
-  if (ledger_.remove(memory)) std::free(memory);
+  if (!ledger_.remove(memory)) return;
+  std::free(memory);
+  ++releases_;
 }
 
 void Device::upload(void* to, const void* from, std::size_t bytes) {
+  not_captured("cudaMemcpyAsync to the device");
   pass("cudaMemcpyAsync to the device");
   std::memcpy(to, from, bytes);
 }
 void Device::download(void* to, const void* from, std::size_t bytes) {
+  not_captured("cudaMemcpyAsync to the host");
   pass("cudaMemcpyAsync to the host");
   std::memcpy(to, from, bytes);
 }
 void Device::copy(void* to, const void* from, std::size_t bytes) {
   pass("cudaMemcpyAsync");
-  std::memcpy(to, from, bytes);
+  queue(stream_, [=] { std::memcpy(to, from, bytes); });
 }
 void Device::zero(void* to, std::size_t bytes) {
-  std::memset(to, 0, bytes);
+  queue(stream_, [=] { std::memset(to, 0, bytes); });
 }
 void Device::synchronize() {
+  not_captured("cudaStreamSynchronize");
   pass("cudaStreamSynchronize");
+}
+void Device::not_captured(const char* call) const {
+  if (capturing_) throw DeviceError("CUDA", call, "not possible while work is captured");
+}
+
+void queue(Stream, std::function<void()> work) {
+  if (tape == nullptr) return work();
+  tape->push_back(std::move(work));
+}
+
+namespace {
+
+class Taped : public Recording {
+ public:
+  Taped(const Device& device, Tape kept)
+      : device_(device), tape_(std::move(kept)), releases_(device.releases()) {}
+  bool replay() override {
+    if (device_.releases() != releases_) return false;
+    pass("cudaGraphLaunch");
+    for (const auto& work : tape_) work();
+    return true;
+  }
+
+ private:
+  const Device& device_;
+  Tape tape_;
+  std::int64_t releases_;
+};
+
+}  // namespace
+
+std::unique_ptr<Recording> Device::capture(const std::function<void()>& work) {
+  Tape kept;
+  struct End {
+    bool& capturing;
+    ~End() { tape = nullptr, capturing = false; }
+  };
+  bool whole = true;
+  {
+    const End end{capturing_};
+    tape = &kept;
+    capturing_ = true;
+    try {
+      work();
+    } catch (const DeviceError&) {
+      whole = false;
+    }
+  }
+  return whole ? std::make_unique<Taped>(*this, std::move(kept)) : nullptr;
 }
 
 Stopwatch::Stopwatch(Device& device) : device_(device) {}
