@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +9,7 @@
 #include "app/compute.hpp"
 #include "app/config.hpp"
 #include "app/errors.hpp"
+#include "app/roofline.hpp"
 #include "app/signals.hpp"
 #include "app/train.hpp"
 #include "app/training_memory.hpp"
@@ -26,9 +26,11 @@ namespace fs = std::filesystem;
 
 constexpr double kLeastSeconds = 2.;  // measured, unless --repetitions says how often
 constexpr int kLeastRepetitions = 5, kMostRepetitions = 1000;
+constexpr int kWarmUps =
+    3;  // the first allocates, the second is recorded where the device can, the third replays
 
-/// What is timed: a forecast with its frames brought to the device and back, the forward pass of training, a
-/// whole training step.
+/// What is timed: a forecast with its frames brought to the device and back; of training the forward pass, or
+/// all that a step computes once its batch is loaded.
 enum class Measure : std::uint8_t { forecast, forward, step };
 
 const char* name_of(Measure measure) {
@@ -86,7 +88,7 @@ struct Timing {
   double median() const { return seconds[seconds.size() / 2]; }
 };
 
-/// Times of single calls, the device waited for, after two that are not counted.
+/// Times of single calls by the device's clock, after a few that are not counted.
 template <class Work>
 Timing time_of(kernels::Backend& backend, std::int64_t repetitions, const Work& work) {
   Timing timing;
@@ -96,14 +98,10 @@ Timing time_of(kernels::Backend& backend, std::int64_t repetitions, const Work& 
     if (repetitions > 0) return done >= repetitions;
     return done >= kMostRepetitions || (done >= kLeastRepetitions && total >= kLeastSeconds);
   };
-  for (int warm = 0; warm < 2; ++warm) work();
-  backend.synchronize();
+  for (int warm = 0; warm < kWarmUps; ++warm) work();
   while (!enough()) {
     stop_if_asked();
-    const auto begin = std::chrono::steady_clock::now();
-    work();
-    backend.synchronize();
-    timing.seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    timing.seconds.push_back(backend.seconds_of(work));
     total += timing.seconds.back();
   }
   std::sort(timing.seconds.begin(), timing.seconds.end());
@@ -115,27 +113,76 @@ struct Workload {
   std::int64_t rows = 0, columns = 0;
 };
 
-Timing run(Measure measure, const Workload& load, kernels::Backend& backend, std::int64_t repetitions) {
-  const Config& config = load.config;
-  const bool training = measure != Measure::forecast;
-  const std::int64_t batch = config.training.batch;
-  model::Network network(config.model, backend, config.seed);
-  network.plan({.batch = batch,
-                .height = load.rows,
-                .width = load.columns,
-                .training = training,
-                .predict_input = training && config.training.predict_input});
-  const NoiseBatch noise(config.model, batch, load.rows, load.columns);
-  const model::HostBatch host = noise.view();
-  if (measure == Measure::forecast) {
-    std::vector<float> out(static_cast<std::size_t>(batch * config.model.future *
-                                                    config.model.out_channels() * load.rows * load.columns));
-    return time_of(backend, repetitions, [&] { network.forecast(host, config.model.future, out); });
+/// A network on a batch of noise, ready for one kind of work.
+class Bench {
+ public:
+  Bench(Measure measure, const Workload& load, kernels::Backend& backend)
+      : measure_(measure),
+        future_(load.config.model.future),
+        network_(load.config.model, backend, load.config.seed),
+        noise_(load.config.model, load.config.training.batch, load.rows, load.columns) {
+    const Config& config = load.config;
+    const bool training = measure != Measure::forecast;
+    network_.plan({.batch = config.training.batch,
+                   .height = load.rows,
+                   .width = load.columns,
+                   .training = training,
+                   .predict_input = training && config.training.predict_input});
+    if (training) {
+      trainer_ = std::make_unique<model::Trainer>(network_, training_spec(config));
+      trainer_->load(noise_.view());
+    } else {
+      out_.resize(static_cast<std::size_t>(config.training.batch * future_ * config.model.out_channels() *
+                                           load.rows * load.columns));
+    }
   }
-  model::Trainer trainer(network, training_spec(config));
-  if (measure == Measure::step) return time_of(backend, repetitions, [&] { trainer.step(host); });
-  network.load(host);
-  return time_of(backend, repetitions, [&] { network.forward(); });
+  void work() {
+    switch (measure_) {
+      case Measure::forecast:
+        return network_.forecast(noise_.view(), future_, out_);
+      case Measure::forward:
+        return network_.forward();
+      case Measure::step:
+        trainer_->step_loaded();
+    }
+  }
+  void load() { trainer_->load(noise_.view()); }
+
+ private:
+  Measure measure_;
+  std::int64_t future_;
+  model::Network network_;
+  NoiseBatch noise_;
+  std::unique_ptr<model::Trainer> trainer_;
+  std::vector<float> out_;
+};
+
+struct Result {
+  Timing timing;
+  double load_s = 0.;      // bringing the batch of a step to the device
+  double roofline_s = 0.;  // the least it can take
+  double flop = 0., bytes = 0.;
+};
+
+Result run(Measure measure, const Workload& load, kernels::Backend& backend, std::int64_t repetitions,
+           const Roofline& roofline) {
+  Result result;
+  {
+    kernels::CountingBackend counting(backend);
+    Bench bench(measure, load, counting);
+    counting.reset();
+    bench.work();
+    result.roofline_s = roofline.seconds(counting.work());
+    for (const auto& [operation, work] : counting.work()) {
+      result.flop += work.flop;
+      result.bytes += work.bytes;
+    }
+  }
+  Bench bench(measure, load, backend);
+  result.timing = time_of(backend, repetitions, [&] { bench.work(); });
+  if (measure == Measure::step)
+    result.load_s = time_of(backend, kLeastRepetitions, [&] { bench.load(); }).median();
+  return result;
 }
 
 std::vector<Measure> measures_of(const Arguments& arguments) {
@@ -159,6 +206,7 @@ int run(const Arguments& arguments, Log& log) {
   std::tie(load.columns, load.rows) = planned_size(arguments, load.config);
   const Config& config = load.config;
   const auto backend = make_backend(arguments, config.precision, log);
+  const Roofline roofline = Roofline::measured(*backend);
   for (const Measure measure : measures) {
     const bool training = measure != Measure::forecast;
     require_memory(training
@@ -168,11 +216,9 @@ int run(const Arguments& arguments, Log& log) {
                              {.batch = config.training.batch, .height = load.rows, .width = load.columns}, 1),
                    *backend, limit, fmt::format("{} of {}", name_of(measure), config.name),
                    "use a smaller training.batch, data.crop or --size");
-    const Timing timing = run(measure, load, *backend, repetitions);
-    const std::int64_t macs = measure == Measure::step
-                                  ? model::macs_per_step(config.model, load.rows, load.columns)
-                                  : model::macs_per_forecast(config.model, load.rows, load.columns);
-    const double flop = 2. * static_cast<double>(macs * config.training.batch), median = timing.median();
+    const Result result = run(measure, load, *backend, repetitions, roofline);
+    const Timing& timing = result.timing;
+    const double median = timing.median(), of_roofline = 100. * result.roofline_s / median;
     if (arguments.has("json")) {
       log.result(json_text({{"workload", config.name},
                             {"measure", name_of(measure)},
@@ -188,18 +234,27 @@ int run(const Arguments& arguments, Log& log) {
                             {"median_ms", 1e3 * median},
                             {"least_ms", 1e3 * timing.seconds.front()},
                             {"most_ms", 1e3 * timing.seconds.back()},
-                            {"gflop", 1e-9 * flop},
-                            {"gflop_per_s", 1e-9 * flop / median}}));
+                            {"load_ms", 1e3 * result.load_s},
+                            {"gflop", 1e-9 * result.flop},
+                            {"gbyte", 1e-9 * result.bytes},
+                            {"gflop_per_s", 1e-9 * result.flop / median},
+                            {"roofline_ms", 1e3 * result.roofline_s},
+                            {"roofline_percent", of_roofline}}));
     } else {
       log.result(fmt::format(
-          "{:<10} {:<9} {:>10.3f} ms   {:>9.1f} GFLOP  {:>9.1f} GFLOP/s   {} runs, {:.3f} to {:.3f} ms",
-          config.name, name_of(measure), 1e3 * median, 1e-9 * flop, 1e-9 * flop / median,
-          timing.seconds.size(), 1e3 * timing.seconds.front(), 1e3 * timing.seconds.back()));
+          "{:<10} {:<9} {:>10.3f} ms  {:>9.1f} GFLOP {:>8.2f} GB  {:>9.1f} GFLOP/s  {:>5.1f} % of the "
+          "roofline  {} runs, {:.3f} to {:.3f} ms{}",
+          config.name, name_of(measure), 1e3 * median, 1e-9 * result.flop, 1e-9 * result.bytes,
+          1e-9 * result.flop / median, of_roofline, timing.seconds.size(), 1e3 * timing.seconds.front(),
+          1e3 * timing.seconds.back(),
+          measure == Measure::step ? fmt::format(", and {:.3f} ms to load a batch", 1e3 * result.load_s)
+                                   : ""));
     }
   }
   if (!arguments.has("json")) {
-    log.info(fmt::format("{} in {}, batch {} of {}x{}", backend->info().device,
-                         app::name_of(config.precision), config.training.batch, load.columns, load.rows));
+    log.info(fmt::format("{} in {}, batch {} of {}x{}; roofline: {:.1f} GFLOP/s, {:.1f} GB/s",
+                         backend->info().device, app::name_of(config.precision), config.training.batch,
+                         load.columns, load.rows, 1e-9 * roofline.flop_per_s, 1e-9 * roofline.bytes_per_s));
   }
   return kOk;
 }
@@ -208,7 +263,7 @@ int run(const Arguments& arguments, Log& log) {
 
 Command bench_command() {
   std::vector<Option> options{
-      {"only", "MEASURE", "forecast, forward (of training) or step (load, forward, backward, update)", false},
+      {"only", "MEASURE", "forecast, forward (of training) or step (forward, backward, update)", false},
       {"size", "COLUMNSxROWS", "measure with this size of frames; default: data.crop", false},
       {"repetitions", "N", "default: as many as two seconds hold, at least 5", false},
       {"json", "", "one JSON object a line and measure", false}};

@@ -17,8 +17,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// Largest difference over the tensor's largest entry that is still rounding of float.
-constexpr double kTolerance = 2e-4;
+/// Largest difference over the tensor's largest entry that is still rounding: every layer and step rounds
+/// anew.
+double tolerance_of(kernels::Precision precision) {
+  return precision == kernels::Precision::bf16 ? 0.15 : precision == kernels::Precision::tf32 ? 1e-2 : 2e-4;
+}
 
 /// One comparison with the reference.
 struct Outcome {
@@ -171,14 +174,16 @@ std::vector<std::string> chosen_kernels(kernels::Backend& backend) {
   return lines;
 }
 
-Json check_backend(const std::string& name, const Arguments& arguments, kernels::Backend& reference, Log& log,
-                   bool& right) {
-  Json json = {{"backend", name}};
+Json check_backend(const std::string& name, kernels::Precision precision, const Arguments& arguments,
+                   kernels::Backend& reference, Log& log, bool& right) {
+  Json json = {{"backend", name}, {"precision", name_of(precision)}};
+  const double tolerance = tolerance_of(precision);
   std::unique_ptr<kernels::Backend> backend;
   try {
     kernels::BackendOptions options;
     options.threads = static_cast<int>(arguments.integer("threads", 0, 1, 4096));
     options.deterministic = arguments.has("deterministic");
+    options.precision = precision;
     backend = kernels::make_backend(name, options);
   } catch (const kernels::BackendUnavailable& absence) {
     json["available"] = false;
@@ -194,7 +199,8 @@ Json check_backend(const std::string& name, const Arguments& arguments, kernels:
   double worst = 0.;
   Json wrong = Json::array();
   const auto cases = network_cases();
-  Progress progress(log, "checking " + name, static_cast<std::int64_t>(cases.size()), "networks");
+  Progress progress(log, fmt::format("checking {} in {}", name, name_of(precision)),
+                    static_cast<std::int64_t>(cases.size()), "networks");
   for (std::size_t i = 0; i < cases.size(); ++i) {
     stop_if_asked();
     const Results ours = run_case(*backend, cases[i]), theirs = run_case(reference, cases[i]);
@@ -202,7 +208,7 @@ Json check_backend(const std::string& name, const Arguments& arguments, kernels:
       const double difference = difference_of(theirs.tensors[k].second, ours.tensors[k].second);
       worst = std::max(worst, difference);
       ++compared;
-      if (difference <= kTolerance) continue;
+      if (difference <= tolerance) continue;
       wrong.push_back({{"network", cases[i].name},
                        {"tensor", ours.tensors[k].first},
                        {"difference", std::isfinite(difference) ? Json(difference) : Json("not finite")}});
@@ -212,7 +218,7 @@ Json check_backend(const std::string& name, const Arguments& arguments, kernels:
   json["networks"] = cases.size();
   json["tensors_compared"] = compared;
   json["largest_difference"] = std::isfinite(worst) ? Json(worst) : Json(nullptr);
-  json["tolerance"] = kTolerance;
+  json["tolerance"] = tolerance;
   json["right"] = wrong.empty();
   json["wrong"] = wrong;
   right = right && wrong.empty();
@@ -220,7 +226,8 @@ Json check_backend(const std::string& name, const Arguments& arguments, kernels:
 }
 
 std::string readable(const Json& json) {
-  const std::string name = json["backend"];
+  const std::string precision = json["precision"], backend = json["backend"],
+                    name = precision == "f32" ? backend : backend + " " + precision;
   if (!json["available"].get<bool>())
     return fmt::format("{:<14} not available: {}", name, json["reason"].get<std::string>());
   std::string text = fmt::format(
@@ -249,8 +256,11 @@ int run(const Arguments& arguments, Log& log) {
   const auto reference = kernels::make_backend("reference", {});
   bool right = true;
   for (const std::string& name : names) {
-    const Json json = check_backend(name, arguments, *reference, log, right);
-    log.result(arguments.has("json") ? json_text(json) : readable(json));
+    for (const kernels::Precision precision : kernels::precisions_of(name)) {
+      const Json json = check_backend(name, precision, arguments, *reference, log, right);
+      log.result(arguments.has("json") ? json_text(json) : readable(json));
+      if (!json["available"].get<bool>()) break;
+    }
   }
   if (!right)
     log.error("a backend of this build computes wrong numbers on this machine; use another --backend");
@@ -261,7 +271,8 @@ int run(const Arguments& arguments, Log& log) {
 
 Command check_command() {
   return {{"check",
-           "Runs every backend of this build against the reference on this machine: values and gradients.",
+           "Runs every backend of this build, in all its precisions, against the reference: values and "
+           "gradients.",
            "  raincell check\n  raincell check --backend cpu --json",
            "",
            0,
@@ -269,7 +280,7 @@ Command check_command() {
            {{"backend", "NAME", "only this one; default: all of this build", false},
             {"threads", "N", "threads to compute with; default: all that the machine offers", false},
             {"deterministic", "", "same bytes for the same input, threads and backend", false},
-            {"json", "", "one JSON object a line and backend", false}},
+            {"json", "", "one JSON object a line, backend and precision", false}},
            {}},
           run};
 }

@@ -17,8 +17,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kStepWork = 3.;  // a training step over a forward pass: forward, data and weight gradients
-
 /// Multiply-accumulates a second of a usual gate convolution on this machine.
 double measured_rate(kernels::Backend& backend) {
   const kernels::ConvSpec spec{
@@ -58,7 +56,8 @@ int run(const Arguments& arguments, Log& log) {
       config.model, *backend, {.batch = 1, .height = rows, .width = columns}, 1);
   const std::int64_t parameters = model::parameter_count(config.model);
   const std::int64_t macs = model::macs_per_forecast(config.model, rows, columns);
-  const double work = kStepWork * static_cast<double>(macs * batch * config.training.accumulation);
+  const auto work = static_cast<double>(model::macs_per_step(config.model, rows, columns) * batch *
+                                        config.training.accumulation);
   const double step_s = work / measured_rate(*backend);
   if (arguments.has("memory")) {
     require_memory(training, *backend, memory_limit(arguments), "a training step",

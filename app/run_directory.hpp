@@ -39,6 +39,7 @@ class RunDirectory {
   /// The newest checkpoint whose hash is right; damaged ones are warnings. Throws model::WeightsError when
   /// there are checkpoints and none is valid.
   std::optional<Checkpoint> newest(Log&) const;
+  bool has_checkpoint() const { return !manifests().empty(); }
   /// State, then manifest: the checkpoint exists once the manifest does. Older ones beyond `keep` are
   /// removed.
   void save(const Position&, const std::vector<std::byte>& state, std::int64_t keep) const;

@@ -60,7 +60,7 @@ int run(const Arguments& arguments, Log& log) {
   RunDirectory folder(arguments.text("run"), resolved_text(config), arguments.has("fresh"));
   TrainingRun training(config, data, network, trainer, folder, log);
   if (arguments.has("deterministic")) log.info(pinned_text(backend->info(), config.seed));
-  training.write_environment(*backend);
+  training.write_environment(*backend, arguments.has("deterministic"));
   training.resume();
   const bool finished = training.go();
   training.finish(finished);

@@ -20,7 +20,9 @@ model::TrainingSpec training_spec(const Config&);
 class TrainingRun {
  public:
   TrainingRun(const Config&, TrainingData&, model::Network&, model::Trainer&, RunDirectory&, Log&);
-  void write_environment(const kernels::Backend&);
+  /// What the run computes with, in env.json. Throws UsageError when a deterministic run was begun with
+  /// something else.
+  void write_environment(const kernels::Backend&, bool deterministic);
   /// From the newest valid checkpoint of the folder, if there is one.
   void resume();
   /// True when the last step is done, false when a signal asked for the end. Throws Diverged.
@@ -38,6 +40,7 @@ class TrainingRun {
   void save_checkpoint();
   void save_weights(const std::string& name);
   void write_report(bool finished);
+  void refuse_other_environment(const nlohmann::ordered_json& now) const;
 
   const Config& config_;
   TrainingData& data_;

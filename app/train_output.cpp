@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "app/errors.hpp"
 #include "app/report.hpp"
 #include "app/train.hpp"
 #include "app/version.hpp"
@@ -12,22 +13,46 @@
 
 namespace raincell::app {
 
-void TrainingRun::write_environment(const kernels::Backend& backend) {
+namespace {
+
+constexpr std::uint64_t kLargestEnvironment = 1 << 26;  // bytes
+
+}  // namespace
+
+void TrainingRun::write_environment(const kernels::Backend& backend, bool deterministic) {
   struct utsname system {};
   ::uname(&system);
   const kernels::BackendInfo& info = backend.info();
   const nlohmann::ordered_json json = {{"version", version_text()},
+                                       {"deterministic", deterministic},
                                        {"backend", info.name},
                                        {"device", info.device},
                                        {"libraries", info.libraries},
                                        {"threads", info.threads},
+                                       {"kernels", network_.implementations()},
                                        {"system", std::string(system.sysname) + " " + system.release},
                                        {"archives", config_.data.archives},
                                        {"archive_hash", data_.hash},
                                        {"parameters", network_.layout().count()},
                                        {"train_windows", data_.train_windows.size()},
                                        {"validation_windows", data_.validation_windows.size()}};
+  if (deterministic && folder_.has_checkpoint()) refuse_other_environment(json);
   io::publish(folder_.path("env.json"), json_text(json, 1) + "\n");
+}
+
+/// The same bytes come only from the same computation from the first step on.
+void TrainingRun::refuse_other_environment(const nlohmann::ordered_json& now) const {
+  const auto before =
+      nlohmann::json::parse(io::read_file(folder_.path("env.json"), kLargestEnvironment), nullptr, false);
+  for (const char* const key : {"deterministic", "threads", "backend", "device", "libraries", "kernels"}) {
+    const nlohmann::json had = before.is_object() ? before.value(key, nlohmann::json()) : nlohmann::json();
+    if (had == nlohmann::json(now.at(key))) continue;
+    throw UsageError(fmt::format(
+        "{}: --deterministic: the run was begun with another value of '{}' ({}, now {}), so it cannot end in "
+        "the bytes of one that was not interrupted; give the same, go on without --deterministic, or start "
+        "anew with --fresh",
+        folder_.path("").string(), key, had.dump(), nlohmann::json(now.at(key)).dump()));
+  }
 }
 
 void TrainingRun::write_report(bool finished) {

@@ -253,5 +253,7 @@ struct BackendOptions {
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions&);
 /// The visible list, in the order that "auto" tries.
 std::vector<std::string> backend_names();
+/// What a backend of the list can be asked to compute in; f32 always.
+std::vector<Precision> precisions_of(std::string_view backend);
 
 }  // namespace raincell::kernels

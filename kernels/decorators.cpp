@@ -312,6 +312,31 @@ void CountingBackend::synchronize() {
   ForwardingBackend::synchronize();
 }
 
+void CountingBackend::count_work(const Operation& operation, const ConvPlan* plan) {
+  double bytes = 0., flop = 0.;
+  std::string name = operation.name;
+  for (const Argument& argument : operation.arguments) {
+    if (argument.view.empty()) continue;
+    const double once = static_cast<double>(argument.view.shape.elements()) *
+                        static_cast<double>(size_of(argument.view.dtype));
+    bytes += argument.access == Access::inout ? 2. * once : once;
+  }
+  if (plan == nullptr) {
+    name += " " + operation.arguments[0].view.shape.text();
+  } else {
+    name += " " + plan->spec().text();
+    if (std::string_view(operation.name) != "load_weights") {
+      flop = 2. * static_cast<double>(plan->spec().macs());
+      bytes += static_cast<double>(plan->spec().weight_shape().elements()) *
+               static_cast<double>(size_of(activation_dtype()));  // packed, or about to be unpacked
+    }
+  }
+  Work& work = work_[name];
+  ++work.calls;
+  work.flop += flop;
+  work.bytes += bytes;
+}
+
 void CountingBackend::perform(const Operation& operation, ConvPlan* plan, ConvPlan* twin) {
   const std::string name = operation.name;
   ++counts_.operations;
@@ -319,6 +344,8 @@ void CountingBackend::perform(const Operation& operation, ConvPlan* plan, ConvPl
   if (name == "export_frames") ++counts_.exports;
   if (name == "write") count(counts_.writes, "copy from the host");
   if (name == "read") count(counts_.reads, "copy to the host");
+  if (name != "import_frames" && name != "export_frames" && name != "write" && name != "read")
+    count_work(operation, plan);
   ForwardingBackend::perform(operation, plan, twin);
 }
 

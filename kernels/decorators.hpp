@@ -110,16 +110,24 @@ class GuardedBackend : public ForwardingBackend {
   std::vector<std::string> damaged_;  // found on free, when nothing may be thrown
 };
 
-/// Counts what must not happen inside a training step, and throws there once armed.
+/// Counts what must not happen inside a training step, and throws there once armed; and the work done.
 class CountingBackend : public ForwardingBackend {
  public:
+  /// Of all calls of one operation on one size. A multiply-accumulate is two floating-point operations, of
+  /// convolutions alone; bytes: every tensor read and written once a call.
+  struct Work {
+    std::int64_t calls = 0;
+    double flop = 0., bytes = 0.;
+  };
   struct Counts {
     std::int64_t allocations = 0, plans = 0, writes = 0, reads = 0, synchronizations = 0;
     std::int64_t imports = 0, exports = 0, operations = 0;  // allowed in a step
   };
   using ForwardingBackend::ForwardingBackend;
   const Counts& counts() const { return counts_; }
-  void reset() { counts_ = {}; }
+  /// By operation and size, but for frames that come and go.
+  const std::map<std::string, Work>& work() const { return work_; }
+  void reset() { counts_ = {}, work_.clear(); }
   /// From now on an allocation, plan, host copy or synchronisation is a std::logic_error that names it.
   void arm(bool armed) { armed_ = armed; }
   void synchronize() override;
@@ -131,8 +139,10 @@ class CountingBackend : public ForwardingBackend {
 
  private:
   void count(std::int64_t& counter, const std::string& what);
+  void count_work(const Operation&, const ConvPlan* plan);
 
   Counts counts_;
+  std::map<std::string, Work> work_;
   bool armed_ = false;
 };
 

@@ -60,6 +60,14 @@ std::vector<std::string> backend_names() {
   return names;
 }
 
+std::vector<Precision> precisions_of(std::string_view name) {
+  for (const Entry& entry : kEntries) {
+    if (name == entry.name && entry.reduces_precision)
+      return {Precision::f32, Precision::tf32, Precision::bf16};
+  }
+  return {Precision::f32};
+}
+
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {
   if (name == "auto") return make_first_available(options);
   for (const Entry& entry : kEntries) {

@@ -252,16 +252,16 @@ int64_t input_macs(const Blueprint& plan, const Graph& graph, const Node& node, 
   return (height / divisor) * (width / divisor) * plan.parameters.slice(node.weights[input]).shape.elements();
 }
 
-/// Of the inputs that come from outside and need no gradient.
-int64_t outer_macs(const Blueprint& plan, const Graph& graph, bool own_frames, int64_t height,
+/// Of the inputs that come from outside and need no gradient: frames in the first `given` steps, where they
+/// are not the network's own output, everything else in all steps.
+int64_t outer_macs(const Blueprint& plan, const Graph& graph, int64_t steps, int64_t given, int64_t height,
                    int64_t width) {
   int64_t sum = 0;
   for (const Node& node : graph.nodes) {
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       const int flow = node.inputs[i];
-      if (!graph.flows[static_cast<std::size_t>(flow)].external || (own_frames && flow == graph.frames))
-        continue;
-      sum += input_macs(plan, graph, node, i, height, width);
+      if (!graph.flows[static_cast<std::size_t>(flow)].external) continue;
+      sum += (flow == graph.frames ? given : steps) * input_macs(plan, graph, node, i, height, width);
     }
   }
   return sum;
@@ -320,8 +320,15 @@ int64_t macs_per_step(const ModelSpec& spec, int64_t height, int64_t width) {
   const Blueprint plan = blueprint(spec);
   const auto [h, w] = inner_size(spec, height, width);
   const bool own_frames = spec.feed == Feed::previous;
-  const int64_t outer = spec.past * outer_macs(plan, plan.encoder, false, h, w) +
-                        spec.future * outer_macs(plan, plan.forecaster, own_frames, h, w);
+  const int64_t past = spec.past, future = spec.future;
+  int64_t outer = 0;
+  if (spec.forecaster == ForecasterKind::shared) {
+    const int64_t steps = past + (own_frames ? future - 1 : future);
+    outer = outer_macs(plan, plan.encoder, steps, own_frames ? past : steps, h, w);
+  } else {
+    outer = outer_macs(plan, plan.encoder, past, past, h, w) +
+            outer_macs(plan, plan.forecaster, future, own_frames ? 1 : future, h, w);
+  }
   return 3 * macs_per_forecast(spec, height, width) - outer;
 }
 

@@ -32,7 +32,7 @@ struct LayerContext {
   std::int64_t batch = 1, height = 1, width = 1;  // of flows with divisor 1
   std::int64_t steps = 1;                         // kept in training; a rolling run keeps one
   bool training = false;
-  bool initial_state = false;  // recurrent layers start from a given state instead of zero
+  bool initial_state = false;    // recurrent layers start from a given state instead of zero
   std::int64_t frames_kept = 1;  // by a rolling run: of what comes from outside and of its output
 };
 

@@ -68,9 +68,12 @@ RunPlan forecaster_plan(const ModelSpec& spec, const NetworkPlan& plan) {
   return {{count}, {count}, spec.future, spec.future, back};
 }
 
-PlanBytes placed(const kernels::Backend& backend, std::size_t bytes, std::size_t staging) {
-  if (backend.info().own_memory) return {staging, bytes + backend.shared_bytes()};
-  return {bytes + staging, 0};
+PlanBytes placed(const ModelSpec& spec, const NetworkPlan& plan, const kernels::Backend& backend,
+                 std::size_t bytes, std::size_t staging) {
+  if (!backend.info().own_memory) return {bytes + staging, 0};
+  const int64_t frames = std::max(spec.past * spec.channels, spec.future * spec.out_channels());
+  const int64_t crossing = plan.batch * frames * plan.height * plan.width * int64_t{sizeof(float)};
+  return {staging, bytes + backend.shared_bytes() + static_cast<std::size_t>(crossing)};
 }
 
 }  // namespace
@@ -191,6 +194,7 @@ void Network::plan(const NetworkPlan& wanted) {
   if (wanted.training) parameters_->need_gradients();
   Workspace workspace(backend_);
   plan_bytes_ = build(spec_, blueprint_, workspace, *parameters_, wanted, this);
+  implementations_ = workspace.implementations();
   if (!ones_.empty()) backend_.fill(ones_.view(), 1.F);
   staging_.assign(static_cast<std::size_t>(staging_size(spec_, wanted)), 0.F);
   parameters_changed();
@@ -198,7 +202,7 @@ void Network::plan(const NetworkPlan& wanted) {
 
 PlanBytes Network::bytes(int parameter_blocks) const {
   const std::size_t block = static_cast<std::size_t>(layout().stored()) * kernels::size_of(backend_.dtype());
-  return placed(backend_, plan_bytes_ + block * static_cast<std::size_t>(parameter_blocks),
+  return placed(spec_, plan_, backend_, plan_bytes_ + block * static_cast<std::size_t>(parameter_blocks),
                 staging_.size() * 4);
 }
 
@@ -211,7 +215,7 @@ PlanBytes Network::predict_bytes(const ModelSpec& spec, kernels::Backend& backen
   const std::size_t bytes = build(spec, drawn, workspace, none, plan, nullptr);
   const std::size_t block =
       static_cast<std::size_t>(drawn.parameters.stored()) * kernels::size_of(backend.dtype());
-  return placed(backend, bytes + block * static_cast<std::size_t>(parameter_blocks),
+  return placed(spec, plan, backend, bytes + block * static_cast<std::size_t>(parameter_blocks),
                 static_cast<std::size_t>(staging_size(spec, plan)) * 4);
 }
 

@@ -59,6 +59,8 @@ class Network {
   void plan(const NetworkPlan&);
   bool is_planned() const { return encoder_ != nullptr; }
   const NetworkPlan& planned() const { return plan_; }
+  /// The kernels that the plan chose, by the text of the convolution.
+  const std::map<std::string, std::string>& implementations() const { return implementations_; }
   /// Bytes of the plan and of `parameter_blocks` blocks of parameters (values, gradients, moments, average).
   PlanBytes bytes(int parameter_blocks) const;
   /// The same without allocating tensors, within 10 %; plans of convolutions are made one by one and dropped.
@@ -138,18 +140,19 @@ class Network {
   std::unique_ptr<Parameters> parameters_;
   NetworkPlan plan_;
   std::size_t plan_bytes_ = 0;
+  std::map<std::string, std::string> implementations_;
   kernels::LossSpec loss_spec_;
   bool teacher_set_ = false;
 
   std::vector<Carry> carries_;
   std::unique_ptr<GraphRun> encoder_, forecaster_;
-  kernels::Tensor target_, loss_mask_;  // [loss_steps,N,Cout,h,w]
-  kernels::Tensor past_mask_;           // [T,N,C,h,w], predict_input without mask_channel
-  kernels::Tensor teacher_, ones_;      // [T',N,1,1,1]; [1,N,C,h,w]
-  kernels::Tensor sums_;                // loss, valid pixels
+  kernels::Tensor target_, loss_mask_;         // [loss_steps,N,Cout,h,w]
+  kernels::Tensor past_mask_;                  // [T,N,C,h,w], predict_input without mask_channel
+  kernels::Tensor teacher_, ones_;             // [T',N,1,1,1]; [1,N,C,h,w]
+  kernels::Tensor sums_;                       // loss, valid pixels
   Replay weights_, forward_[2], backward_[2];  // the latter without and with a teacher
   std::map<std::pair<std::int64_t, std::int64_t>, Replay> past_pieces_, lead_pieces_;  // by step and count
-  std::vector<float> staging_;          // one step of frames, or targets of a network that computes logits
+  std::vector<float> staging_;  // one step of frames, or targets of a network that computes logits
 };
 
 }  // namespace raincell::model

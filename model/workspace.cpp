@@ -24,7 +24,10 @@ std::unique_ptr<kernels::ConvPlan> Workspace::convolution(const kernels::ConvSpe
   try {
     auto plan = backend_.plan_convolution(spec, use);
     bytes_ += plan->bytes();
-    return dry_ ? nullptr : std::move(plan);
+    if (dry_) return nullptr;
+    std::string& chosen = implementations_[spec.text()];
+    if (std::string name = plan->implementation(); name.size() > chosen.size()) chosen = std::move(name);
+    return plan;
   } catch (const kernels::OutOfMemory&) {
     if (!dry_) throw;
   }

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "kernels/backend.hpp"
@@ -23,11 +25,14 @@ class Workspace {
   kernels::Tensor memory(const kernels::Shape&, std::string_view what);  // of cells
   kernels::Tensor plain(const kernels::Shape&, std::string_view what);
   std::unique_ptr<kernels::ConvPlan> convolution(const kernels::ConvSpec&, kernels::ConvUse);
+  /// The kernels chosen for each convolution, by its text; nothing when dry.
+  const std::map<std::string, std::string>& implementations() const { return implementations_; }
 
  private:
   kernels::Backend& backend_;
   bool dry_;
   std::size_t bytes_ = 0;
+  std::map<std::string, std::string> implementations_;
 };
 
 /// A value at every step: [slots,N,C,H,W]. Step t lies in slot (t + offset) modulo slots, so that a rolling

@@ -343,9 +343,9 @@ class CudnnEngine : public Engine {
     std::vector<const void*> pointers{operands.a, operands.filter, operands.b};
     if (then_ != Correlation::Then::nothing) {
       names.push_back(kAddend);
-      pointers.push_back(then_ == Correlation::Then::add_bias  ? operands.bias
-                         : result_ == Correlation::Result::a ? operands.a
-                                                             : operands.b);
+      pointers.push_back(then_ == Correlation::Then::add_bias ? operands.bias
+                         : result_ == Correlation::Result::a  ? operands.a
+                                                              : operands.b);
     }
     Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
     pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, names)

@@ -11,7 +11,7 @@ constexpr std::int64_t kRowMultiple = 8;  // what tensor cores want
 // Towards the image the columns are rounded once more before they are summed: for the gradient of an image,
 // not for features that a network computes with.
 constexpr std::int64_t kMostChannelsBack = 1;
-constexpr std::size_t kAlignment = 256;   // bytes, of the parts of a workspace
+constexpr std::size_t kAlignment = 256;  // bytes, of the parts of a workspace
 
 std::size_t aligned(std::size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -28,9 +28,9 @@ class Im2colEngine : public Engine {
         name_("im2col and " + product_->name()) {
     const Correlation& p = product_correlation_;
     columns_at_ = aligned(product_->workspace_bytes());
-    filter_at_ = columns_at_ +
-                 aligned(size_of(type) *
-                         static_cast<std::size_t>(p.images * p.a.height * p.a.width * p.a.channels));
+    filter_at_ =
+        columns_at_ +
+        aligned(size_of(type) * static_cast<std::size_t>(p.images * p.a.height * p.a.width * p.a.channels));
     bytes_ = filter_at_ + aligned(size_of(type) * static_cast<std::size_t>(p.b.channels * p.a.channels));
   }
   const std::string& name() const override { return name_; }

@@ -388,8 +388,8 @@ void columns_to_image(Stream stream, const Correlation& c, const T* columns, std
         if (shifted_x < 0) break;
         const std::int64_t at_x = quotient(shifted_x, stride);
         if (at_x * stride != shifted_x || at_x >= out_width) continue;
-        sum += to_float(
-            columns[((n * out_height + at_y) * out_width + at_x) * row + (p * kernel + q) * channels + channel]);
+        sum += to_float(columns[((n * out_height + at_y) * out_width + at_x) * row +
+                                (p * kernel + q) * channels + channel]);
       }
     }
     image[i] = from_float<T>(sum);

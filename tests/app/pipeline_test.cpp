@@ -204,6 +204,17 @@ TEST(Training, SaysWhatIsPinned) {
       folder.path(), {"train", "small.yaml", "--run", "run", "--threads", "1", "--deterministic"});
   expect_ok(outcome);
   EXPECT_NE(outcome.err.find("deterministic: seed 1, backend"), std::string::npos) << outcome.err;
+  const Json environment = Json::parse(test::read_text(folder / "run/env.json"));
+  EXPECT_EQ(environment.at("threads"), 1);
+  ASSERT_FALSE(environment.at("kernels").empty());
+  for (const auto& [convolution, kernels] : environment.at("kernels").items())
+    EXPECT_NE(kernels.get<std::string>().find("forward "), std::string::npos) << convolution;
+
+  const auto other = run_raincell(
+      folder.path(), {"train", "small.yaml", "--run", "run", "--threads", "2", "--deterministic"});
+  EXPECT_EQ(other.code, 2);
+  EXPECT_NE(other.err.find("'threads' (1, now 2)"), std::string::npos) << other.err;
+  expect_ok(run_raincell(folder.path(), {"train", "small.yaml", "--run", "run", "--threads", "2"}));
 }
 
 /// Sets every weight of a tensor of a safetensors file.

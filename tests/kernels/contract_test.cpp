@@ -76,6 +76,36 @@ TEST_P(Contract, StepsOfOddSizeAreTensorsToo) {
     ASSERT_EQ(values[i], i < 25 ? 0.F : i < 75 ? 0.5F : 2.5F) << i;
 }
 
+/// Kept operations are not done, replayed ones are, with the tensors and numbers of before.
+TEST_P(Contract, RecordingsReplayUntilMemoryIsGivenBack) {
+  Tensor x = backend_->allocate({1, 1, 1, 2, 2}, "x"), y = backend_->allocate({1, 1, 1, 2, 2}, "y");
+  backend_->fill(x.view(), 1.F);
+  float factor = 1.F;
+  const auto add = [&] { backend_->add_scaled(y.view(), factor, x.view()); };
+  const auto sum = [&] {
+    std::vector<float> values(4);
+    backend_->read(y.view(), values);
+    return values[3];
+  };
+  add();
+  const auto recording = backend_->record(add);
+  EXPECT_EQ(recording != nullptr, backend_->info().own_memory);
+  EXPECT_EQ(sum(), 1.F);
+  if (recording == nullptr) return;
+  factor = 100.F;
+  EXPECT_TRUE(recording->replay());
+  EXPECT_TRUE(recording->replay());
+  EXPECT_EQ(sum(), 3.F);
+  backend_->allocate({1, 1, 1, 2, 2}, "z");  // and gone
+  EXPECT_FALSE(recording->replay());
+  EXPECT_EQ(sum(), 3.F);
+  // What cannot be kept is said so, and the backend goes on.
+  EXPECT_EQ(backend_->record([&] { sum(); }), nullptr);
+  factor = 1.F;
+  add();
+  EXPECT_EQ(sum(), 4.F);
+}
+
 TEST_P(Contract, WrongShapesAreNamed) {
   Tensor x = backend_->allocate({1, 1, 2, 3, 3}, "x"), y = backend_->allocate({1, 1, 3, 3, 3}, "y");
   const std::string message =

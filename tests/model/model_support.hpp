@@ -13,6 +13,40 @@
 
 namespace raincell::model::testing {
 
+/// Strided two-stage network of the given kind.
+inline ModelSpec strided(kernels::CellKind cell, ForecasterKind forecaster, Feed feed) {
+  ModelSpec spec;
+  spec.cell = cell;
+  spec.forecaster = forecaster;
+  spec.feed = feed;
+  spec.mask_channel = true;
+  spec.stages = {{SamplingConv{3, 3, 2, 1, true}, {4, 3, 3}, std::nullopt},
+                 {SamplingConv{4, 3, 2, 1, true}, {5, 3, 3}, std::nullopt}};
+  spec.past = 3;
+  spec.future = 4;
+  return spec;
+}
+
+/// Every cell, forecaster and feed.
+inline std::vector<ModelSpec> every_kind() {
+  std::vector<ModelSpec> specs;
+  for (const auto cell : {kernels::CellKind::convlstm, kernels::CellKind::convgru, kernels::CellKind::rnn})
+    for (const ForecasterKind forecaster :
+         {ForecasterKind::mirrored, ForecasterKind::same_order, ForecasterKind::shared})
+      for (const Feed feed : {Feed::none, Feed::previous, Feed::advection})
+        specs.push_back(strided(cell, forecaster, feed));
+  return specs;
+}
+
+inline double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double largest = 0.;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    largest = std::max(largest, std::abs(double(a[i]) - double(b[i])));
+  }
+  return largest;
+}
+
 /// One batch of random frames in (0, 1) that owns its values; one pixel in eight is masked.
 struct RandomBatch {
   std::vector<float> past, past_mask, future, future_mask, guide, guide_mask, tendency, thresholds;

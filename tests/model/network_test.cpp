@@ -4,38 +4,15 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/backend.hpp"
+#include "kernels/decorators.hpp"
 #include "model/convlstm_forecaster.hpp"
+#include "model/trainer.hpp"
 #include "model_support.hpp"
 
 namespace raincell::model::testing {
 namespace {
 
 using kernels::CellKind;
-
-/// Strided two-stage network of the given kind.
-ModelSpec strided(CellKind cell, ForecasterKind forecaster, Feed feed) {
-  ModelSpec spec;
-  spec.cell = cell;
-  spec.forecaster = forecaster;
-  spec.feed = feed;
-  spec.mask_channel = true;
-  spec.stages = {{SamplingConv{3, 3, 2, 1, true}, {4, 3, 3}, std::nullopt},
-                 {SamplingConv{4, 3, 2, 1, true}, {5, 3, 3}, std::nullopt}};
-  spec.past = 3;
-  spec.future = 4;
-  return spec;
-}
-
-std::vector<ModelSpec> every_kind() {
-  std::vector<ModelSpec> specs;
-  for (const CellKind cell : {CellKind::convlstm, CellKind::convgru, CellKind::rnn})
-    for (const ForecasterKind forecaster :
-         {ForecasterKind::mirrored, ForecasterKind::same_order, ForecasterKind::shared})
-      for (const Feed feed : {Feed::none, Feed::previous, Feed::advection})
-        specs.push_back(strided(cell, forecaster, feed));
-  return specs;
-}
 
 std::vector<float> forecast(const ModelSpec& spec, kernels::Backend& backend, const NetworkPlan& plan,
                             const RandomBatch& batch, std::int64_t leads) {
@@ -46,15 +23,6 @@ std::vector<float> forecast(const ModelSpec& spec, kernels::Backend& backend, co
       static_cast<std::size_t>(plan.batch * leads * spec.out_channels() * plan.height * plan.width));
   network.forecast(batch.view(), leads, out);
   return out;
-}
-
-double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double largest = 0.;
-  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    largest = std::max(largest, std::abs(double(a[i]) - double(b[i])));
-  }
-  return largest;
 }
 
 TEST(Network, AllStepsAtOnceEqualSingleSteps) {
@@ -70,6 +38,36 @@ TEST(Network, AllStepsAtOnceEqualSingleSteps) {
       EXPECT_LT(largest_difference(at_once, one_by_one), 2e-6);
       EXPECT_GT(largest_difference(at_once, std::vector<float>(at_once.size())), 1e-3);
     }
+  }
+}
+
+/// What the description of a network foretells, and what its operations do.
+TEST(Network, WorkIsAsForetold) {
+  const auto reference = kernels::make_backend("reference-f32", {});
+  for (const ModelSpec& spec : every_kind()) {
+    SCOPED_TRACE(to_text(spec));
+    const std::int64_t height = 8, width = 12, batch = 2;
+    const auto flop_of = [&](bool training, const auto& work) {
+      kernels::CountingBackend counting(*reference);
+      Network network(spec, counting, 5);
+      network.plan({.batch = batch, .height = height, .width = width, .training = training});
+      counting.reset();
+      work(network);
+      double flop = 0., bytes = 0.;
+      for (const auto& [operation, done] : counting.work()) flop += done.flop, bytes += done.bytes;
+      EXPECT_GT(bytes, 0.);
+      return flop / (2. * batch);
+    };
+    const RandomBatch random(spec, {.batch = batch, .height = height, .width = width, .training = true});
+    std::vector<float> out(static_cast<std::size_t>(batch * spec.future * height * width));
+    EXPECT_EQ(flop_of(false, [&](Network& n) { n.forecast(random.view(), spec.future, out); }),
+              double(macs_per_forecast(spec, height, width)));
+    EXPECT_EQ(flop_of(true,
+                      [&](Network& n) {
+                        Trainer trainer(n, {});
+                        trainer.step(random.view());
+                      }),
+              double(macs_per_step(spec, height, width)));
   }
 }
 
