@@ -70,7 +70,7 @@ RunPlan forecaster_plan(const ModelSpec& spec, const NetworkPlan& plan) {
 
 PlanBytes placed(const ModelSpec& spec, const NetworkPlan& plan, const kernels::Backend& backend,
                  std::size_t bytes, std::size_t staging) {
-  if (!backend.info().own_memory) return {bytes + staging, 0};
+  if (!backend.info().own_memory) return {bytes + backend.shared_bytes() + staging, 0};
   const int64_t frames = std::max(spec.past * spec.channels, spec.future * spec.out_channels());
   const int64_t crossing = plan.batch * frames * plan.height * plan.width * int64_t{sizeof(float)};
   return {staging, bytes + backend.shared_bytes() + static_cast<std::size_t>(crossing)};

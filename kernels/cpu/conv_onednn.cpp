@@ -1,4 +1,4 @@
-// Convolutions by oneDNN: y = w * x + b, and its two adjoints. The only file that sees dnnl.hpp.
+// Convolutions by oneDNN: y = w * x + b, and its two adjoints.
 //
 // An ordinary convolution runs oneDNN's forward, backward_data and backward_weights. A transposed one is the
 // adjoint of the ordinary one that leads from y back to x: its forward is that one's backward_data, its
@@ -11,10 +11,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <dnnl.hpp>
 #include <optional>
 
 #include "kernels/cpu/memory.hpp"
+#include "kernels/cpu/onednn.hpp"
 #include "kernels/cpu/threads.hpp"
 
 namespace raincell::kernels::cpu {
@@ -24,16 +24,6 @@ namespace {
 using Tag = dnnl::memory::format_tag;
 using Desc = dnnl::memory::desc;
 using dnnl::memory;
-
-/// Runs a oneDNN call, turning its error into ours.
-template <class Call>
-auto checked(const char* name, const std::string& what, Call call) {
-  try {
-    return call();
-  } catch (const dnnl::error& error) {
-    throw DeviceError("oneDNN", name, std::string(error.what()) + " for " + what);
-  }
-}
 
 // --- the one difference between oneDNN 2 and 3: operation descriptors --------------------------------------
 
@@ -83,38 +73,6 @@ typename Primitive::primitive_desc describe(const dnnl::engine& engine, const Co
   }
 }
 #endif
-
-/// One primitive with its argument list, ready to run. Addresses change from run to run, objects do not.
-class Call {
- public:
-  Call() = default;
-  explicit Call(dnnl::primitive primitive) : primitive_(std::move(primitive)) {}
-
-  void add(int argument, memory value) {
-    arguments_.push_back({argument, value.get()});
-    keep_.push_back(std::move(value));
-  }
-  /// An argument whose address is given at each run, by its position among these.
-  memory& add_moving(int argument, const Desc& desc, const dnnl::engine& engine) {
-    add(argument, memory(desc, engine, DNNL_MEMORY_NONE));
-    return keep_.back();
-  }
-  void place(std::size_t position, const void* address) {
-    keep_[position].set_data_handle(const_cast<void*>(address));
-  }
-  void run(const dnnl::stream& stream, const char* name) const {
-    const dnnl_status_t status = dnnl_primitive_execute(
-        primitive_.get(), stream.get(), static_cast<int>(arguments_.size()), arguments_.data());
-    if (status != dnnl_success) {
-      throw DeviceError("oneDNN", name, "status " + std::to_string(static_cast<int>(status)));
-    }
-  }
-
- private:
-  dnnl::primitive primitive_;
-  std::vector<memory> keep_;
-  std::vector<dnnl_exec_arg_t> arguments_;
-};
 
 }  // namespace
 

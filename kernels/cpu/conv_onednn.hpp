@@ -1,4 +1,4 @@
-// Convolutions by oneDNN. Internal to the cpu backend; conv_onednn.cpp is the only code that sees dnnl.hpp.
+// Convolutions by oneDNN. Internal to the cpu backend.
 #pragma once
 
 #include <memory>

@@ -9,6 +9,7 @@
 #include "kernels/cpu/memory.hpp"
 #include "kernels/cpu/pointwise.hpp"
 #include "kernels/cpu/threads.hpp"
+#include "kernels/cpu/winograd.hpp"
 
 namespace raincell::kernels {
 
@@ -98,6 +99,7 @@ class CpuBackend : public Backend {
       : threads_(options.threads > 0 ? options.threads : omp_get_num_procs()),
         kernels_(pointwise_kernels()),
         onednn_(threads_, kernels_),
+        winograd_(threads_, kernels_),
         partial_(static_cast<std::size_t>(threads_)) {
     info_.name = "cpu";
     info_.passed_over = options.passed_over;
@@ -110,6 +112,7 @@ class CpuBackend : public Backend {
   const BackendInfo& info() const override { return info_; }
   DType dtype() const override { return DType::f32; }
   void synchronize() override {}
+  std::size_t shared_bytes() const override { return winograd_.bytes(); }
 
  protected:
   /// Channels last: the cell reads all gates of a pixel from one place, and any number of channels fits.
@@ -150,7 +153,9 @@ class CpuBackend : public Backend {
   std::unique_ptr<ConvPlan> do_plan_convolution(const ConvSpec& spec, ConvUse use) override {
     const Shape x{1, spec.images, spec.channels_in, spec.height, spec.width};
     const Shape y{1, spec.images, spec.channels_out, spec.out_height(), spec.out_width()};
-    return onednn_.plan(spec, use, do_place(x, DType::f32), do_place(y, DType::f32));
+    const Placement x_placement = do_place(x, DType::f32), y_placement = do_place(y, DType::f32);
+    if (Winograd::suits(spec)) return winograd_.plan(spec, use, x_placement, y_placement);
+    return onednn_.plan(spec, use, x_placement, y_placement);
   }
 
   void do_cell_forward(const CellSpec& spec, View gates, ConstView recurrent, ConstView h_prev,
@@ -379,6 +384,7 @@ class CpuBackend : public Backend {
   int threads_;
   const PointwiseKernels& kernels_;
   Onednn onednn_;
+  Winograd winograd_;
   BackendInfo info_;
   std::vector<LossSums> partial_;  // one a part
   std::vector<double> peephole_sums_;

@@ -57,7 +57,16 @@ struct OptimizerRange {
   float decay = 0;         // added to the gradient; for adamw learning rate times decay
 };
 
-/// [begin, end) are rows for cells and elements for the rest.
+/// Outputs of a 3x3 convolution in tiles of 4x4, each made of 6x6 inputs; channels-last images.
+constexpr std::int64_t kWinogradTile = 4, kWinogradValues = 36;
+struct WinogradTiles {
+  std::int64_t images = 1, height = 1, width = 1, out_height = 1, out_width = 1;
+  std::int64_t padding_top = 1, padding_left = 1;
+  std::int64_t across = 1, down = 1;  // tiles of an image
+};
+
+/// [begin, end) are rows for cells, tiles or inner channels for Winograd's transforms, and elements for the
+/// rest.
 struct PointwiseKernels {
   const char* name;
   void (*lstm_forward)(const CellForward&, std::int64_t begin, std::int64_t end);
@@ -88,6 +97,23 @@ struct PointwiseKernels {
                         const float* mask, float* gradient, std::int64_t begin, std::int64_t end);
   void (*optimizer)(const OptimizerRange&, float* value, const float* gradient, float* m, float* v,
                     std::int64_t begin, std::int64_t end);
+  /// Tiles of x to values: 36 matrices [tile, channels], `stride` elements apart.
+  void (*winograd_input)(const WinogradTiles&, std::int64_t channels, const float* x, std::int64_t begin,
+                         std::int64_t end, float* values, std::int64_t stride);
+  /// And such values to tiles of y, with a bias (or null), written or added.
+  void (*winograd_output)(const WinogradTiles&, std::int64_t channels, const float* values,
+                          std::int64_t stride, std::int64_t begin, std::int64_t end, const float* bias,
+                          bool adds, float* y);
+  /// Tiles of 4x4 of dy to values.
+  void (*winograd_gradient)(const WinogradTiles&, std::int64_t channels, const float* dy, std::int64_t begin,
+                            std::int64_t end, float* values, std::int64_t stride);
+  /// Weights in plain order to 36 matrices [inner, columns]; turned: of the adjoint.
+  void (*winograd_weights)(const float* weights, std::int64_t inner, std::int64_t columns, bool turned,
+                           std::int64_t begin, std::int64_t end, float* values);
+  /// The sum of `parts` times 36 matrices to the gradient of the weights, written or added.
+  void (*winograd_weight_gradient)(const float* values, std::int64_t parts, std::int64_t inner,
+                                   std::int64_t columns, bool adds, std::int64_t begin, std::int64_t end,
+                                   float* d_weights);
 };
 
 /// The same source compiled for any machine, for AVX2 with FMA, and for AVX-512.

@@ -27,6 +27,7 @@ struct Case {
   std::vector<Slot> slots;
   std::function<void(kernels::Backend&, const std::vector<kernels::View>&)> run;
   bool exact = false;  // integers: bit-equal in f32
+  bool tiled = false;  // a convolution that the cpu does by Winograd's transforms, whose factors are rounded
 };
 
 /// Slots after the operation, in order; inputs and absent ones are empty.
