@@ -26,8 +26,7 @@ namespace fs = std::filesystem;
 
 constexpr double kLeastSeconds = 2.;  // measured, unless --repetitions says how often
 constexpr int kLeastRepetitions = 5, kMostRepetitions = 1000;
-constexpr int kWarmUps =
-    3;  // the first allocates, the second is recorded where the device can, the third replays
+constexpr int kWarmUps = 3;  // allocates, is recorded where the device can, is replayed
 
 /// What is timed: a forecast with its frames brought to the device and back; of training the forward pass, or
 /// all that a step computes once its batch is loaded.
@@ -206,6 +205,9 @@ int run(const Arguments& arguments, Log& log) {
   std::tie(load.columns, load.rows) = planned_size(arguments, load.config);
   const Config& config = load.config;
   const auto backend = make_backend(arguments, config.precision, log);
+  const std::size_t trial = Roofline::bytes(*backend);
+  require_memory(backend->info().own_memory ? model::PlanBytes{0, trial} : model::PlanBytes{trial, 0},
+                 *backend, limit, "the trial of what this device does at best", "allow more with --memory");
   const Roofline roofline = Roofline::measured(*backend);
   for (const Measure measure : measures) {
     const bool training = measure != Measure::forecast;
@@ -252,9 +254,10 @@ int run(const Arguments& arguments, Log& log) {
     }
   }
   if (!arguments.has("json")) {
-    log.info(fmt::format("{} in {}, batch {} of {}x{}; roofline: {:.1f} GFLOP/s, {:.1f} GB/s",
-                         backend->info().device, app::name_of(config.precision), config.training.batch,
-                         load.columns, load.rows, 1e-9 * roofline.flop_per_s, 1e-9 * roofline.bytes_per_s));
+    log.info(fmt::format(
+        "{} in {}, batch {} of {}x{}; roofline of direct convolutions: {:.1f} GFLOP/s, {:.1f} GB/s",
+        backend->info().device, app::name_of(config.precision), config.training.batch, load.columns,
+        load.rows, 1e-9 * roofline.flop_per_s, 1e-9 * roofline.bytes_per_s));
   }
   return kOk;
 }

@@ -57,7 +57,7 @@ model::Stage sampled(std::int64_t hidden, std::int64_t channels) {
 
 /// Small networks that together use every layer, odd sizes among them.
 std::vector<NetworkCase> network_cases() {
-  std::vector<NetworkCase> cases(5);
+  std::vector<NetworkCase> cases(6);
   for (NetworkCase& c : cases) c.spec.past = c.spec.future = 3;
   cases[0].name = "convlstm, mirrored, fed with advected frames";
   cases[0].spec.stages = {sampled(8, 4), sampled(12, 6)};
@@ -83,6 +83,9 @@ std::vector<NetworkCase> network_cases() {
   cases[4].spec.stages = {stage(6, 3)};
   cases[4].height = 7;
   cases[4].width = 13;
+  cases[5].name = "convlstm, many channels";  // as many as faster convolutions of 3x3 ask for
+  cases[5].spec.stages = {stage(16, 3), stage(17, 3)};
+  cases[5].width = 22;
   return cases;
 }
 

@@ -9,7 +9,9 @@ namespace {
 constexpr double kLeastSeconds = 0.05;  // of a trial
 constexpr int kTrials = 3;              // the fastest counts
 constexpr std::int64_t kSide = 64, kChannels = 2048;
-constexpr std::int64_t kCopiedRows = 8192, kCopiedColumns = 4096;  // far more than any cache holds
+constexpr std::int64_t kCopiedRows = 8192, kCopiedColumns = 4096;  // more than the caches of most devices
+constexpr kernels::Shape kProduct{1, 1, kChannels, kSide, kSide},
+    kCopied{1, 1, 1, kCopiedRows, kCopiedColumns};
 
 /// Seconds of one call among many.
 template <class Work>
@@ -34,6 +36,14 @@ double fastest(kernels::Backend& backend, const Work& work) {
 
 }  // namespace
 
+std::size_t Roofline::bytes(const kernels::Backend& backend) {
+  const std::size_t activations = kernels::size_of(backend.activation_dtype()),
+                    weights = kernels::size_of(backend.dtype()) + activations;  // plain, and packed
+  const auto count = [](std::int64_t elements) { return static_cast<std::size_t>(elements); };
+  return std::max(2 * activations * count(kProduct.elements()) + weights * count(kChannels * kChannels),
+                  2 * activations * count(kCopied.elements()));
+}
+
 Roofline Roofline::measured(kernels::Backend& backend) {
   Roofline roofline;
   {
@@ -47,19 +57,17 @@ Roofline Roofline::measured(kernels::Backend& backend) {
     const auto plan = backend.plan_convolution(product, kernels::ConvUse::inference);
     kernels::Tensor weights = backend.allocate_plain(product.weight_shape(), "weights");
     backend.fill(weights.view(), 0.5F);
-    const kernels::Shape shape{1, 1, kChannels, kSide, kSide};
-    kernels::Tensor x = backend.allocate(shape, "input"), y = backend.allocate(shape, "output");
+    kernels::Tensor x = backend.allocate(kProduct, "input"), y = backend.allocate(kProduct, "output");
     backend.fill(x.view(), 1.F);
     plan->load_weights(weights.view(), {});
     roofline.flop_per_s = 2. * static_cast<double>(product.macs()) / fastest(backend, [&] {
                             plan->forward(x.view(), y.view(), kernels::Accumulate::no);
                           });
   }
-  const kernels::Shape shape{1, 1, 1, kCopiedRows, kCopiedColumns};
-  kernels::Tensor x = backend.allocate(shape, "copied"), y = backend.allocate(shape, "copy");
-  const double bytes = static_cast<double>(shape.elements()) *
-                       static_cast<double>(kernels::size_of(backend.activation_dtype()));
-  roofline.bytes_per_s = 2. * bytes / fastest(backend, [&] { backend.copy(x.view(), y.view()); });
+  kernels::Tensor x = backend.allocate(kCopied, "copied"), y = backend.allocate(kCopied, "copy");
+  const double copied = static_cast<double>(kCopied.elements()) *
+                        static_cast<double>(kernels::size_of(backend.activation_dtype()));
+  roofline.bytes_per_s = 2. * copied / fastest(backend, [&] { backend.copy(x.view(), y.view()); });
   return roofline;
 }
 

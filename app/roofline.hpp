@@ -14,6 +14,8 @@ struct Roofline {
 
   /// Times a convolution of 1x1 that is one large product of matrices, and a copy of a large tensor.
   static Roofline measured(kernels::Backend&);
+  /// Memory of the device that measuring takes.
+  static std::size_t bytes(const kernels::Backend&);
   /// Every operation at the slower of its two rates, one after the other.
   double seconds(const std::map<std::string, kernels::CountingBackend::Work>&) const;
 };

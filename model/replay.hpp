@@ -13,26 +13,26 @@ class Replay {
  public:
   /// `parameters`: where they lie; elsewhere than at the call before, everything starts anew.
   void run(kernels::Backend& backend, const void* parameters, const std::function<void()>& work) {
-    if (recording_ != nullptr && parameters == parameters_ && recording_->replay()) return;
-    if (recording_ != nullptr || parameters != parameters_) state_ = State::fresh;
-    recording_.reset();
-    parameters_ = parameters;
-    if (state_ == State::done_once) {
-      recording_ = backend.record(work);
-      state_ = recording_ == nullptr ? State::never : State::recorded;
-      if (recording_ != nullptr && recording_->replay()) return;
+    if (parameters != parameters_) start_anew(parameters);
+    if (recording_ == nullptr && calls_ == 1) recording_ = backend.record(work);
+    if (recording_ != nullptr) {
+      if (recording_->replay()) return;
+      start_anew(parameters);
     }
     work();
-    if (state_ == State::fresh) state_ = State::done_once;
+    if (calls_ < 2) ++calls_;  // from two on there is nothing to record any more
   }
-  bool recorded() const { return recording_ != nullptr; }
 
  private:
-  enum class State : std::uint8_t { fresh, done_once, recorded, never };
+  void start_anew(const void* parameters) {
+    recording_.reset();
+    parameters_ = parameters;
+    calls_ = 0;
+  }
 
   std::unique_ptr<kernels::Recording> recording_;
   const void* parameters_ = nullptr;
-  State state_ = State::fresh;
+  int calls_ = 0;  // of work, since the start
 };
 
 }  // namespace raincell::model

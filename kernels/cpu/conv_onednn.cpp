@@ -13,6 +13,7 @@
 #include <cstring>
 #include <optional>
 
+#include "kernels/cpu/channel_sums.hpp"
 #include "kernels/cpu/memory.hpp"
 #include "kernels/cpu/onednn.hpp"
 #include "kernels/cpu/threads.hpp"
@@ -83,9 +84,10 @@ struct Onednn::State {
   dnnl::stream stream{engine};
   Buffer scratch;    // oneDNN's own, shared by all plans
   Buffer temporary;  // results that are added to something
-  std::vector<double> channel_sums;
+  ChannelSums channel_sums;
 
-  State(int thread_count, const PointwiseKernels& pointwise) : threads(thread_count), kernels(pointwise) {}
+  State(int thread_count, const PointwiseKernels& pointwise)
+      : threads(thread_count), kernels(pointwise), channel_sums(thread_count, pointwise) {}
   void grow(Buffer& buffer, std::size_t bytes, const char* what) {
     if (bytes > buffer.bytes()) buffer = allocate_host(bytes, what, threads);
   }
@@ -148,9 +150,9 @@ class OnednnPlan : public ConvPlan {
     run(weights_gradient_, kScratchPosition, "convolution_backward_weights");
     unpack_gradient(static_cast<float*>(d_weights.memory), d_weights.shape.elements(), accumulate);
     if (d_bias.empty()) return;
-    if (spec().transposed) sum_bias_gradient(dy);
-    const auto* gradient = static_cast<const float*>(bias_gradient_.memory());
     auto* sum = static_cast<float*>(d_bias.memory);
+    if (spec().transposed) return state_.channel_sums.run(dy, sum, accumulate);
+    const auto* gradient = static_cast<const float*>(bias_gradient_.memory());
     if (accumulate == Accumulate::yes) {
       state_.kernels.add_scaled(sum, 1.F, gradient, 0, spec().channels_out);
     } else {
@@ -287,8 +289,7 @@ class OnednnPlan : public ConvPlan {
     unpack_.add_moving(DNNL_ARG_TO, plain_, state_.engine);
     add_scratch(unpack_, back.scratchpad_desc());
     temporary_bytes_ = std::max(temporary_bytes_, plain_.get_size());
-    const auto sums = static_cast<std::size_t>(spec().channels_out * state_.threads);
-    if (spec().transposed && state_.channel_sums.size() < sums) state_.channel_sums.resize(sums);
+    if (spec().transposed && spec().bias) state_.channel_sums.reserve(spec().channels_out);
     note("weights", made.impl_info_str());
   }
 
@@ -392,34 +393,6 @@ class OnednnPlan : public ConvPlan {
     parallel_parts(state_.threads, count, kSerialElements, [&](std::int64_t begin, std::int64_t end, int) {
       state_.kernels.add_scaled(d_weights, 1.F, gradient, begin, end);
     });
-  }
-
-  /// The bias gradient of a transposed convolution: sums of dy over images and pixels, in fixed parts.
-  void sum_bias_gradient(ConstView dy) {
-    const std::int64_t lanes = dy.placement.channel_block, channels = spec().channels_out,
-                       blocks = channels / lanes;
-    const std::int64_t pixels = dy.shape.pixels();
-    double* const sums = state_.channel_sums.data();
-    std::fill_n(sums, channels * state_.threads, 0.);
-    const auto* values = static_cast<const float*>(dy.memory);
-    parallel_parts(state_.threads, dy.shape.images() * pixels, kSerialElements / channels,
-                   [&](std::int64_t begin, std::int64_t end, int part) {
-                     for (std::int64_t image = begin / pixels; image * pixels < end; ++image) {
-                       const std::int64_t first = std::max(begin - image * pixels, std::int64_t{0});
-                       const std::int64_t last = std::min(end - image * pixels, pixels);
-                       for (std::int64_t block = 0; block < blocks; ++block) {
-                         const std::int64_t row = (image * blocks + block) * pixels;
-                         state_.kernels.sum_rows(values, sums + part * channels + block * lanes, lanes,
-                                                 row + first, row + last);
-                       }
-                     }
-                   });
-    auto* gradient = static_cast<float*>(bias_gradient_.memory());
-    for (std::int64_t c = 0; c < channels; ++c) {
-      double sum = 0;
-      for (int part = 0; part < state_.threads; ++part) sum += sums[part * channels + c];
-      gradient[c] = static_cast<float>(sum);
-    }
   }
 
   static constexpr std::size_t kScratchPosition = 2;

@@ -1,7 +1,5 @@
 // Tiles are taken in groups that fit a core's cache: transformed, multiplied by the library as 36 matrices,
-// and transformed back, so that scratch memory does not grow with the image. Every tile is computed alone:
-// the bits do not depend on the number of threads, but for the gradient of the weights, whose sums are cut
-// into parts.
+// and transformed back, so that scratch memory does not grow with the image.
 #include "kernels/cpu/winograd.hpp"
 
 #include <algorithm>
@@ -9,6 +7,7 @@
 #include <cstring>
 #include <optional>
 
+#include "kernels/cpu/channel_sums.hpp"
 #include "kernels/cpu/memory.hpp"
 #include "kernels/cpu/product_onednn.hpp"
 #include "kernels/cpu/threads.hpp"
@@ -17,10 +16,11 @@ namespace raincell::kernels::cpu {
 
 namespace {
 
-constexpr std::int64_t kGroup = 64;           // tiles that are transformed and multiplied together
+constexpr std::int64_t kGroup = 64;           // tiles that are transformed and multiplied together at most
 constexpr std::int64_t kGradientGroup = 128;  // more, because their products add to all weights
-constexpr std::int64_t kLeastChannels = 16;   // below, the transforms cost more than they save
-constexpr std::int64_t kLeastPixels = 64;
+constexpr std::int64_t kLeastGroup = 16;      // products of fewer rows are slow
+// Below, the transforms cost more than they save: measured against oneDNN's direct convolution on AVX-512.
+constexpr std::int64_t kLeastChannels = 16, kLeastWeights = 1024, kLeastTiles = 16;
 constexpr std::int64_t kApart = 16;  // elements between matrices, so that they do not share cache sets
 
 std::int64_t stride_of(std::int64_t rows, std::int64_t columns) {
@@ -34,6 +34,19 @@ WinogradTiles tiles_of(std::int64_t images, std::int64_t height, std::int64_t wi
           tiles(out_width), tiles(out_height)};
 }
 
+WinogradTiles tiles_of(const ConvSpec& spec) {
+  return tiles_of(spec.images, spec.height, spec.width, spec.out_height(), spec.out_width(), spec.padding);
+}
+
+std::int64_t count_of(const WinogradTiles& tiles) {
+  return tiles.images * tiles.across * tiles.down;
+}
+
+/// Tiles of a group: no more than give every thread one, so that small images are shared and not filled up.
+std::int64_t group_of(std::int64_t tiles, int threads, std::int64_t most) {
+  return std::clamp((tiles + threads - 1) / threads, kLeastGroup, most);
+}
+
 }  // namespace
 
 struct Winograd::State {
@@ -45,9 +58,13 @@ struct Winograd::State {
   std::vector<Thread> own;
   Buffer weights;  // transformed, on their way to a layout of the library
   Buffer sums;     // of weight gradients, [thread][36][inner, columns]
+  ChannelSums channel_sums;
 
   State(int count, const PointwiseKernels& pointwise)
-      : threads(count), kernels(pointwise), own(static_cast<std::size_t>(count)) {}
+      : threads(count),
+        kernels(pointwise),
+        own(static_cast<std::size_t>(count)),
+        channel_sums(count, pointwise) {}
   static void grow(Buffer& buffer, std::int64_t elements, const char* what, int threads) {
     const auto bytes = static_cast<std::size_t>(elements) * sizeof(float);
     if (bytes > buffer.bytes()) buffer = allocate_host(bytes, what, threads);
@@ -94,20 +111,21 @@ class Direction {
             bool turned)
       : state_(state),
         tiles_(tiles),
-        count_(tiles.images * tiles.across * tiles.down),
+        count_(count_of(tiles)),
         inner_(inner),
         columns_(columns),
+        group_(group_of(count_, state.threads, kGroup)),
         turned_(turned),
         products_({.count = kWinogradValues,
-                   .rows = kGroup,
+                   .rows = group_,
                    .inner = inner,
                    .columns = columns,
-                   .a_stride = stride_of(kGroup, inner),
-                   .c_stride = stride_of(kGroup, columns),
+                   .a_stride = stride_of(group_, inner),
+                   .c_stride = stride_of(group_, columns),
                    .packed = true},
                   state.threads) {
-    state.grow_scratch(kWinogradValues * stride_of(kGroup, inner),
-                       kWinogradValues * stride_of(kGroup, columns));
+    state.grow_scratch(kWinogradValues * stride_of(group_, inner),
+                       kWinogradValues * stride_of(group_, columns));
     Winograd::State::grow(state.weights, kWinogradValues * inner * columns, "transformed weights", 1);
   }
   std::size_t bytes() const { return products_.bytes(); }
@@ -121,8 +139,8 @@ class Direction {
     products_.pack(values);
   }
   void run(const float* x, const float* bias, bool adds, float* y) {
-    const std::int64_t left = stride_of(kGroup, inner_), right = stride_of(kGroup, columns_);
-    state_.each_group(count_, kGroup, [&](std::int64_t first, std::int64_t count, int thread) {
+    const std::int64_t left = stride_of(group_, inner_), right = stride_of(group_, columns_);
+    state_.each_group(count_, group_, [&](std::int64_t first, std::int64_t count, int thread) {
       float *const values = state_.left(thread), *const sums = state_.right(thread);
       state_.kernels.winograd_input(tiles_, inner_, x, first, first + count, values, left);
       products_.run(thread, values, nullptr, sums);
@@ -133,7 +151,7 @@ class Direction {
  private:
   Winograd::State& state_;
   WinogradTiles tiles_;
-  std::int64_t count_, inner_, columns_;
+  std::int64_t count_, inner_, columns_, group_;
   bool turned_;
   Products products_;
 };
@@ -144,33 +162,34 @@ class WeightGradient {
   WeightGradient(Winograd::State& state, const WinogradTiles& tiles, std::int64_t inner, std::int64_t columns)
       : state_(state),
         tiles_(tiles),
-        count_(tiles.images * tiles.across * tiles.down),
+        count_(count_of(tiles)),
         inner_(inner),
         columns_(columns),
+        group_(group_of(count_, state.threads, kGradientGroup)),
         products_({.count = kWinogradValues,
                    .rows = inner,
-                   .inner = kGradientGroup,
+                   .inner = group_,
                    .columns = columns,
-                   .a_stride = stride_of(kGradientGroup, inner),
-                   .b_stride = stride_of(kGradientGroup, columns),
+                   .a_stride = stride_of(group_, inner),
+                   .b_stride = stride_of(group_, columns),
                    .c_stride = inner * columns,
                    .a_turned = true,
                    .adds = true},
                   state.threads) {
-    state.grow_scratch(kWinogradValues * stride_of(kGradientGroup, inner),
-                       kWinogradValues * stride_of(kGradientGroup, columns));
+    state.grow_scratch(kWinogradValues * stride_of(group_, inner),
+                       kWinogradValues * stride_of(group_, columns));
     Winograd::State::grow(state.sums, state.threads * size(), "sums of weight gradients", state.threads);
   }
   std::size_t bytes() const { return products_.bytes(); }
   const std::string& name() const { return products_.name(); }
 
   void run(const float* x, const float* dy, bool adds, float* d_weights) {
-    const std::int64_t left = stride_of(kGradientGroup, inner_), right = stride_of(kGradientGroup, columns_);
+    const std::int64_t left = stride_of(group_, inner_), right = stride_of(group_, columns_);
     auto* const sums = static_cast<float*>(state_.sums.memory());
     parallel_parts(
         state_.threads, state_.threads * size(), 0,
         [&](std::int64_t begin, std::int64_t end, int) { std::fill(sums + begin, sums + end, 0.F); });
-    state_.each_group(count_, kGradientGroup, [&](std::int64_t first, std::int64_t count, int thread) {
+    state_.each_group(count_, group_, [&](std::int64_t first, std::int64_t count, int thread) {
       float *const inputs = state_.left(thread), *const gradients = state_.right(thread);
       state_.kernels.winograd_input(tiles_, inner_, x, first, first + count, inputs, left);
       state_.kernels.winograd_gradient(tiles_, columns_, dy, first, first + count, gradients, right);
@@ -187,16 +206,16 @@ class WeightGradient {
  private:
   std::int64_t size() const { return kWinogradValues * inner_ * columns_; }
   /// The last group has fewer tiles: the rows of the others, left from before, must not count.
-  static void clear_rest(float* values, std::int64_t stride, std::int64_t channels, std::int64_t count) {
-    if (count == kGradientGroup) return;
+  void clear_rest(float* values, std::int64_t stride, std::int64_t channels, std::int64_t count) const {
+    if (count == group_) return;
     for (std::int64_t matrix = 0; matrix < kWinogradValues; ++matrix)
-      std::fill(values + matrix * stride + count * channels,
-                values + matrix * stride + kGradientGroup * channels, 0.F);
+      std::fill(values + matrix * stride + count * channels, values + matrix * stride + group_ * channels,
+                0.F);
   }
 
   Winograd::State& state_;
   WinogradTiles tiles_;
-  std::int64_t count_, inner_, columns_;
+  std::int64_t count_, inner_, columns_, group_;
   Products products_;
 };
 
@@ -205,8 +224,7 @@ class WinogradPlan : public ConvPlan {
   WinogradPlan(Winograd::State& state, const ConvSpec& spec, ConvUse use, Placement x, Placement y)
       : ConvPlan(spec, use, DType::f32, x, y),
         state_(state),
-        tiles_(tiles_of(spec.images, spec.height, spec.width, spec.out_height(), spec.out_width(),
-                        spec.padding)),
+        tiles_(tiles_of(spec)),
         forward_(state, tiles_, spec.channels_in, spec.channels_out, false) {
     if (use == ConvUse::training) {
       back_.emplace(state,
@@ -217,7 +235,7 @@ class WinogradPlan : public ConvPlan {
     if (use != ConvUse::inference) gradient_.emplace(state, tiles_, spec.channels_in, spec.channels_out);
     if (!spec.bias) return;
     bias_ = allocate_host(static_cast<std::size_t>(spec.channels_out) * sizeof(float), "a bias", 1);
-    bias_sums_.resize(static_cast<std::size_t>(spec.channels_out * state.threads));
+    state.channel_sums.reserve(spec.channels_out);
   }
   std::string implementation() const override {
     std::string text = "forward Winograd with " + forward_.name();
@@ -248,35 +266,16 @@ class WinogradPlan : public ConvPlan {
     const bool adds = accumulate == Accumulate::yes;
     gradient_->run(static_cast<const float*>(x.memory), static_cast<const float*>(dy.memory), adds,
                    static_cast<float*>(d_weights.memory));
-    if (!d_bias.empty()) sum_bias_gradient(dy, d_bias, adds);
+    if (!d_bias.empty()) state_.channel_sums.run(dy, static_cast<float*>(d_bias.memory), accumulate);
   }
 
  private:
-  /// Sums of dy over images and pixels, in fixed parts.
-  void sum_bias_gradient(ConstView dy, View d_bias, bool adds) {
-    const std::int64_t channels = spec().channels_out;
-    std::fill(bias_sums_.begin(), bias_sums_.end(), 0.);
-    parallel_parts(state_.threads, dy.shape.images() * dy.shape.pixels(), kSerialElements / channels,
-                   [&](std::int64_t begin, std::int64_t end, int part) {
-                     state_.kernels.sum_rows(static_cast<const float*>(dy.memory),
-                                             bias_sums_.data() + part * channels, channels, begin, end);
-                   });
-    auto* const out = static_cast<float*>(d_bias.memory);
-    for (std::int64_t c = 0; c < channels; ++c) {
-      double sum = 0;
-      for (int part = 0; part < state_.threads; ++part)
-        sum += bias_sums_[static_cast<std::size_t>(part * channels + c)];
-      out[c] = (adds ? out[c] : 0.F) + static_cast<float>(sum);
-    }
-  }
-
   Winograd::State& state_;
   WinogradTiles tiles_;
   Direction forward_;
   std::optional<Direction> back_;
   std::optional<WeightGradient> gradient_;
   Buffer bias_;
-  std::vector<double> bias_sums_;
 };
 
 }  // namespace
@@ -286,9 +285,9 @@ Winograd::Winograd(int threads, const PointwiseKernels& kernels)
 Winograd::~Winograd() = default;
 
 bool Winograd::suits(const ConvSpec& spec) {
-  return spec.kernel == 3 && spec.stride == 1 && !spec.transposed && spec.padding <= 2 &&
-         spec.channels_in >= kLeastChannels && spec.channels_out >= kLeastChannels &&
-         spec.height * spec.width >= kLeastPixels;
+  if (spec.kernel != 3 || spec.stride != 1 || spec.transposed || spec.padding > 2) return false;
+  return std::min(spec.channels_in, spec.channels_out) >= kLeastChannels &&
+         spec.channels_in * spec.channels_out >= kLeastWeights && count_of(tiles_of(spec)) >= kLeastTiles;
 }
 
 std::unique_ptr<ConvPlan> Winograd::plan(const ConvSpec& spec, ConvUse use, Placement x, Placement y) {

@@ -16,7 +16,7 @@ class Winograd {
   ~Winograd();
 
   /// Whether it takes the convolution and is faster than a direct one: 3x3 without stride, enough channels
-  /// and pixels. Its results differ from a direct one's by rounding: 1e-5 of the largest.
+  /// and tiles. Its results differ from a direct one's by rounding: 1e-5 of the largest.
   static bool suits(const ConvSpec&);
   /// The plan borrows this object. Throws DeviceError when the library has no product for it.
   std::unique_ptr<ConvPlan> plan(const ConvSpec&, ConvUse, Placement x, Placement y);

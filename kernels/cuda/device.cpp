@@ -139,10 +139,6 @@ void Device::synchronize() {
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
 
-void Device::not_captured(const char* call) const {
-  if (capturing_) throw DeviceError("CUDA", call, "not possible while work is captured");
-}
-
 namespace {
 
 /// An instantiated CUDA graph.

@@ -66,7 +66,9 @@ class Device {
   };
   void make_slots();
   /// Throws when `call`, which waits or allocates, is asked for inside captured work.
-  void not_captured(const char* call) const;
+  void not_captured(const char* call) const {
+    if (capturing_) throw DeviceError("CUDA", call, "not possible while work is captured");
+  }
 
   Stream stream_ = nullptr;
   std::array<Slot, 2> slots_;

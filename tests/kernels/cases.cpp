@@ -25,12 +25,6 @@ std::string indexed(const std::string& name, std::size_t index) {
   return name + "_" + std::to_string(index);
 }
 
-/// Whether Winograd's transforms could do it.
-bool tiled(const ConvSpec& s) {
-  return s.kernel == 3 && s.stride == 1 && !s.transposed && s.channels_in >= 16 && s.channels_out >= 16 &&
-         s.height * s.width >= 64;
-}
-
 Case forward_case(const ConvSpec& s, bool integers, Accumulate accumulate, std::int64_t steps) {
   Numbers numbers(17);
   const Shape x{steps, s.images / steps, s.channels_in, s.height, s.width};
@@ -47,7 +41,7 @@ Case forward_case(const ConvSpec& s, bool integers, Accumulate accumulate, std::
                 s.bias ? Slot{"bias", b, Access::in, true, some(b)} : absent("bias"),
                 {"y", y, Access::inout, false, some(y)}};
   made.exact = integers;
-  made.tiled = tiled(s);
+  made.convolution = s;
   made.run = [s, accumulate](Backend& backend, const Views& v) {
     const auto plan = backend.plan_convolution(s, ConvUse::inference);
     plan->load_weights(v[1], v[2]);
@@ -75,7 +69,7 @@ Case backward_case(const ConvSpec& s, bool integers, Accumulate accumulate, bool
                 {"d_weights", w, Access::inout, true, some(w)},
                 s.bias ? Slot{"d_bias", b, Access::inout, true, some(b)} : absent("d_bias")};
   made.exact = integers;
-  made.tiled = tiled(s);
+  made.convolution = s;
   made.run = [s, accumulate, input_gradient](Backend& backend, const Views& v) {
     const auto plan =
         backend.plan_convolution(s, input_gradient ? ConvUse::training : ConvUse::training_no_input_gradient);

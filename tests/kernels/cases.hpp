@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,8 @@ struct Case {
   std::string name;
   std::vector<Slot> slots;
   std::function<void(kernels::Backend&, const std::vector<kernels::View>&)> run;
-  bool exact = false;  // integers: bit-equal in f32
-  bool tiled = false;  // a convolution that the cpu does by Winograd's transforms, whose factors are rounded
+  bool exact = false;                                 // integers: bit-equal in f32
+  std::optional<kernels::ConvSpec> convolution = {};  // what it is about
 };
 
 /// Slots after the operation, in order; inputs and absent ones are empty.

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "tests/kernels/backends.hpp"
 #include "tests/kernels/cases.hpp"
@@ -11,7 +12,7 @@ namespace {
 
 using namespace kernels;
 
-constexpr double kTiled = 5.;  // rounding of Winograd's convolution over that of a direct one
+constexpr double kWinograd = 5.;  // its rounding over that of a direct convolution
 
 void expect_equal(const std::vector<double>& have, const std::vector<double>& want, double tolerance,
                   const std::string& tensor) {
@@ -39,6 +40,11 @@ class Cases : public OnEveryBackend {
     }
     return item;
   }
+  bool by_winograd(const Case& item) {
+    if (!item.convolution) return false;
+    const auto plan = backend_->plan_convolution(*item.convolution, ConvUse::inference);
+    return plan->implementation().find("Winograd") != std::string::npos;
+  }
   void run_all(const std::vector<Case>& cases) {
     const auto truth = make_backend("reference", {});
     GuardedBackend guarded(*backend_);
@@ -48,9 +54,9 @@ class Cases : public OnEveryBackend {
       const auto want = run_case(*truth, item);
       const auto have = run_case(guarded, item);
       guarded.verify();
-      const bool tiled = item.tiled && backend_->info().name == "cpu";
-      const bool exact = item.exact && !tiled && backend_->activation_dtype() != DType::bf16;
-      const double tolerance = tiled ? kTiled * GetParam().tolerance : GetParam().tolerance;
+      const bool winograd = by_winograd(item);
+      const bool exact = item.exact && !winograd && backend_->activation_dtype() != DType::bf16;
+      const double tolerance = winograd ? kWinograd * GetParam().tolerance : GetParam().tolerance;
       for (std::size_t i = 0; i < want.size(); ++i) {
         expect_equal(have[i], want[i], exact ? 0. : tolerance, item.slots[i].name);
       }
@@ -60,6 +66,14 @@ class Cases : public OnEveryBackend {
 
 TEST_P(Cases, Convolutions) {
   run_all(convolution_cases());
+}
+/// With each padding that has an adjoint: or nothing would look at it.
+TEST_P(Cases, WinogradIsAmongThem) {
+  if (backend_->info().name != "cpu") GTEST_SKIP() << "only the cpu backend has it";
+  std::map<std::int64_t, int> paddings;
+  for (const Case& item : convolution_cases())
+    if (by_winograd(item)) ++paddings[item.convolution->padding];
+  EXPECT_EQ(paddings.size(), 3U);
 }
 TEST_P(Cases, Cells) {
   run_all(cell_cases());

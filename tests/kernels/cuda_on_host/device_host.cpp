@@ -84,9 +84,6 @@ void Device::synchronize() {
   not_captured("cudaStreamSynchronize");
   pass("cudaStreamSynchronize");
 }
-void Device::not_captured(const char* call) const {
-  if (capturing_) throw DeviceError("CUDA", call, "not possible while work is captured");
-}
 
 void queue(Stream, std::function<void()> work) {
   if (tape == nullptr) return work();
