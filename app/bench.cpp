@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "app/commands.hpp"
 #include "app/compute.hpp"
@@ -197,6 +198,13 @@ std::vector<Measure> measures_of(const Arguments& arguments) {
                                near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
 }
 
+Roofline measured_roofline(kernels::Backend& backend, std::int64_t limit) {
+  const std::size_t bytes = Roofline::bytes(backend);
+  require_memory(backend.info().own_memory ? model::PlanBytes{0, bytes} : model::PlanBytes{bytes, 0}, backend,
+                 limit, "the trial of what this device does at best", "allow more with --memory");
+  return Roofline::measured(backend);
+}
+
 int run(const Arguments& arguments, Log& log) {
   const auto measures = measures_of(arguments);
   const std::int64_t repetitions = arguments.integer("repetitions", 0, 1, 1'000'000);
@@ -205,10 +213,7 @@ int run(const Arguments& arguments, Log& log) {
   std::tie(load.columns, load.rows) = planned_size(arguments, load.config);
   const Config& config = load.config;
   const auto backend = make_backend(arguments, config.precision, log);
-  const std::size_t trial = Roofline::bytes(*backend);
-  require_memory(backend->info().own_memory ? model::PlanBytes{0, trial} : model::PlanBytes{trial, 0},
-                 *backend, limit, "the trial of what this device does at best", "allow more with --memory");
-  const Roofline roofline = Roofline::measured(*backend);
+  std::optional<Roofline> roofline;
   for (const Measure measure : measures) {
     const bool training = measure != Measure::forecast;
     require_memory(training
@@ -218,7 +223,8 @@ int run(const Arguments& arguments, Log& log) {
                              {.batch = config.training.batch, .height = load.rows, .width = load.columns}, 1),
                    *backend, limit, fmt::format("{} of {}", name_of(measure), config.name),
                    "use a smaller training.batch, data.crop or --size");
-    const Result result = run(measure, load, *backend, repetitions, roofline);
+    if (!roofline) roofline = measured_roofline(*backend, limit);
+    const Result result = run(measure, load, *backend, repetitions, *roofline);
     const Timing& timing = result.timing;
     const double median = timing.median(), of_roofline = 100. * result.roofline_s / median;
     if (arguments.has("json")) {
@@ -257,7 +263,7 @@ int run(const Arguments& arguments, Log& log) {
     log.info(fmt::format(
         "{} in {}, batch {} of {}x{}; roofline of direct convolutions: {:.1f} GFLOP/s, {:.1f} GB/s",
         backend->info().device, app::name_of(config.precision), config.training.batch, load.columns,
-        load.rows, 1e-9 * roofline.flop_per_s, 1e-9 * roofline.bytes_per_s));
+        load.rows, 1e-9 * roofline->flop_per_s, 1e-9 * roofline->bytes_per_s));
   }
   return kOk;
 }

@@ -69,11 +69,10 @@ TEST_P(Cases, Convolutions) {
 }
 /// With each padding that has an adjoint: or nothing would look at it.
 TEST_P(Cases, WinogradIsAmongThem) {
-  if (backend_->info().name != "cpu") GTEST_SKIP() << "only the cpu backend has it";
   std::map<std::int64_t, int> paddings;
   for (const Case& item : convolution_cases())
     if (by_winograd(item)) ++paddings[item.convolution->padding];
-  EXPECT_EQ(paddings.size(), 3U);
+  EXPECT_EQ(paddings.size(), backend_->info().name == "cpu" ? 3U : 0U);
 }
 TEST_P(Cases, Cells) {
   run_all(cell_cases());
