@@ -132,8 +132,8 @@ void ForwardingBackend::do_cell_forward(const CellSpec& spec, View gates, ConstV
                                         ConstView h_prev, ConstView c_prev, ConstView peephole, View c,
                                         View h) {
   perform({"cell_forward",
-           {inout("gates", gates), in("recurrent", recurrent), in("h_prev", h_prev), in("c_prev", c_prev),
-            in("peephole", peephole), out("c", c), out("h", h)},
+           {spec.keeps_gates ? inout("gates", gates) : in("gates", gates), in("recurrent", recurrent),
+            in("h_prev", h_prev), in("c_prev", c_prev), in("peephole", peephole), out("c", c), out("h", h)},
            [&](Backend& b, ConvPlan*, Views v) {
              b.cell_forward(spec, v[0], v[1], v[2], v[3], v[4], v[5], v[6]);
            }},

@@ -51,6 +51,7 @@ struct CellSpec {
   CellKind kind = CellKind::convlstm;
   std::int64_t hidden = 1;
   Peephole peephole = Peephole::none;
+  bool keeps_gates = true;  // false: no backward pass follows, and gates are undefined after the forward one
 
   std::int64_t gates() const { return kind == CellKind::convlstm ? 4 : kind == CellKind::convgru ? 3 : 1; }
   bool has_memory() const { return kind == CellKind::convlstm; }         // a cell state c beside h

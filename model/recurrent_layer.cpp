@@ -70,6 +70,7 @@ CellLayer::CellLayer(LayerContext& context, const Graph& graph, const Node& node
   const Flow& flow = output_of(graph, node);
   const int64_t height = context.height / flow.divisor, width = context.width / flow.divisor;
   const int64_t kept = context.training ? context.steps : 1;
+  cell_.keeps_gates = context.training;
   const Shape gates{kept, context.batch, gate_channels(node), height, width};
   saved_.gates = StepStore(context.workspace.activation(gates, "gates of " + node.name), kept, 0);
   if (cell_.separate_recurrent()) {

@@ -168,7 +168,8 @@ class CpuBackend : public Backend {
                            data(c_prev),
                            data(peephole),
                            data(c),
-                           data(h)};
+                           data(h),
+                           spec.keeps_gates};
     auto* const kernel = spec.kind == CellKind::convlstm  ? kernels_.lstm_forward
                          : spec.kind == CellKind::convgru ? kernels_.gru_forward
                                                           : kernels_.rnn_forward;

@@ -24,6 +24,7 @@ struct CellForward {
   float* gates = nullptr;
   const float *recurrent = nullptr, *h_prev = nullptr, *c_prev = nullptr, *peephole = nullptr;
   float *c = nullptr, *h = nullptr;
+  bool keeps_gates = true;
 };
 
 struct CellBackward {

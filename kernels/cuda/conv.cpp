@@ -12,7 +12,7 @@ namespace raincell::kernels::cuda {
 namespace {
 
 constexpr int kCandidates = 8;                                   // engines measured for a convolution
-constexpr int kFusedCandidates = 2;                              // they take a second each to compile
+constexpr int kFusedCandidates = 4;                              // they take a second each to compile
 constexpr std::size_t kFuseFrom = std::size_t{1} << 20;          // bytes; an addition of less costs nothing
 constexpr int kRounds = 3;                                       // of each: the best counts
 constexpr float kRoundMilliseconds = 1.F;                        // least time of a round

@@ -12,10 +12,10 @@
 
 namespace raincell::kernels::cuda {
 
-constexpr int kThreads = 256;           // of a block
-constexpr int kMaximumParts = 1024;     // blocks of a sum
-constexpr int kElementsPerPart = 4096;  // at least, before a sum is cut further
-constexpr int kLanes = 32;              // packs of channels that a block of a channel sum covers
+constexpr int kThreads = 256;                  // of a block
+constexpr int kMaximumParts = 1024;            // blocks of a sum
+constexpr int kElementsPerPart = 4096;         // at least, before a sum is cut further
+constexpr int kManyLanes = 32, kFewLanes = 8;  // packs of channels that a block of a channel sum covers
 
 /// How many parts a sum over `count` elements is cut into: a matter of the size alone, so that the order of
 /// additions, and with it every bit, is the same each time.
@@ -94,7 +94,7 @@ void sum(Stream stream, const char* name, std::int64_t count, Sum* parts, const 
   check_launch(name);
 }
 
-template <int kWide, class Term>
+template <int kWide, int kLanes, class Term>
 __global__ void __launch_bounds__(kThreads)
     sum_channels_kernel(std::int64_t rows, std::int64_t channels, Term term, double* parts) {
   constexpr int kRowsAtOnce = kThreads / kLanes;
@@ -136,9 +136,14 @@ __global__ void __launch_bounds__(kThreads)
 template <int kWide, class Term, class Final>
 void sum_channels(Stream stream, const char* name, std::int64_t rows, std::int64_t channels, double* parts,
                   const Term& term, const Final& final) {
-  const std::int64_t blocks = parts_of(rows), covered = kLanes * kWide;
-  const dim3 grid(static_cast<unsigned>((channels + covered - 1) / covered), static_cast<unsigned>(blocks));
-  sum_channels_kernel<kWide><<<grid, kThreads, 0, stream>>>(rows, channels, term, parts);
+  const std::int64_t blocks = parts_of(rows), packs = channels / kWide;
+  const std::int64_t lanes = packs <= kFewLanes ? kFewLanes : kManyLanes;
+  const dim3 grid(static_cast<unsigned>((packs + lanes - 1) / lanes), static_cast<unsigned>(blocks));
+  if (lanes == kFewLanes) {
+    sum_channels_kernel<kWide, kFewLanes><<<grid, kThreads, 0, stream>>>(rows, channels, term, parts);
+  } else {
+    sum_channels_kernel<kWide, kManyLanes><<<grid, kThreads, 0, stream>>>(rows, channels, term, parts);
+  }
   check_launch(name);
   sum_channels_final_kernel<<<static_cast<unsigned>(channels), kThreads, 0, stream>>>(blocks, parts, final);
   check_launch(name);

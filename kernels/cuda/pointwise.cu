@@ -14,7 +14,7 @@ RAINCELL_HOST_DEVICE PeepholeWeights<float> peephole_of(const float* peephole, s
   return {peephole[k], peephole[hidden + k], peephole[2 * hidden + k]};
 }
 
-template <class T, int kWide>
+template <class T, int kWide, bool kKeepsGates>
 void lstm_forward(Stream stream, std::int64_t hidden, View gates, ConstView c_prev, ConstView peephole,
                   View c, View h) {
   using Math = typename MathOf<T>::Type;
@@ -36,7 +36,8 @@ void lstm_forward(Stream stream, std::int64_t hidden, View gates, ConstView c_pr
       gi[v] = one.i, gf[v] = one.f, go[v] = one.o, gg[v] = one.g;
       c1[v] = now.c, h1[v] = now.h;
     }
-    store(sums, gi), store(sums + hidden, gf), store(sums + 2 * hidden, go), store(sums + 3 * hidden, gg);
+    if constexpr (kKeepsGates)
+      store(sums, gi), store(sums + hidden, gf), store(sums + 2 * hidden, go), store(sums + 3 * hidden, gg);
     store(memory + at, c1);
     store(state + at, h1);
   });
@@ -90,7 +91,7 @@ void peephole_gradient(Stream stream, std::int64_t hidden, View gates, ConstView
       [=] RAINCELL_BODY(std::int64_t plane, double total) { out[plane] += static_cast<float>(total); });
 }
 
-template <class T, int kWide>
+template <class T, int kWide, bool kKeepsGates>
 void gru_forward(Stream stream, std::int64_t hidden, View gates, ConstView recurrent, ConstView h_prev,
                  View h) {
   using Math = typename MathOf<T>::Type;
@@ -109,7 +110,8 @@ void gru_forward(Stream stream, std::int64_t hidden, View gates, ConstView recur
       h1[v] = kernels::gru_forward<Math>(one, GruGates<float>{rz[v], rr[v], rn[v]}, h0[v]);
       gz[v] = one.z, gr[v] = one.r, gn[v] = one.n;
     }
-    store(g + first, gz), store(g + first + hidden, gr), store(g + first + 2 * hidden, gn);
+    if constexpr (kKeepsGates)
+      store(g + first, gz), store(g + first + hidden, gr), store(g + first + 2 * hidden, gn);
     store(state + at, h1);
   });
 }
@@ -414,11 +416,14 @@ void cell_forward(Stream stream, const CellSpec& spec, View gates, ConstView rec
     if (spec.kind == CellKind::rnn) return rnn_forward<T>(stream, gates, h);
     with_width<T>(spec.hidden, [&](auto width) {
       constexpr int kWide = decltype(width)::value;
-      if (spec.kind == CellKind::convlstm) {
-        lstm_forward<T, kWide>(stream, spec.hidden, gates, c_prev, peephole, c, h);
-      } else {
-        gru_forward<T, kWide>(stream, spec.hidden, gates, recurrent, h_prev, h);
-      }
+      const auto forward = [&](auto keeps_gates) {
+        if (spec.kind == CellKind::convlstm) {
+          lstm_forward<T, kWide, keeps_gates>(stream, spec.hidden, gates, c_prev, peephole, c, h);
+        } else {
+          gru_forward<T, kWide, keeps_gates>(stream, spec.hidden, gates, recurrent, h_prev, h);
+        }
+      };
+      spec.keeps_gates ? forward(std::true_type()) : forward(std::false_type());
     });
   });
 }

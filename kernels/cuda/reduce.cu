@@ -67,19 +67,25 @@ struct LossRule {
   }
 };
 
-template <class T>
+template <class T, int kWide>
 void sum_losses(Stream stream, const LossRule& rule, ConstView forecast, ConstView target, ConstView mask,
                 View sums, Totals* parts) {
   const std::int64_t count = forecast.shape.elements(), lead = count / forecast.shape.t;
   const T *const f = data<T>(forecast), *const y = data<T>(target), *const valid = data<T>(mask);
   float* const out = data<float>(sums);
   sum(
-      stream, "loss_sums", count, parts,
+      stream, "loss_sums", count / kWide, parts,
       [=] RAINCELL_BODY(std::int64_t i) {
-        if (to_float(valid[i]) == 0) return Totals{0, 0};
-        const float truth = to_float(y[i]);
-        const float weighted = rule.weight(truth, quotient(i, lead)) * rule.value(to_float(f[i]), truth);
-        return Totals{static_cast<double>(weighted), 1};
+        const std::int64_t at = i * kWide, step = quotient(at, lead);
+        const auto forecasts = load<kWide>(f + at), truths = load<kWide>(y + at),
+                   counts = load<kWide>(valid + at);
+        Totals totals{0, 0};
+        for (int v = 0; v < kWide; ++v) {
+          if (counts[v] == 0) continue;
+          totals +=
+              {static_cast<double>(rule.weight(truths[v], step) * rule.value(forecasts[v], truths[v])), 1};
+        }
+        return totals;
       },
       [=] RAINCELL_BODY(const Totals& total) {
         out[0] = static_cast<float>(total.valid > 0 ? total.loss / total.valid : 0.);
@@ -87,21 +93,23 @@ void sum_losses(Stream stream, const LossRule& rule, ConstView forecast, ConstVi
       });
 }
 
-template <class T>
+template <class T, int kWide>
 void loss_gradient(Stream stream, const LossRule& rule, ConstView forecast, ConstView target, ConstView mask,
                    View d_forecast, View sums, float scale) {
   const std::int64_t count = forecast.shape.elements(), lead = count / forecast.shape.t;
   const T *const f = data<T>(forecast), *const y = data<T>(target), *const valid = data<T>(mask);
   const float* const total = data<float>(sums);
   T* const gradient = data<T>(d_forecast);
-  each(stream, "loss_gradient", count, [=] RAINCELL_BODY(std::int64_t i) {
-    float value = 0;
-    if (to_float(valid[i]) != 0) {
-      const float truth = to_float(y[i]);
-      value =
-          scale / total[1] * rule.weight(truth, quotient(i, lead)) * rule.derivative(to_float(f[i]), truth);
+  each(stream, "loss_gradient", count / kWide, [=] RAINCELL_BODY(std::int64_t i) {
+    const std::int64_t at = i * kWide, step = quotient(at, lead);
+    const auto forecasts = load<kWide>(f + at), truths = load<kWide>(y + at),
+               counts = load<kWide>(valid + at);
+    Floats<kWide> out;
+    for (int v = 0; v < kWide; ++v) {
+      const float derivative = rule.weight(truths[v], step) * rule.derivative(forecasts[v], truths[v]);
+      out[v] = counts[v] == 0 ? 0.F : scale / total[1] * derivative;
     }
-    gradient[i] = from_float<T>(value);
+    store(gradient + at, out);
   });
 }
 
@@ -194,8 +202,13 @@ void loss(Stream stream, const LossSpec& spec, const LossLists& lists, ConstView
                       static_cast<std::int64_t>(spec.class_bounds.size()), lists};
   with_type(forecast.dtype, [&](auto type) {
     using T = decltype(type);
-    sum_losses<T>(stream, rule, forecast, target, mask, sums, static_cast<Totals*>(scratch));
-    if (!d_forecast.empty()) loss_gradient<T>(stream, rule, forecast, target, mask, d_forecast, sums, scale);
+    // By the size of a lead: a pack has one weight, and a view may begin at any lead.
+    with_width<T>(forecast.shape.elements() / forecast.shape.t, [&](auto width) {
+      constexpr int kWide = decltype(width)::value;
+      sum_losses<T, kWide>(stream, rule, forecast, target, mask, sums, static_cast<Totals*>(scratch));
+      if (!d_forecast.empty())
+        loss_gradient<T, kWide>(stream, rule, forecast, target, mask, d_forecast, sums, scale);
+    });
   });
 }
 

@@ -39,6 +39,12 @@ class OnEveryBackend : public testing::TestWithParam<TestedBackend> {
     std::string why;
     if ((backend_ = open_backend(GetParam(), why)) == nullptr) GTEST_SKIP() << why;
   }
+  /// The same one with the same bits in every process.
+  std::unique_ptr<kernels::Backend> deterministic() const {
+    const TestedBackend& tested = GetParam();
+    return kernels::make_backend(
+        tested.backend, {.threads = tested.threads, .deterministic = true, .precision = tested.precision});
+  }
   std::unique_ptr<kernels::Backend> backend_;
 };
 

@@ -97,7 +97,8 @@ Case cell_forward_case(const CellSpec& spec, CellSize size, bool start, const st
   };
   Case made;
   made.name = "cell_forward_" + suffix;
-  made.slots = {{"gates", gates, Access::inout, false, numbers.uniform(gates.elements(), -4, 4)},
+  const Access access = spec.keeps_gates ? Access::inout : Access::in;
+  made.slots = {{"gates", gates, access, false, numbers.uniform(gates.elements(), -4, 4)},
                 given(spec.separate_recurrent() && !start, "recurrent", gates, false, 3),
                 given(spec.separate_recurrent() && !start, "h_prev", state, false, 1),
                 given(spec.has_memory() && !start, "c_prev", state, false, 2),
@@ -315,6 +316,9 @@ std::vector<Case> cell_cases() {
                                      index++);
     cases.push_back(cell_forward_case(spec, size, false, name));
     cases.push_back(cell_forward_case(spec, size, true, name + "_start"));
+    CellSpec forgetful = spec;
+    forgetful.keeps_gates = false;
+    cases.push_back(cell_forward_case(forgetful, size, false, name + "_forgets"));
     cases.push_back(cell_backward_case(spec, size, Ends::middle, name));
     cases.push_back(cell_backward_case(spec, size, Ends::first, name + "_first"));
     cases.push_back(cell_backward_case(spec, size, Ends::last, name + "_last"));

@@ -54,8 +54,8 @@ struct GrowingCell : RandomBatch {
   }
 };
 
-std::vector<double> losses(kernels::Backend& backend) {
-  Network network(guided(), backend, 7);
+std::vector<double> losses(kernels::Backend& backend, std::uint64_t seed) {
+  Network network(guided(), backend, seed);
   network.plan({.batch = 2, .height = kSize, .width = kSize, .training = true});
   TrainingSpec training;
   training.optimizer.learning_rate = 3e-3;
@@ -80,13 +80,22 @@ class OtherArithmetic : public test::OnEveryBackend {};
 
 TEST_P(OtherArithmetic, TrainingFollowsTheCpu) {
   const auto cpu = kernels::make_backend("cpu", {.threads = 1});
-  const std::vector<double> expected = losses(*cpu), ours = losses(*backend_);
-  ASSERT_LT(mean_of_last(expected, 20), 0.5 * expected[0]) << "nothing was learnt";
-  EXPECT_NEAR(mean_of_last(ours, 50) / mean_of_last(expected, 50), 1., 0.02);
-  if (GetParam().precision != kernels::Precision::f32) return;
-  // Rounding grows with every update; the loss of a batch stays the same to a thousandth.
-  for (std::size_t i = 0; i < expected.size(); ++i)
-    EXPECT_NEAR(ours[i] / expected[i], 1., 1e-3) << "step " << i;
+  const auto backend = deterministic();
+  const bool exact = GetParam().precision == kernels::Precision::f32;
+  // Trainings from other first weights end up to 6 % apart in bf16, either way (standard deviation 3 %): what
+  // would be wrong is a mean that is off.
+  const std::uint64_t networks = exact ? 1 : 8;
+  double ratios = 0;
+  for (std::uint64_t seed = 0; seed < networks; ++seed) {
+    const std::vector<double> expected = losses(*cpu, seed), ours = losses(*backend, seed);
+    ASSERT_LT(mean_of_last(expected, 20), 0.5 * expected[0]) << "nothing was learnt";
+    ratios += mean_of_last(ours, 50) / mean_of_last(expected, 50);
+    if (!exact) continue;
+    // Rounding grows with every update; the loss of a batch stays the same to a thousandth.
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      EXPECT_NEAR(ours[i] / expected[i], 1., 1e-3) << "step " << i;
+  }
+  EXPECT_NEAR(ratios / static_cast<double>(networks), 1., 0.02);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, OtherArithmetic, ::testing::ValuesIn(test::tested_backends()),
