@@ -375,7 +375,7 @@ std::vector<Field<Config>> all_fields() {
                 {{"f32", kernels::Precision::f32},
                  {"tf32", kernels::Precision::tf32},
                  {"bf16", kernels::Precision::bf16}},
-                "of activations and convolutions; tf32 and bf16 on a GPU alone"),
+                "of activations and convolutions; tf32 on a GPU alone, bf16 there and on processors with AVX-512 BF16 or AMX"),
   };
   const auto append = [&](std::vector<Field<Config>> some) {
     for (auto& field : some) all.push_back(std::move(field));

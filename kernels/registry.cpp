@@ -10,23 +10,25 @@ namespace {
 
 struct Entry {
   const char* name;
-  bool automatic;          // tried by "auto"
-  bool reduces_precision;  // can compute in tf32 and bf16
+  bool automatic;   // tried by "auto"
+  bool tf32, bf16;  // beside f32
   std::unique_ptr<Backend> (*make_it)(const BackendOptions&);
 
   std::unique_ptr<Backend> make(const BackendOptions& options) const {
-    if (options.precision != Precision::f32 && !reduces_precision)
-      throw BackendUnavailable("it has no reduced precision: leave precision at f32, or compute on a GPU");
+    if (options.precision == Precision::tf32 && !tf32)
+      throw BackendUnavailable("tf32 is a precision of GPUs: leave precision at f32, or compute on a GPU");
+    if (options.precision == Precision::bf16 && !bf16)
+      throw BackendUnavailable("it has no reduced precision: leave precision at f32");
     return make_it(options);
   }
 };
 
 constexpr Entry kEntries[] = {
-    {"cuda", true, true, make_cuda},
-    {"cpu", true, false, make_cpu},
-    {"reference", false, false,
+    {"cuda", true, true, true, make_cuda},
+    {"cpu", true, false, true, make_cpu},
+    {"reference", false, false, false,
      [](const BackendOptions& options) { return make_reference(DType::f64, options); }},
-    {"reference-f32", false, false,
+    {"reference-f32", false, false, false,
      [](const BackendOptions& options) { return make_reference(DType::f32, options); }},
 };
 
@@ -61,11 +63,13 @@ std::vector<std::string> backend_names() {
 }
 
 std::vector<Precision> precisions_of(std::string_view name) {
+  std::vector<Precision> all{Precision::f32};
   for (const Entry& entry : kEntries) {
-    if (name == entry.name && entry.reduces_precision)
-      return {Precision::f32, Precision::tf32, Precision::bf16};
+    if (name != entry.name) continue;
+    if (entry.tf32) all.push_back(Precision::tf32);
+    if (entry.bf16) all.push_back(Precision::bf16);
   }
-  return {Precision::f32};
+  return all;
 }
 
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {

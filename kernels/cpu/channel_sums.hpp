@@ -19,13 +19,21 @@ class ChannelSums {
     const auto wanted = static_cast<std::size_t>(channels * threads_);
     if (parts_.size() < wanted) parts_.resize(wanted);
   }
-  /// sums[c] (+)= sum of x, in any placement.
+  /// sums[c] (+)= sum of x, f32 or bf16, in any placement.
   void run(const ConstView& x, float* sums, Accumulate accumulate) {
+    if (x.dtype == DType::bf16) return run_in<Bf16>(x, sums, accumulate);
+    run_in<float>(x, sums, accumulate);
+  }
+
+ private:
+  template <class T>
+  void run_in(const ConstView& x, float* sums, Accumulate accumulate) {
     const std::int64_t channels = x.shape.c, lanes = x.placement.channel_block, blocks = channels / lanes,
                        pixels = x.shape.pixels();
     double* const parts = parts_.data();
     std::fill_n(parts, channels * threads_, 0.);
-    const auto* values = static_cast<const float*>(x.memory);
+    const auto* values = static_cast<const T*>(x.memory);
+    const auto& kernels = activation_kernels<T>(kernels_);
     parallel_parts(threads_, x.shape.images() * pixels, kSerialElements / channels,
                    [&](std::int64_t begin, std::int64_t end, int part) {
                      for (std::int64_t image = begin / pixels; image * pixels < end; ++image) {
@@ -33,8 +41,8 @@ class ChannelSums {
                        const std::int64_t last = std::min(end - image * pixels, pixels);
                        for (std::int64_t block = 0; block < blocks; ++block) {
                          const std::int64_t row = (image * blocks + block) * pixels;
-                         kernels_.sum_rows(values, parts + part * channels + block * lanes, lanes,
-                                           row + first, row + last);
+                         kernels.sum_rows(values, parts + part * channels + block * lanes, lanes, row + first,
+                                          row + last);
                        }
                      }
                    });
@@ -45,7 +53,6 @@ class ChannelSums {
     }
   }
 
- private:
   int threads_;
   const PointwiseKernels& kernels_;
   std::vector<double> parts_;

@@ -104,8 +104,11 @@ struct Packed {
 
 class OnednnPlan : public ConvPlan {
  public:
-  OnednnPlan(Onednn::State& state, const ConvSpec& spec, ConvUse use, Placement x, Placement y)
-      : ConvPlan(spec, use, DType::f32, x, y), state_(state) {
+  OnednnPlan(Onednn::State& state, const ConvSpec& spec, ConvUse use, DType type, Placement x, Placement y)
+      : ConvPlan(spec, use, type, x, y),
+        state_(state),
+        bf16_(type == DType::bf16),
+        type_(bf16_ ? memory::data_type::bf16 : memory::data_type::f32) {
     checked("convolution", spec.text(), [&] { build(x, y); });
     state_.grow(state_.scratch, scratch_bytes_, "the scratch memory of convolutions");
     state_.grow(state_.temporary, temporary_bytes_, "the temporary of convolutions");
@@ -154,7 +157,7 @@ class OnednnPlan : public ConvPlan {
     if (spec().transposed) return state_.channel_sums.run(dy, sum, accumulate);
     const auto* gradient = static_cast<const float*>(bias_gradient_.memory());
     if (accumulate == Accumulate::yes) {
-      state_.kernels.add_scaled(sum, 1.F, gradient, 0, spec().channels_out);
+      state_.kernels.f32.add_scaled(sum, 1.F, gradient, 0, spec().channels_out);
     } else {
       std::memcpy(sum, gradient, static_cast<std::size_t>(spec().channels_out) * sizeof(float));
     }
@@ -164,14 +167,13 @@ class OnednnPlan : public ConvPlan {
   // --- construction ---------------------------------------------------------------------------------------
 
   /// The layout of an activation as oneDNN calls it: planes, channels last or blocks of channels.
-  static Desc activation(std::int64_t images, std::int64_t channels, std::int64_t height, std::int64_t width,
-                         Placement placement) {
+  Desc activation(std::int64_t images, std::int64_t channels, std::int64_t height, std::int64_t width,
+                  Placement placement) const {
     const memory::dims sizes{images, channels, height, width};
-    const auto type = memory::data_type::f32;
     // One block of 16 is channels-last too; beside channels-last oneDNN has only a slow kernel for nChw16c.
-    if (placement.channel_block == channels) return {sizes, type, Tag::nhwc};
-    if (placement.channel_block == 16 && channels % 16 == 0) return {sizes, type, Tag::nChw16c};
-    if (placement.channel_block == 1) return {sizes, type, Tag::nchw};
+    if (placement.channel_block == channels) return {sizes, type_, Tag::nhwc};
+    if (placement.channel_block == 16 && channels % 16 == 0) return {sizes, type_, Tag::nChw16c};
+    if (placement.channel_block == 1) return {sizes, type_, Tag::nchw};
     throw std::logic_error("kernels: cpu convolution: channel block " +
                            std::to_string(placement.channel_block));
   }
@@ -202,7 +204,7 @@ class OnednnPlan : public ConvPlan {
     }
     const bool library_bias = s.bias && !s.transposed;
     const ConvShape shape{s.transposed ? y : x,
-                          Desc(sizes, memory::data_type::f32, Tag::any),
+                          Desc(sizes, type_, Tag::any),
                           library_bias ? Desc({s.channels_out}, memory::data_type::f32, Tag::x) : Desc(),
                           s.transposed ? x : y,
                           {s.stride, s.stride},
@@ -244,7 +246,7 @@ class OnednnPlan : public ConvPlan {
     turned_ = allocate_host(turned_plain_.get_size(), "turned weights", 1);
     packed_bytes_ += turned_plain_.get_size();
     const std::int64_t padding = spec().kernel - 1 - spec().padding;
-    const ConvShape shape{ordinary.y, Desc({w.c, w.n, w.h, w.w}, memory::data_type::f32, Tag::any),
+    const ConvShape shape{ordinary.y, Desc({w.c, w.n, w.h, w.w}, type_, Tag::any),
                           Desc(),     ordinary.x,
                           {1, 1},     {padding, padding}};
     for (const bool sum : {false, true}) {
@@ -269,8 +271,10 @@ class OnednnPlan : public ConvPlan {
 
   void build_weights_gradient(const ConvShape& shape, const Desc* bias,
                               const dnnl::convolution_forward::primitive_desc& hint) {
+    const Shape w = spec().weight_shape();
+    const Desc gradient_of_weights({w.n, w.c, w.h, w.w}, memory::data_type::f32, Tag::any);
     const auto made = describe<dnnl::convolution_backward_weights>(
-        state_.engine, shape, shape.x, shape.weights, bias, shape.y, attributes(false), hint);
+        state_.engine, shape, shape.x, gradient_of_weights, bias, shape.y, attributes(false), hint);
     weights_gradient_ = Call(dnnl::convolution_backward_weights(made));
     weights_gradient_.add_moving(DNNL_ARG_SRC, shape.x, state_.engine);
     weights_gradient_.add_moving(DNNL_ARG_DIFF_DST, shape.y, state_.engine);
@@ -346,9 +350,13 @@ class OnednnPlan : public ConvPlan {
     call.place(1, by_temporary ? state_.temporary.memory() : x.memory);
     run(call, kScratchPosition, "convolution_backward_data");
     if (!by_temporary && !biased) return;
-    const auto* addend = by_temporary ? static_cast<const float*>(state_.temporary.memory()) : nullptr;
+    const void* addend = by_temporary ? state_.temporary.memory() : nullptr;
     const auto* bias = biased ? static_cast<const float*>(bias_.memory()) : nullptr;
-    add_rows(static_cast<float*>(x.memory), x.shape, x.placement, addend, bias);
+    if (bf16_) {
+      add_rows<Bf16>(x, addend, bias);
+    } else {
+      add_rows<float>(x, addend, bias);
+    }
   }
 
   /// turned[i,o,p,q] = w[o,i,k-1-p,k-1-q]
@@ -365,21 +373,26 @@ class OnednnPlan : public ConvPlan {
   }
 
   /// Rows are pixels of one channel block, in any placement.
-  void add_rows(float* x, const Shape& shape, Placement placement, const float* addend, const float* bias) {
-    const std::int64_t lanes = placement.channel_block, blocks = shape.c / lanes, pixels = shape.pixels();
+  template <class T>
+  void add_rows(View to, const void* added, const float* bias) {
+    const Shape& shape = to.shape;
+    auto* const x = static_cast<T*>(to.memory);
+    const auto* const addend = static_cast<const T*>(added);
+    const auto& kernels = activation_kernels<T>(state_.kernels);
+    const std::int64_t lanes = to.placement.channel_block, blocks = shape.c / lanes, pixels = shape.pixels();
     if (blocks == 1 || bias == nullptr) {
       const std::int64_t rows = shape.elements() / lanes;
       parallel_parts(state_.threads, rows, kSerialElements / lanes,
                      [&](std::int64_t begin, std::int64_t end, int) {
-                       state_.kernels.add_rows(x, addend, bias, lanes, begin, end);
+                       kernels.add_rows(x, addend, bias, lanes, begin, end);
                      });
       return;
     }
     parallel_parts(state_.threads, shape.images() * blocks, 2,
                    [&](std::int64_t begin, std::int64_t end, int) {
                      for (std::int64_t plane = begin; plane < end; ++plane) {
-                       state_.kernels.add_rows(x, addend, bias + plane % blocks * lanes, lanes,
-                                               plane * pixels, (plane + 1) * pixels);
+                       kernels.add_rows(x, addend, bias + plane % blocks * lanes, lanes, plane * pixels,
+                                        (plane + 1) * pixels);
                      }
                    });
   }
@@ -391,13 +404,15 @@ class OnednnPlan : public ConvPlan {
     if (!adds) return;
     const auto* gradient = static_cast<const float*>(state_.temporary.memory());
     parallel_parts(state_.threads, count, kSerialElements, [&](std::int64_t begin, std::int64_t end, int) {
-      state_.kernels.add_scaled(d_weights, 1.F, gradient, begin, end);
+      state_.kernels.f32.add_scaled(d_weights, 1.F, gradient, begin, end);
     });
   }
 
   static constexpr std::size_t kScratchPosition = 2;
 
   Onednn::State& state_;
+  bool bf16_;
+  memory::data_type type_;  // of activations
   Desc plain_, turned_plain_;
   std::vector<Packed> packed_;
   Buffer bias_, bias_gradient_, turned_;
@@ -415,8 +430,16 @@ Onednn::Onednn(int threads, const PointwiseKernels& kernels)
 
 Onednn::~Onednn() = default;
 
-std::unique_ptr<ConvPlan> Onednn::plan(const ConvSpec& spec, ConvUse use, Placement x, Placement y) {
-  return std::make_unique<OnednnPlan>(*state_, spec, use, x, y);
+std::unique_ptr<ConvPlan> Onednn::plan(const ConvSpec& spec, ConvUse use, DType type, Placement x,
+                                       Placement y) {
+  return std::make_unique<OnednnPlan>(*state_, spec, use, type, x, y);
+}
+
+bool Onednn::has_bf16() {
+  // An instruction set's number has the bits of all that it includes.
+  const auto have = static_cast<unsigned>(dnnl::get_effective_cpu_isa()),
+             wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+  return (have & wanted) == wanted;
 }
 
 std::string Onednn::version() {

@@ -14,8 +14,11 @@ class Onednn {
  public:
   Onednn(int threads, const PointwiseKernels& kernels);
   ~Onednn();
-  /// The plan borrows this object. Throws DeviceError when oneDNN has no such convolution.
-  std::unique_ptr<ConvPlan> plan(const ConvSpec&, ConvUse, Placement x, Placement y);
+  /// Of activations in f32 or bf16; parameters and their gradients are f32. The plan borrows this object.
+  /// Throws DeviceError when oneDNN has no such convolution.
+  std::unique_ptr<ConvPlan> plan(const ConvSpec&, ConvUse, DType, Placement x, Placement y);
+  /// Whether this processor multiplies bf16 numbers.
+  static bool has_bf16();
   /// "oneDNN 2.6.3"
   static std::string version();
 

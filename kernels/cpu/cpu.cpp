@@ -18,11 +18,23 @@ namespace {
 using namespace cpu;
 using std::int64_t;
 
-const float* data(const ConstView& view) {
-  return static_cast<const float*>(view.memory);
+template <class T = float>
+const T* data(const ConstView& view) {
+  return static_cast<const T*>(view.memory);
 }
-float* data(const View& view) {
-  return static_cast<float*>(view.memory);
+template <class T = float>
+T* data(const View& view) {
+  return static_cast<T*>(view.memory);
+}
+
+/// visit(T{}) with the type of the tensor's numbers.
+template <class Visit>
+void with_type(DType type, const Visit& visit) {
+  if (type == DType::bf16) {
+    visit(Bf16{});
+  } else {
+    visit(float{});
+  }
 }
 
 int64_t stored(const ConstView& view) {
@@ -98,9 +110,13 @@ class CpuBackend : public Backend {
   explicit CpuBackend(const BackendOptions& options)
       : threads_(options.threads > 0 ? options.threads : omp_get_num_procs()),
         kernels_(pointwise_kernels()),
+        activations_(options.precision == Precision::bf16 ? DType::bf16 : DType::f32),
         onednn_(threads_, kernels_),
         winograd_(threads_, kernels_),
         partial_(static_cast<std::size_t>(threads_)) {
+    if (activations_ == DType::bf16 && !Onednn::has_bf16())
+      throw BackendUnavailable(
+          "this processor does not multiply bf16 numbers (AVX-512 BF16 or AMX): leave precision at f32");
     info_.name = "cpu";
     info_.passed_over = options.passed_over;
     info_.device = processor_name() + ", " + std::to_string(threads_) +
@@ -111,6 +127,7 @@ class CpuBackend : public Backend {
 
   const BackendInfo& info() const override { return info_; }
   DType dtype() const override { return DType::f32; }
+  DType activation_dtype() const override { return activations_; }
   void synchronize() override {}
   std::size_t shared_bytes() const override { return winograd_.bytes(); }
 
@@ -131,50 +148,61 @@ class CpuBackend : public Backend {
     const bool padded =
         tnchw.shape.h * layout.patch != layout.height || tnchw.shape.w * layout.patch != layout.width;
     if (padded) do_fill(tnchw, 0.F);
-    each_frame_row(layout, tnchw,
-                   [&](int64_t host, int64_t device, int64_t channel_step, int64_t pixel_step) {
-                     float* const out = data(tnchw) + device;
-                     const float* const in = ntchw.data() + host;
-                     each_column(layout, channel_step, pixel_step,
-                                 [=](int64_t column, int64_t at) { out[at] = in[column]; });
-                   });
+    with_type(tnchw.dtype, [&](auto type) {
+      using T = decltype(type);
+      each_frame_row(layout, tnchw,
+                     [&](int64_t host, int64_t device, int64_t channel_step, int64_t pixel_step) {
+                       T* const out = data<T>(tnchw) + device;
+                       const float* const in = ntchw.data() + host;
+                       each_column(layout, channel_step, pixel_step,
+                                   [=](int64_t column, int64_t at) { out[at] = from_float<T>(in[column]); });
+                     });
+    });
   }
 
   void do_export_frames(ConstView tnchw, const FrameLayout& layout, std::span<float> ntchw) override {
-    each_frame_row(layout, tnchw,
-                   [&](int64_t host, int64_t device, int64_t channel_step, int64_t pixel_step) {
-                     const float* const in = data(tnchw) + device;
-                     float* const out = ntchw.data() + host;
-                     each_column(layout, channel_step, pixel_step,
-                                 [=](int64_t column, int64_t at) { out[column] = in[at]; });
-                   });
+    with_type(tnchw.dtype, [&](auto type) {
+      using T = decltype(type);
+      each_frame_row(layout, tnchw,
+                     [&](int64_t host, int64_t device, int64_t channel_step, int64_t pixel_step) {
+                       const T* const in = data<T>(tnchw) + device;
+                       float* const out = ntchw.data() + host;
+                       each_column(layout, channel_step, pixel_step,
+                                   [=](int64_t column, int64_t at) { out[column] = to_float(in[at]); });
+                     });
+    });
   }
 
   std::unique_ptr<ConvPlan> do_plan_convolution(const ConvSpec& spec, ConvUse use) override {
     const Shape x{1, spec.images, spec.channels_in, spec.height, spec.width};
     const Shape y{1, spec.images, spec.channels_out, spec.out_height(), spec.out_width()};
-    const Placement x_placement = do_place(x, DType::f32), y_placement = do_place(y, DType::f32);
-    if (Winograd::suits(spec)) return winograd_.plan(spec, use, x_placement, y_placement);
-    return onednn_.plan(spec, use, x_placement, y_placement);
+    const Placement x_placement = do_place(x, activations_), y_placement = do_place(y, activations_);
+    if (activations_ == DType::f32 && Winograd::suits(spec))
+      return winograd_.plan(spec, use, x_placement, y_placement);
+    return onednn_.plan(spec, use, activations_, x_placement, y_placement);
   }
 
   void do_cell_forward(const CellSpec& spec, View gates, ConstView recurrent, ConstView h_prev,
                        ConstView c_prev, ConstView peephole, View c, View h) override {
-    const CellForward cell{geometry_of(spec, gates, h.placement),
-                           spec.hidden,
-                           data(gates),
-                           data(recurrent),
-                           data(h_prev),
-                           data(c_prev),
-                           data(peephole),
-                           data(c),
-                           data(h),
-                           spec.keeps_gates};
-    auto* const kernel = spec.kind == CellKind::convlstm  ? kernels_.lstm_forward
-                         : spec.kind == CellKind::convgru ? kernels_.gru_forward
-                                                          : kernels_.rnn_forward;
-    parallel_parts(threads_, cell.geometry.rows, kSerialElements / 8 / cell.geometry.lanes,
-                   [&](int64_t begin, int64_t end, int) { kernel(cell, begin, end); });
+    with_type(gates.dtype, [&](auto type) {
+      using T = decltype(type);
+      const CellForward<T> cell{geometry_of(spec, gates, h.placement),
+                                spec.hidden,
+                                data<T>(gates),
+                                data<T>(recurrent),
+                                data<T>(h_prev),
+                                data(c_prev),
+                                data(peephole),
+                                data(c),
+                                data<T>(h),
+                                spec.keeps_gates};
+      const auto& kernels = activation_kernels<T>(kernels_);
+      auto* const kernel = spec.kind == CellKind::convlstm  ? kernels.lstm_forward
+                           : spec.kind == CellKind::convgru ? kernels.gru_forward
+                                                            : kernels.rnn_forward;
+      parallel_parts(threads_, cell.geometry.rows, kSerialElements / 8 / cell.geometry.lanes,
+                     [&](int64_t begin, int64_t end, int) { kernel(cell, begin, end); });
+    });
   }
 
   void do_cell_backward(const CellSpec& spec, View gates, View recurrent, ConstView h_prev, ConstView c_prev,
@@ -182,73 +210,87 @@ class CpuBackend : public Backend {
                         View dh_prev, View d_peephole) override {
     Shape state = gates.shape;
     state.c = spec.hidden;
-    const CellBackward cell{geometry_of(spec, gates, do_place(state, DType::f32)),
-                            spec.hidden,
-                            data(gates),
-                            data(recurrent),
-                            data(h_prev),
-                            data(c_prev),
-                            data(c),
-                            data(peephole),
-                            data(dh),
-                            data(dh_recurrent),
-                            data(dc),
-                            data(dh_prev)};
-    const int64_t serial_below = kSerialElements / 8 / cell.geometry.lanes;
-    if (spec.kind == CellKind::convlstm) {
-      double* const sums = d_peephole.empty() ? nullptr : peephole_sums(3 * spec.hidden);
-      parallel_parts(threads_, cell.geometry.rows, serial_below, [&](int64_t begin, int64_t end, int part) {
-        kernels_.lstm_backward(cell, sums == nullptr ? nullptr : sums + part * 3 * spec.hidden, begin, end);
-      });
-      if (sums != nullptr) add_peephole_sums(data(d_peephole), sums, 3 * spec.hidden);
-      return;
-    }
-    auto* const kernel = spec.kind == CellKind::convgru ? kernels_.gru_backward : kernels_.rnn_backward;
-    parallel_parts(threads_, cell.geometry.rows, serial_below,
-                   [&](int64_t begin, int64_t end, int) { kernel(cell, begin, end); });
+    with_type(gates.dtype, [&](auto type) {
+      using T = decltype(type);
+      const CellBackward<T> cell{geometry_of(spec, gates, do_place(state, gates.dtype)),
+                                 spec.hidden,
+                                 data<T>(gates),
+                                 data<T>(recurrent),
+                                 data<T>(h_prev),
+                                 data(c_prev),
+                                 data(c),
+                                 data(peephole),
+                                 data<T>(dh),
+                                 data<T>(dh_recurrent),
+                                 data(dc),
+                                 data<T>(dh_prev)};
+      const auto& kernels = activation_kernels<T>(kernels_);
+      const int64_t serial_below = kSerialElements / 8 / cell.geometry.lanes;
+      if (spec.kind == CellKind::convlstm) {
+        double* const sums = d_peephole.empty() ? nullptr : peephole_sums(3 * spec.hidden);
+        parallel_parts(threads_, cell.geometry.rows, serial_below, [&](int64_t begin, int64_t end, int part) {
+          kernels.lstm_backward(cell, sums == nullptr ? nullptr : sums + part * 3 * spec.hidden, begin, end);
+        });
+        if (sums != nullptr) add_peephole_sums(data(d_peephole), sums, 3 * spec.hidden);
+        return;
+      }
+      auto* const kernel = spec.kind == CellKind::convgru ? kernels.gru_backward : kernels.rnn_backward;
+      parallel_parts(threads_, cell.geometry.rows, serial_below,
+                     [&](int64_t begin, int64_t end, int) { kernel(cell, begin, end); });
+    });
   }
 
   void do_activate(Activation activation, float slope, View x) override {
-    each_part(x, [&](int64_t begin, int64_t end, int) {
-      kernels_.activate(activation, slope, data(x), begin, end);
+    each_part(x, [&](auto type, const auto& kernels, int64_t begin, int64_t end) {
+      kernels.activate(activation, slope, data<decltype(type)>(x), begin, end);
     });
   }
   void do_activate_backward(Activation activation, float slope, ConstView y, View dy) override {
-    each_part(y, [&](int64_t begin, int64_t end, int) {
-      kernels_.activate_backward(activation, slope, data(y), data(dy), begin, end);
+    each_part(y, [&](auto type, const auto& kernels, int64_t begin, int64_t end) {
+      using T = decltype(type);
+      kernels.activate_backward(activation, slope, data<T>(y), data<T>(dy), begin, end);
     });
   }
   void do_fill(View view, float value) override {
-    each_part(view, [&](int64_t begin, int64_t end, int) {
-      std::fill(data(view) + begin, data(view) + end, value);
+    each_part(view, [&](auto type, const auto&, int64_t begin, int64_t end) {
+      using T = decltype(type);
+      std::fill(data<T>(view) + begin, data<T>(view) + end, from_float<T>(value));
     });
   }
   void do_copy(ConstView x, View y) override {
-    each_part(y, [&](int64_t begin, int64_t end, int) {
-      std::memcpy(data(y) + begin, data(x) + begin, static_cast<std::size_t>(end - begin) * sizeof(float));
+    each_part(y, [&](auto type, const auto&, int64_t begin, int64_t end) {
+      using T = decltype(type);
+      std::memcpy(data<T>(y) + begin, data<T>(x) + begin, static_cast<std::size_t>(end - begin) * sizeof(T));
     });
   }
   void do_add_scaled(View y, float a, ConstView x) override {
-    each_part(y,
-              [&](int64_t begin, int64_t end, int) { kernels_.add_scaled(data(y), a, data(x), begin, end); });
+    each_part(y, [&](auto type, const auto& kernels, int64_t begin, int64_t end) {
+      using T = decltype(type);
+      kernels.add_scaled(data<T>(y), a, data<T>(x), begin, end);
+    });
   }
   void do_lerp(View y, float a, ConstView x) override {
-    each_part(y, [&](int64_t begin, int64_t end, int) { kernels_.lerp(data(y), a, data(x), begin, end); });
+    each_part(y, [&](auto type, const auto& kernels, int64_t begin, int64_t end) {
+      using T = decltype(type);
+      kernels.lerp(data<T>(y), a, data<T>(x), begin, end);
+    });
   }
 
   void do_mix(View y, ConstView a, ConstView b, ConstView weights) override {
-    each_image(y, [&](int64_t image, int64_t begin, int64_t end) {
+    each_image(y, [&](auto type, const auto& kernels, int64_t image, int64_t begin, int64_t end) {
+      using T = decltype(type);
       const float w = data(weights)[image % y.shape.n];
-      kernels_.combine(data(y), w, data(a), 1.F - w, data(b), begin, end);
+      kernels.combine(data<T>(y), w, data<T>(a), 1.F - w, data<T>(b), begin, end);
     });
   }
   void do_mix_backward(View y, ConstView x, ConstView weights, Accumulate accumulate) override {
-    each_image(y, [&](int64_t image, int64_t begin, int64_t end) {
+    each_image(y, [&](auto type, const auto& kernels, int64_t image, int64_t begin, int64_t end) {
+      using T = decltype(type);
       const float w = 1.F - data(weights)[image % y.shape.n];
       if (accumulate == Accumulate::yes) {
-        kernels_.add_scaled(data(y), w, data(x), begin, end);
+        kernels.add_scaled(data<T>(y), w, data<T>(x), begin, end);
       } else {
-        kernels_.combine(data(y), w, data(x), 0.F, data(x), begin, end);
+        kernels.combine(data<T>(y), w, data<T>(x), 0.F, data<T>(x), begin, end);
       }
     });
   }
@@ -257,27 +299,35 @@ class CpuBackend : public Backend {
                View sums, float scale) override {
     for (LossSums& part : partial_) part = {};
     const LossRange range = loss_range_of(spec);
-    each_lead(spec, forecast, range, [&](const LossRange& lead, int64_t begin, int64_t end, int part) {
-      const LossSums some = kernels_.loss_sums(lead, data(forecast), data(target), data(mask), begin, end);
-      partial_[static_cast<std::size_t>(part)].loss += some.loss;
-      partial_[static_cast<std::size_t>(part)].valid += some.valid;
-    });
+    each_lead(spec, forecast, range,
+              [&](auto type, const LossRange& lead, int64_t begin, int64_t end, int part) {
+                using T = decltype(type);
+                const LossSums some = activation_kernels<T>(kernels_).loss_sums(
+                    lead, data<T>(forecast), data<T>(target), data<T>(mask), begin, end);
+                partial_[static_cast<std::size_t>(part)].loss += some.loss;
+                partial_[static_cast<std::size_t>(part)].valid += some.valid;
+              });
     LossSums total;
     for (const LossSums& part : partial_) total.loss += part.loss, total.valid += part.valid;
     data(sums)[0] = static_cast<float>(total.valid > 0 ? total.loss / total.valid : 0.);
     data(sums)[1] = static_cast<float>(total.valid);
     if (d_forecast.empty()) return;
     const auto factor = static_cast<float>(total.valid > 0 ? scale / total.valid : 0.);
-    each_lead(spec, forecast, range, [&](const LossRange& lead, int64_t begin, int64_t end, int) {
-      kernels_.loss_gradient(lead, factor, data(forecast), data(target), data(mask), data(d_forecast), begin,
-                             end);
+    each_lead(spec, forecast, range, [&](auto type, const LossRange& lead, int64_t begin, int64_t end, int) {
+      using T = decltype(type);
+      activation_kernels<T>(kernels_).loss_gradient(lead, factor, data<T>(forecast), data<T>(target),
+                                                    data<T>(mask), data<T>(d_forecast), begin, end);
     });
   }
 
   void do_add_sum_of_squares(ConstView x, View sum) override {
     for (LossSums& part : partial_) part = {};
-    each_part(x, [&](int64_t begin, int64_t end, int part) {
-      partial_[static_cast<std::size_t>(part)].loss = kernels_.sum_of_squares(data(x), begin, end);
+    with_type(x.dtype, [&](auto type) {
+      using T = decltype(type);
+      parallel_parts(threads_, stored(x), kSerialElements, [&](int64_t begin, int64_t end, int part) {
+        partial_[static_cast<std::size_t>(part)].loss =
+            activation_kernels<T>(kernels_).sum_of_squares(data<T>(x), begin, end);
+      });
     });
     double total = 0;
     for (const LossSums& part : partial_) total += part.loss;
@@ -294,50 +344,65 @@ class CpuBackend : public Backend {
     OptimizerSpec applied = spec;
     applied.step = std::max<int64_t>(1, spec.step - static_cast<int64_t>(*data(skipped)));
     const OptimizerRange range = optimizer_range_of(applied, squares);
-    each_part(value, [&](int64_t begin, int64_t end, int) {
+    parallel_parts(threads_, stored(value), kSerialElements, [&](int64_t begin, int64_t end, int) {
       kernels_.optimizer(range, data(value), data(gradient), data(m), data(v), begin, end);
     });
   }
 
  private:
+  /// work(T{}, kernels of T, begin, end) over the elements of a tensor of T, in parts.
   template <class Work>
   void each_part(const ConstView& view, const Work& work) {
-    parallel_parts(threads_, stored(view), kSerialElements, work);
+    with_type(view.dtype, [&](auto type) {
+      const auto& kernels = activation_kernels<decltype(type)>(kernels_);
+      parallel_parts(threads_, stored(view), kSerialElements,
+                     [&](int64_t begin, int64_t end, int) { work(type, kernels, begin, end); });
+    });
   }
 
-  /// work(image, begin, end) over the elements of whole or partial images.
+  /// work(T{}, kernels of T, image, begin, end) over the elements of whole or partial images.
   template <class Work>
   void each_image(const ConstView& view, const Work& work) {
     const int64_t size = stored(view) / view.shape.images();
-    each_part(view, [&](int64_t begin, int64_t end, int) {
+    each_part(view, [&](auto type, const auto& kernels, int64_t begin, int64_t end) {
       for (int64_t image = begin / size; image * size < end; ++image) {
-        work(image, std::max(begin, image * size), std::min(end, (image + 1) * size));
+        work(type, kernels, image, std::max(begin, image * size), std::min(end, (image + 1) * size));
       }
     });
   }
 
-  /// work(scalars of the lead, begin, end, part) over the elements of whole or partial leads.
+  /// work(T{}, scalars of the lead, begin, end, part) over the elements of whole or partial leads.
   template <class Work>
   void each_lead(const LossSpec& spec, const ConstView& view, const LossRange& range, const Work& work) {
     const int64_t size = stored(view) / view.shape.t;
-    each_part(view, [&](int64_t begin, int64_t end, int part) {
-      for (int64_t t = begin / size; t * size < end; ++t) {
-        LossRange lead = range;
-        if (!spec.lead_weights.empty()) lead.lead_weight = spec.lead_weights[static_cast<std::size_t>(t)];
-        work(lead, std::max(begin, t * size), std::min(end, (t + 1) * size), part);
-      }
+    with_type(view.dtype, [&](auto type) {
+      parallel_parts(threads_, stored(view), kSerialElements, [&](int64_t begin, int64_t end, int part) {
+        for (int64_t t = begin / size; t * size < end; ++t) {
+          LossRange lead = range;
+          if (!spec.lead_weights.empty()) lead.lead_weight = spec.lead_weights[static_cast<std::size_t>(t)];
+          work(type, lead, std::max(begin, t * size), std::min(end, (t + 1) * size), part);
+        }
+      });
     });
   }
 
   template <class Value>
   static void write_values(View view, std::span<const Value> values) {
-    each_plain(view.shape, view.placement,
-               [&](std::size_t plain, int64_t at) { data(view)[at] = static_cast<float>(values[plain]); });
+    with_type(view.dtype, [&](auto type) {
+      using T = decltype(type);
+      each_plain(view.shape, view.placement, [&](std::size_t plain, int64_t at) {
+        data<T>(view)[at] = from_float<T>(static_cast<float>(values[plain]));
+      });
+    });
   }
   template <class Value>
   static void read_values(ConstView view, std::span<Value> values) {
-    each_plain(view.shape, view.placement,
-               [&](std::size_t plain, int64_t at) { values[plain] = static_cast<Value>(data(view)[at]); });
+    with_type(view.dtype, [&](auto type) {
+      using T = decltype(type);
+      each_plain(view.shape, view.placement, [&](std::size_t plain, int64_t at) {
+        values[plain] = static_cast<Value>(to_float(data<T>(view)[at]));
+      });
+    });
   }
   /// visit(host offset, device offset, step to the next channel of a patch row, step to the next pixel).
   template <class Visit>
@@ -384,6 +449,7 @@ class CpuBackend : public Backend {
 
   int threads_;
   const PointwiseKernels& kernels_;
+  DType activations_;
   Onednn onednn_;
   Winograd winograd_;
   BackendInfo info_;

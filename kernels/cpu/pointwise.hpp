@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
+#include "kernels/bf16.hpp"
 #include "kernels/specs.hpp"
 
 namespace raincell::kernels::cpu {
@@ -17,23 +19,29 @@ struct CellGeometry {
 };
 
 /// Null pointers mean zeros for inputs and "not wanted" for outputs, as in Backend::cell_forward and
-/// cell_backward.
+/// cell_backward. T: float or Bf16, of activations.
+template <class T>
 struct CellForward {
   CellGeometry geometry;
   std::int64_t hidden = 0;
-  float* gates = nullptr;
-  const float *recurrent = nullptr, *h_prev = nullptr, *c_prev = nullptr, *peephole = nullptr;
-  float *c = nullptr, *h = nullptr;
+  T* gates = nullptr;
+  const T *recurrent = nullptr, *h_prev = nullptr;
+  const float *c_prev = nullptr, *peephole = nullptr;
+  float* c = nullptr;
+  T* h = nullptr;
   bool keeps_gates = true;
 };
 
+template <class T>
 struct CellBackward {
   CellGeometry geometry;
   std::int64_t hidden = 0;
-  float *gates = nullptr, *recurrent = nullptr;
-  const float *h_prev = nullptr, *c_prev = nullptr, *c = nullptr, *peephole = nullptr;
-  const float *dh = nullptr, *dh_recurrent = nullptr;
-  float *dc = nullptr, *dh_prev = nullptr;
+  T *gates = nullptr, *recurrent = nullptr;
+  const T* h_prev = nullptr;
+  const float *c_prev = nullptr, *c = nullptr, *peephole = nullptr;
+  const T *dh = nullptr, *dh_recurrent = nullptr;
+  float* dc = nullptr;
+  T* dh_prev = nullptr;
 };
 
 /// Scalars of LossSpec as the range kernels take them; class pointers have `classes` bounds and one weight
@@ -67,35 +75,39 @@ struct WinogradTiles {
 };
 
 /// [begin, end) are rows for cells, tiles or inner channels for Winograd's transforms, and elements for the
-/// rest.
-struct PointwiseKernels {
-  const char* name;
-  void (*lstm_forward)(const CellForward&, std::int64_t begin, std::int64_t end);
+/// rest. T: float or Bf16.
+template <class T>
+struct ActivationKernels {
+  void (*lstm_forward)(const CellForward<T>&, std::int64_t begin, std::int64_t end);
   /// d_peephole: 3 * hidden partial sums of this range, added to; null without.
-  void (*lstm_backward)(const CellBackward&, double* d_peephole, std::int64_t begin, std::int64_t end);
-  void (*gru_forward)(const CellForward&, std::int64_t begin, std::int64_t end);
-  void (*gru_backward)(const CellBackward&, std::int64_t begin, std::int64_t end);
-  void (*rnn_forward)(const CellForward&, std::int64_t begin, std::int64_t end);
-  void (*rnn_backward)(const CellBackward&, std::int64_t begin, std::int64_t end);
-  void (*activate)(Activation, float slope, float* x, std::int64_t begin, std::int64_t end);
-  void (*activate_backward)(Activation, float slope, const float* y, float* dy, std::int64_t begin,
-                            std::int64_t end);
-  void (*add_scaled)(float* y, float a, const float* x, std::int64_t begin, std::int64_t end);
-  void (*lerp)(float* y, float a, const float* x, std::int64_t begin, std::int64_t end);
+  void (*lstm_backward)(const CellBackward<T>&, double* d_peephole, std::int64_t begin, std::int64_t end);
+  void (*gru_forward)(const CellForward<T>&, std::int64_t begin, std::int64_t end);
+  void (*gru_backward)(const CellBackward<T>&, std::int64_t begin, std::int64_t end);
+  void (*rnn_forward)(const CellForward<T>&, std::int64_t begin, std::int64_t end);
+  void (*rnn_backward)(const CellBackward<T>&, std::int64_t begin, std::int64_t end);
+  void (*activate)(Activation, float slope, T* x, std::int64_t begin, std::int64_t end);
+  void (*activate_backward)(Activation, float slope, const T* y, T* dy, std::int64_t begin, std::int64_t end);
+  void (*add_scaled)(T* y, float a, const T* x, std::int64_t begin, std::int64_t end);
+  void (*lerp)(T* y, float a, const T* x, std::int64_t begin, std::int64_t end);
   /// y = a wa + b wb
-  void (*combine)(float* y, float wa, const float* a, float wb, const float* b, std::int64_t begin,
-                  std::int64_t end);
+  void (*combine)(T* y, float wa, const T* a, float wb, const T* b, std::int64_t begin, std::int64_t end);
   /// y[row, c] += addend[row, c] (when not null) + bias[c] (when not null), rows of `channels`.
-  void (*add_rows)(float* y, const float* addend, const float* bias, std::int64_t channels,
-                   std::int64_t begin, std::int64_t end);
+  void (*add_rows)(T* y, const T* addend, const float* bias, std::int64_t channels, std::int64_t begin,
+                   std::int64_t end);
   /// sums[c] += x[row, c]
-  void (*sum_rows)(const float* x, double* sums, std::int64_t channels, std::int64_t begin, std::int64_t end);
-  double (*sum_of_squares)(const float* x, std::int64_t begin, std::int64_t end);
-  LossSums (*loss_sums)(const LossRange&, const float* forecast, const float* target, const float* mask,
+  void (*sum_rows)(const T* x, double* sums, std::int64_t channels, std::int64_t begin, std::int64_t end);
+  double (*sum_of_squares)(const T* x, std::int64_t begin, std::int64_t end);
+  LossSums (*loss_sums)(const LossRange&, const T* forecast, const T* target, const T* mask,
                         std::int64_t begin, std::int64_t end);
   /// gradient = factor * d loss / d forecast, 0 where the mask is 0
-  void (*loss_gradient)(const LossRange&, float factor, const float* forecast, const float* target,
-                        const float* mask, float* gradient, std::int64_t begin, std::int64_t end);
+  void (*loss_gradient)(const LossRange&, float factor, const T* forecast, const T* target, const T* mask,
+                        T* gradient, std::int64_t begin, std::int64_t end);
+};
+
+struct PointwiseKernels {
+  const char* name;
+  ActivationKernels<float> f32;
+  ActivationKernels<Bf16> bf16;
   void (*optimizer)(const OptimizerRange&, float* value, const float* gradient, float* m, float* v,
                     std::int64_t begin, std::int64_t end);
   /// Tiles of x to values: 36 matrices [tile, channels], `stride` elements apart.
@@ -121,6 +133,16 @@ struct PointwiseKernels {
 extern const PointwiseKernels kPointwisePortable;
 extern const PointwiseKernels kPointwiseAvx2;
 extern const PointwiseKernels kPointwiseAvx512;
+
+/// Those for activations of a type.
+template <class T>
+const ActivationKernels<T>& activation_kernels(const PointwiseKernels& kernels) {
+  if constexpr (std::is_same_v<T, Bf16>) {
+    return kernels.bf16;
+  } else {
+    return kernels.f32;
+  }
+}
 
 /// The best that this processor runs.
 const PointwiseKernels& pointwise_kernels();

@@ -177,20 +177,20 @@ class CudaBackend : public Backend {
   /// Host memory in the order of the view: activations channels-last, parameters in planes.
   template <class Value>
   void write_values(View view, std::span<const Value> values) {
-    if (view.dtype == DType::bf16) return write_as<cuda::Bf16>(view, values);
+    if (view.dtype == DType::bf16) return write_as<Bf16>(view, values);
     write_as<float>(view, values);
   }
   template <class Stored, class Value>
   void write_as(View view, std::span<const Value> values) {
     std::vector<Stored> stored(values.size());
     each_plain(view.shape, view.placement, [&](std::size_t plain, std::int64_t at) {
-      stored[static_cast<std::size_t>(at)] = cuda::from_float<Stored>(static_cast<float>(values[plain]));
+      stored[static_cast<std::size_t>(at)] = from_float<Stored>(static_cast<float>(values[plain]));
     });
     device_.upload(view.memory, stored.data(), stored.size() * sizeof(Stored));
   }
   template <class Value>
   void read_values(ConstView view, std::span<Value> values) {
-    if (view.dtype == DType::bf16) return read_as<cuda::Bf16>(view, values);
+    if (view.dtype == DType::bf16) return read_as<Bf16>(view, values);
     read_as<float>(view, values);
   }
   template <class Stored, class Value>
@@ -198,7 +198,7 @@ class CudaBackend : public Backend {
     std::vector<Stored> stored(values.size());
     device_.download(stored.data(), view.memory, stored.size() * sizeof(Stored));
     each_plain(view.shape, view.placement, [&](std::size_t plain, std::int64_t at) {
-      values[plain] = static_cast<Value>(cuda::to_float(stored[static_cast<std::size_t>(at)]));
+      values[plain] = static_cast<Value>(to_float(stored[static_cast<std::size_t>(at)]));
     });
   }
 

@@ -3,40 +3,10 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 
-#include "kernels/cell_math.hpp"
+#include "kernels/bf16.hpp"
 
 namespace raincell::kernels::cuda {
-
-/// The upper half of an f32; conversion rounds to nearest even and keeps NaN.
-struct Bf16 {
-  std::uint16_t bits;
-};
-
-RAINCELL_HOST_DEVICE float to_float(float value) {
-  return value;
-}
-RAINCELL_HOST_DEVICE float to_float(Bf16 value) {
-  const std::uint32_t bits = static_cast<std::uint32_t>(value.bits) << 16;
-  float out;
-  memcpy(&out, &bits, sizeof out);
-  return out;
-}
-
-template <class T>
-RAINCELL_HOST_DEVICE T from_float(float value);
-template <>
-RAINCELL_HOST_DEVICE float from_float<float>(float value) {
-  return value;
-}
-template <>
-RAINCELL_HOST_DEVICE Bf16 from_float<Bf16>(float value) {
-  std::uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  if ((bits & 0x7FFFFFFFU) > 0x7F800000U) return {static_cast<std::uint16_t>(bits >> 16 | 0x40U)};
-  return {static_cast<std::uint16_t>((bits + 0x7FFFU + (bits >> 16 & 1U)) >> 16)};
-}
 
 /// `kCount` neighbours, loaded and stored at once; the address is a multiple of the whole size.
 template <class T, int kCount>

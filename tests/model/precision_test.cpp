@@ -98,7 +98,19 @@ TEST_P(OtherArithmetic, TrainingFollowsTheCpu) {
   EXPECT_NEAR(ratios / static_cast<double>(networks), 1., 0.02);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, OtherArithmetic, ::testing::ValuesIn(test::tested_backends()),
+/// Those that are not the cpu in f32 itself, nor the reference, which would take minutes; in one thread,
+/// which is fastest for images this small.
+std::vector<test::TestedBackend> other_backends() {
+  std::vector<test::TestedBackend> others;
+  for (test::TestedBackend tested : test::tested_backends()) {
+    tested.threads = 1;
+    if (tested.backend == std::string("cuda") || tested.precision != kernels::Precision::f32)
+      others.push_back(tested);
+  }
+  return others;
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, OtherArithmetic, ::testing::ValuesIn(other_backends()),
                          test::name_of_backend);
 
 }  // namespace
