@@ -1,6 +1,7 @@
 // Convolutions by oneDNN. Internal to the cpu backend.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -16,6 +17,8 @@ class Onednn {
   ~Onednn();
   /// The plan borrows this object. Throws DeviceError when oneDNN has no such convolution.
   std::unique_ptr<ConvPlan> plan(const ConvSpec&, ConvUse, Placement x, Placement y);
+  /// Scratch that all plans share.
+  std::size_t bytes() const;
   /// "oneDNN 2.6.3"
   static std::string version();
 
