@@ -13,7 +13,7 @@ BandedForecast::BandedForecast(const ModelSpec& spec, const Blueprint& blueprint
                                Parameters& parameters, const BandPlan& plan, const FrameSize& frame,
                                int64_t height, int64_t width, int64_t& scratch_bytes)
     : spec_(spec), backend_(workspace.backend()), frame_(frame) {
-  if (backend_.place({1, 1, 2, 2, 2}).channel_block < 2) {
+  if (backend_.place({1, 1, 2, 2, 2}).channel_block < 2) {  // as Network::can_be_cut() tells before
     throw ModelError("the backend " + backend_.info().name +
                      " keeps planes of channels and cannot compute in bands of rows; use another --backend, "
                      "allow more with --memory or take a smaller domain");

@@ -63,11 +63,14 @@ BandedState::Store BandedState::store(BandContext& context, const Shape& shape, 
     return {memory ? context.workspace.memory(shape, what) : context.workspace.activation(shape, what), {}};
   }
   if (context.scratch_bytes != nullptr) *context.scratch_bytes += static_cast<int64_t>(bytes);
+  context.workspace.host(std::min(bytes, static_cast<std::size_t>(kDropBytes)));  // until it is dropped
   if (context.workspace.dry()) return {};
   if (scratch_ == nullptr) throw std::logic_error("BandedState: there is no scratch");
   const std::span<std::byte> room = scratch_->take(bytes, what);
-  const auto keep = [](void*, void*, std::size_t) noexcept {};  // the scratch is the owner
-  return {kernels::Tensor({room.data(), bytes, keep, nullptr}, shape, type, placement), room};
+  const auto give_back = [](void* scratch, void* pages, std::size_t size) noexcept {
+    static_cast<Scratch*>(scratch)->give_back({static_cast<std::byte*>(pages), size});
+  };
+  return {kernels::Tensor({room.data(), bytes, give_back, scratch_}, shape, type, placement), room};
 }
 
 void BandedState::begin_step() {

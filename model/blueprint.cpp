@@ -298,19 +298,14 @@ int64_t outer_macs(const Blueprint& plan, const Graph& graph, int64_t steps, int
   return sum;
 }
 
-struct Size {
-  int64_t height, width;
-};
+}  // namespace
 
-/// What the layers see: padded and cut into patches.
-Size inner_size(const ModelSpec& spec, int64_t height, int64_t width) {
+InnerSize inner_size(const ModelSpec& spec, int64_t height, int64_t width) {
   if (spec.flatten) return {1, 1};
   const int64_t multiple = spec.size_multiple();
   const auto padded = [&](int64_t size) { return (size + multiple - 1) / multiple * multiple / spec.patch; };
   return {padded(height), padded(width)};
 }
-
-}  // namespace
 
 int64_t macs(const Blueprint& plan, const Graph& graph, const Node& node, int64_t height, int64_t width,
              bool with_state) {

@@ -58,6 +58,12 @@ struct Blueprint {
   Graph encoder, forecaster;
 };
 
+/// Height and width of flows with divisor 1: frames padded to a multiple of all strides and cut into patches.
+struct InnerSize {
+  std::int64_t height, width;
+};
+InnerSize inner_size(const ModelSpec&, std::int64_t height, std::int64_t width);
+
 /// Throws ModelError when the description has problems.
 Blueprint blueprint(const ModelSpec&);
 

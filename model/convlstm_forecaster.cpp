@@ -152,6 +152,10 @@ ForecastFrames ConvLstm::forecast(const PastFrames& past, std::int64_t leads) {
   }
   const auto pixels = static_cast<std::size_t>(past.rows * past.columns),
              steps = static_cast<std::size_t>(leads);
+  if (bands_.on()) {
+    HeldFrames held(past);
+    return collect(held, leads);
+  }
   const PastFrames used{spec.past, past.rows, past.columns,
                         past.values.last(pixels * static_cast<std::size_t>(spec.past))};
   const NetworkPlan& planned = network_->planned();
@@ -196,6 +200,25 @@ ForecastFrames ConvLstm::forecast(const PastFrames& past, std::int64_t leads) {
     }
     result.values[i] = kMissing;
   }
+  return result;
+}
+
+ForecastFrames ConvLstm::collect(PastStream& past, std::int64_t leads) {
+  const auto pixels = static_cast<std::size_t>(past.pixels()), steps = static_cast<std::size_t>(leads);
+  const std::vector<double>& thresholds = network_->spec().thresholds;
+  ForecastFrames result{leads,          past.rows(),
+                        past.columns(), std::vector<float>(steps * pixels),
+                        thresholds,     std::vector<float>(thresholds.size() * steps * pixels)};
+  stream(past, leads,
+         [&](std::int64_t lead, std::span<const float> values, std::span<const float> probabilities) {
+           const auto step = static_cast<std::size_t>(lead);
+           std::copy(values.begin(), values.end(),
+                     result.values.begin() + static_cast<std::ptrdiff_t>(step * pixels));
+           for (std::size_t k = 0; k < thresholds.size(); ++k)
+             std::copy_n(
+                 probabilities.begin() + static_cast<std::ptrdiff_t>(k * pixels), pixels,
+                 result.probabilities.begin() + static_cast<std::ptrdiff_t>((k * steps + step) * pixels));
+         });
   return result;
 }
 

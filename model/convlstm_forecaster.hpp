@@ -62,6 +62,8 @@ class ConvLstm : public Forecaster {
   Network& network() { return *network_; }
 
  private:
+  /// A stream as a whole.
+  ForecastFrames collect(PastStream&, std::int64_t leads);
   std::unique_ptr<Network> network_;
   FieldTransform transform_;
   GuideFunction guide_;

@@ -7,13 +7,17 @@ namespace raincell::model {
 
 void Forecaster::stream(PastStream& past, std::int64_t leads, const LeadSink& sink) {
   const auto pixels = static_cast<std::size_t>(past.pixels());
+  std::span<const float> values = past.all();
   std::vector<float> block;
-  block.reserve(pixels * static_cast<std::size_t>(past.frames()));
-  for (std::int64_t i = 0; i < past.frames(); ++i) {
-    const auto frame = past.frame(i);
-    block.insert(block.end(), frame.begin(), frame.end());
+  if (values.empty()) {
+    block.reserve(pixels * static_cast<std::size_t>(past.frames()));
+    for (std::int64_t i = 0; i < past.frames(); ++i) {
+      const auto frame = past.frame(i);
+      block.insert(block.end(), frame.begin(), frame.end());
+    }
+    values = block;
   }
-  const ForecastFrames made = forecast({past.frames(), past.rows(), past.columns(), block}, leads);
+  const ForecastFrames made = forecast({past.frames(), past.rows(), past.columns(), values}, leads);
   const std::size_t classes = made.values.empty() ? 0 : made.probabilities.size() / made.values.size();
   std::vector<float> probabilities(classes * pixels);
   for (std::size_t lead = 0; lead < static_cast<std::size_t>(leads); ++lead) {

@@ -28,6 +28,8 @@ class PastStream {
   std::int64_t pixels() const { return rows_ * columns_; }
   /// [rows, columns], until another one is asked for.
   virtual std::span<const float> frame(std::int64_t index) = 0;
+  /// All of them, [frames, rows, columns], where they lie in memory anyhow; else empty.
+  virtual std::span<const float> all() { return {}; }
 
  private:
   std::int64_t frames_, rows_, columns_;
@@ -42,6 +44,7 @@ class HeldFrames : public PastStream {
     const auto size = static_cast<std::size_t>(pixels());
     return values_.subspan(static_cast<std::size_t>(index) * size, size);
   }
+  std::span<const float> all() override { return values_; }
 
  private:
   std::span<const float> values_;

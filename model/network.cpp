@@ -12,14 +12,6 @@ using std::int64_t;
 
 namespace {
 
-/// Height and width on the device: padded to the strides, then patched.
-std::pair<int64_t, int64_t> device_size(const ModelSpec& spec, const NetworkPlan& plan) {
-  if (spec.flatten) return {1, 1};
-  const int64_t multiple = spec.size_multiple();
-  const auto padded = [&](int64_t size) { return (size + multiple - 1) / multiple * multiple / spec.patch; };
-  return {padded(plan.height), padded(plan.width)};
-}
-
 void check_plan(const ModelSpec& spec, const NetworkPlan& plan) {
   if (plan.batch < 1 || plan.height < 1 || plan.width < 1) {
     throw ModelError("a network needs a batch and frames of at least 1, not " + std::to_string(plan.batch) +
@@ -130,7 +122,7 @@ int64_t staging_size(const ModelSpec& spec, const NetworkPlan& plan) {
 void Network::build(const ModelSpec& spec, const Blueprint& blueprint, Workspace& workspace,
                     Parameters& parameters, const NetworkPlan& plan, Network* network,
                     int64_t& scratch_bytes) {
-  const auto [height, width] = device_size(spec, plan);
+  const auto [height, width] = inner_size(spec, plan.height, plan.width);
   if (plan.bands.on()) {
     auto banded =
         std::make_unique<BandedForecast>(spec, blueprint, workspace, parameters, plan.bands,
@@ -195,8 +187,7 @@ void Network::build(const ModelSpec& spec, const Blueprint& blueprint, Workspace
   workspace.host(static_cast<std::size_t>(staging_size(spec, plan)) * sizeof(float));
 }
 
-void Network::plan(const NetworkPlan& wanted) {
-  check_plan(spec_, wanted);
+void Network::forget_plan() {
   for (Replay* replay : {&weights_, &forward_[0], &forward_[1], &backward_[0], &backward_[1]}) *replay = {};
   past_pieces_.clear();
   lead_pieces_.clear();
@@ -206,6 +197,11 @@ void Network::plan(const NetworkPlan& wanted) {
   carries_.clear();
   for (kernels::Tensor* tensor : {&target_, &loss_mask_, &past_mask_, &teacher_, &ones_, &sums_})
     *tensor = {};
+}
+
+void Network::plan(const NetworkPlan& wanted) {
+  check_plan(spec_, wanted);
+  forget_plan();
   plan_ = wanted;
   teacher_set_ = false;
   if (wanted.training) parameters_->need_gradients();

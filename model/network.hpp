@@ -49,6 +49,8 @@ struct Fitted {
   NetworkPlan plan;
   PlanBytes bytes;
   bool fits = true;  // false: the least that it can do with, which is more
+  /// Rows of frames in the smallest and the largest band.
+  std::pair<std::int64_t, std::int64_t> rows = {0, 0};
 };
 
 class Network {
@@ -67,9 +69,9 @@ class Network {
   /// Allocates everything for this shape, once; a second plan replaces the first. Any height and width.
   /// Throws ModelError when the spec cannot take the shape, kernels::OutOfMemory when memory is short.
   void plan(const NetworkPlan&);
+  /// Gives the memory of the plan back.
+  void forget_plan();
   bool is_planned() const { return encoder_ != nullptr || banded_ != nullptr; }
-  /// Rows of frames in the smallest and the largest band of a banded plan.
-  std::pair<std::int64_t, std::int64_t> band_rows() const { return banded_->rows(); }
   const NetworkPlan& planned() const { return plan_; }
   /// The kernels that the plan chose, by the text of the convolution.
   const std::map<std::string, std::string>& implementations() const { return implementations_; }
@@ -79,11 +81,14 @@ class Network {
   static PlanBytes predict_bytes(const ModelSpec&, kernels::Backend&, const NetworkPlan&,
                                  int parameter_blocks);
 
+  /// Whether rows can be cut at all: not flattened, and on a backend that keeps channels last.
+  static bool can_be_cut(const ModelSpec&, const kernels::Backend&);
+  enum class Cut : std::uint8_t { where_needed, never, always };
   /// The plan of an inference of one sample in at most `room` (device is not looked at where tensors lie on
   /// the host): whole where that fits, else in bands, with the largest states in plan.bands.scratch where
   /// there is one.
   static Fitted fit(const ModelSpec&, kernels::Backend&, NetworkPlan, int parameter_blocks,
-                    const PlanBytes& room);
+                    const PlanBytes& room, Cut = Cut::where_needed);
 
   // --- training plans ---------------------------------------------------------------------------------
   void load(const HostBatch&);
