@@ -30,6 +30,19 @@ void check_names(const std::vector<std::string>& names) {
   }
 }
 
+/// The guide of a network, of as many frames as in training.
+class StreamedGuide : public model::LeadGuide {
+ public:
+  StreamedGuide(model::PastStream& past, std::int64_t frames, const model::GuideSpec& spec,
+                model::Scratch* scratch)
+      : past_(past, frames), guide_(past_, spec, scratch) {}
+  void next(std::span<float> values, std::span<float> tendency) override { guide_.next(values, tendency); }
+
+ private:
+  model::LastFrames past_;
+  model::GuideStream guide_;
+};
+
 }  // namespace
 
 Forecasting::Forecasting(const Arguments& arguments, kernels::Precision precision, Log& log,
@@ -42,20 +55,25 @@ Forecasting::Forecasting(const Arguments& arguments, kernels::Precision precisio
         fmt::format("raincell {}: --model is for the forecaster convlstm, which is not asked for", command));
   }
   memory_limit_ = memory_limit(arguments);
+  limited_ = arguments.has("memory");
+  scratch_ = std::make_unique<FileScratch>(scratch_folder(arguments));
   if (network) {
     model_path_ = arguments.has("model") ? arguments.text("model") : default_weights(command).string();
     backend_ = app::make_backend(arguments, precision, log);
   }
   for (const std::string& name : names) {
     if (name == "persistence") forecasters_.push_back(std::make_unique<model::Persistence>());
-    if (name == "advection") forecasters_.push_back(std::make_unique<model::Advection>(motion));
+    if (name == "advection") {
+      auto advection = std::make_unique<model::Advection>(motion);
+      advection_ = advection.get();
+      forecasters_.push_back(std::move(advection));
+    }
     if (name == "convlstm") forecasters_.push_back(make_convlstm());
   }
 }
 
 std::unique_ptr<model::Forecaster> Forecasting::make_convlstm() {
   LoadedModel loaded = load_model(model_path_, *backend_);
-  network_ = loaded.network.get();
   info_ = std::move(loaded.info);
   const io::Transform transform = info_->transform;
   const model::FieldTransform fields{
@@ -78,7 +96,9 @@ std::unique_ptr<model::Forecaster> Forecasting::make_convlstm() {
     made.frames(0, 0, past.rows, past.columns, frames.values, frames.tendency);
     return frames;
   };
-  return std::make_unique<model::ConvLstm>(std::move(loaded.network), fields, guide);
+  auto forecaster = std::make_unique<model::ConvLstm>(std::move(loaded.network), fields, guide);
+  convlstm_ = forecaster.get();
+  return forecaster;
 }
 
 std::vector<model::Forecaster*> Forecasting::all() {
@@ -110,19 +130,71 @@ void Forecasting::require_fit(const FrameSeries& series) const {
   }
 }
 
-void Forecasting::require_memory_for(const io::Grid& grid) const {
-  if (network_ == nullptr) return;
-  const model::NetworkPlan plan{.batch = 1, .height = grid.rows, .width = grid.columns};
-  model::PlanBytes wanted = model::Network::predict_bytes(network_->spec(), *backend_, plan, 1);
-  if (info_->spec.feed == model::Feed::advection) {
-    const std::int64_t planes = info_->spec.tendency ? 3 : 2;  // guide, mask and tendency of every lead
-    wanted.host += static_cast<std::size_t>(
-        model::Guide::bytes(info_->guide, grid.pixels(), info_->spec.future) +
-        planes * info_->spec.future * grid.pixels() * static_cast<std::int64_t>(sizeof(float)));
+ForecastWork Forecasting::work_of(const io::Grid& grid, std::int64_t past, std::int64_t leads) const {
+  return {.rows = grid.rows,
+          .columns = grid.columns,
+          .past = past,
+          .leads = leads,
+          .spec = info_ ? &info_->spec : nullptr,
+          .advection = advection_ != nullptr,
+          .guide = info_ ? info_->guide : model::GuideSpec{}};
+}
+
+const MemoryChoice& Forecasting::fit(const io::Grid& grid, std::int64_t past, std::int64_t leads,
+                                     bool pictures, Log& log) {
+  ForecastWork work = work_of(grid, past, leads);
+  work.pictures = pictures;
+  return choose(work, fmt::format("a forecast of {}x{} pixels", grid.columns, grid.rows), log);
+}
+
+const MemoryChoice& Forecasting::fit_scoring(const io::Grid& grid, std::int64_t past, std::int64_t leads,
+                                             std::int64_t threads, Log& log) {
+  constexpr std::int64_t kScoringPlanes = 11;  // of a thread: fields, events, sums of areas, a spectrum
+  const auto plane = static_cast<std::int64_t>(sizeof(float)) * grid.pixels();
+  const auto forecasts =
+      static_cast<std::int64_t>(forecasters_.size()) + 1;  // and where advection brings rain
+  ForecastWork work = work_of(grid, past, leads);
+  work.advection = work.may_hold = true;
+  work.held_beside = plane * (forecasts * leads + kScoringPlanes * std::min(threads, leads));
+  work.scoring = plane * (kScoringPlanes + forecasts + 3);
+  return choose(work, fmt::format("verifying forecasts of {}x{} pixels", grid.columns, grid.rows), log);
+}
+
+void Forecasting::rest() {
+  if (convlstm_ != nullptr) convlstm_->network().forget_plan();
+}
+
+const MemoryChoice& Forecasting::choose(const ForecastWork& work, const std::string& what, Log& log) {
+  give_freed_memory_back();
+  choice_ = choose_memory(work, backend_.get(), scratch_.get(), memory_limit_, resident_bytes());
+  if (!choice_.fits) refuse(what);
+  give_freed_memory_back();  // of plans that were tried
+  model::Scratch* const trajectories = choice_.trajectories_in_scratch ? scratch_.get() : nullptr;
+  if (advection_ != nullptr) advection_->use_scratch(trajectories);
+  if (convlstm_ != nullptr && choice_.network.plan.bands.on()) {
+    convlstm_->use_bands(choice_.network.plan.bands, [guide = info_->guide, needed = info_->spec.past,
+                                                      trajectories](model::PastStream& frames) {
+      return std::make_unique<StreamedGuide>(frames, needed, guide, trajectories);
+    });
   }
-  require_memory(wanted, *backend_, memory_limit_,
-                 fmt::format("a forecast of {}x{} pixels", grid.columns, grid.rows),
-                 "forecast a smaller domain, allow more with --memory, or use --forecaster advection");
+  if (limited_ || (choice_.streamed && (convlstm_ != nullptr || work.may_hold)))
+    log.info(what + ": " + choice_.text(scratch_->folder()));
+  return choice_;
+}
+
+void Forecasting::refuse(const std::string& what) const {
+  const bool own = backend_ != nullptr && backend_->info().own_memory;
+  const auto host = static_cast<std::size_t>(choice_.peak_bytes);
+  const std::string least =
+      choice_.streamed ? what + ", in the smallest bands and with a scratch file," : what;
+  if (backend_ != nullptr) {
+    require_memory({host, own ? choice_.network.bytes.device : 0}, *backend_, memory_limit_, least,
+                   "forecast a smaller domain, allow more with --memory, or use --forecaster advection");
+  }
+  throw ResourceError(fmt::format(
+      "{} needs about {} of memory, and {} may be used; forecast a smaller domain or "
+      "allow more with --memory",
+      least, format_bytes(static_cast<double>(host)), format_bytes(static_cast<double>(memory_limit_))));
 }
 
 std::vector<float> stack_frames(FrameSeries& series, const std::vector<std::int64_t>& indices) {

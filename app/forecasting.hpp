@@ -7,9 +7,11 @@
 #include <vector>
 
 #include "app/cli.hpp"
+#include "app/forecast_memory.hpp"
 #include "app/frame_series.hpp"
 #include "app/weights.hpp"
 #include "kernels/backend.hpp"
+#include "model/advection/advection.hpp"
 #include "model/convlstm_forecaster.hpp"
 
 namespace raincell::app {
@@ -34,17 +36,34 @@ class Forecasting {
   std::int64_t leads() const { return info_ ? info_->spec.future : kDefaultLeads; }
   /// Throws model::WeightsError when the model was trained for another step or quantity than the frames have.
   void require_fit(const FrameSeries&) const;
-  /// Throws ResourceError when a forecast of such a domain does not fit into the memory that may be used.
-  void require_memory_for(const io::Grid&) const;
+  /// Chooses how forecasts of such a domain are computed in the memory that may be used, and says so when
+  /// --memory bounds it or the domain has to be cut. past: frames that are held before it. Throws
+  /// ResourceError when there is no way.
+  const MemoryChoice& fit(const io::Grid&, std::int64_t past, std::int64_t leads, bool pictures, Log&);
+  /// The same for scoring them all; past: with the frames of the truth.
+  const MemoryChoice& fit_scoring(const io::Grid&, std::int64_t past, std::int64_t leads,
+                                  std::int64_t threads, Log&);
+  /// Gives memory back between forecasts.
+  void rest();
+  model::Scratch* scratch() { return scratch_.get(); }
+  /// Null where nothing lies there.
+  model::Scratch* scratch_for_frames() { return choice_.past_in_scratch ? scratch_.get() : nullptr; }
 
  private:
   std::unique_ptr<model::Forecaster> make_convlstm();
+  ForecastWork work_of(const io::Grid&, std::int64_t past, std::int64_t leads) const;
+  const MemoryChoice& choose(const ForecastWork&, const std::string& what, Log&);
+  [[noreturn]] void refuse(const std::string& what) const;
   static constexpr std::int64_t kDefaultPast = 5, kDefaultLeads = 12;
+  std::unique_ptr<FileScratch> scratch_;  // outlives whatever takes from it
   std::unique_ptr<kernels::Backend> backend_;
   std::optional<WeightsInfo> info_;
   std::string model_path_;
   std::int64_t memory_limit_ = 0;
-  model::Network* network_ = nullptr;  // of the convlstm, which owns it
+  bool limited_ = false;  // by --memory
+  MemoryChoice choice_;
+  model::ConvLstm* convlstm_ = nullptr;  // these are among the forecasters
+  model::Advection* advection_ = nullptr;
   std::vector<std::unique_ptr<model::Forecaster>> forecasters_;
 };
 

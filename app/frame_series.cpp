@@ -42,6 +42,11 @@ std::optional<std::int64_t> FrameSeries::at(io::TimePoint time) const {
   return found;
 }
 
+void FrameSeries::keep(std::size_t frames) {
+  kept_ = std::max<std::size_t>(1, frames);
+  while (cache_.size() > frames) cache_.pop_back();
+}
+
 std::span<const float> FrameSeries::values(std::int64_t index) {
   for (auto it = cache_.begin(); it != cache_.end(); ++it) {
     if (it->index == index) {

@@ -32,7 +32,8 @@ class FrameSeries {
   std::optional<std::int64_t> latest_until(io::TimePoint) const;
   /// Physical values [rows, columns], NaN where missing; valid until `kept` other frames were read.
   std::span<const float> values(std::int64_t index);
-  void keep(std::size_t frames) { kept_ = frames; }
+  /// 0 gives all memory back, until the next frame is read.
+  void keep(std::size_t frames);
   /// How the values came from reflectivity, or empty.
   const std::string& zr() const { return zr_; }
   /// Throws DataError that names the file unless it lies on the grid of frame `like` and holds the same

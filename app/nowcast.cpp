@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -93,22 +94,20 @@ std::int64_t leads_of(const Arguments& arguments, const Forecasting& forecasting
   return horizon / step_s;
 }
 
+/// All but its leads.
 io::Product product_of(FrameSeries& series, const Input& input, const Forecasting& forecasting,
-                       const std::string& forecaster, model::ForecastFrames forecast,
-                       std::span<const float> last) {
+                       const std::string& forecaster, std::int64_t leads, std::span<const float> last) {
   io::Product product;
   const std::int64_t latest = input.frames.back();
   product.grid = series.grid(latest);
   product.quantity = series.quantity(latest);
   product.reference_time = series.time(latest);
-  for (std::int64_t l = 1; l <= forecast.leads; ++l) product.lead_s.push_back(l * series.step_s());
+  for (std::int64_t l = 1; l <= leads; ++l) product.lead_s.push_back(l * series.step_s());
   product.observed_mask.resize(last.size());
   for (std::size_t i = 0; i < last.size(); ++i) product.observed_mask[i] = std::isnan(last[i]) ? 0 : 1;
-  product.values = std::move(forecast.values);
-  product.probability_thresholds = forecast.thresholds;
-  product.probabilities = std::move(forecast.probabilities);
   product.forecaster = forecaster;
   if (const WeightsInfo* weights = forecasting.weights()) {
+    product.probability_thresholds = weights->spec.thresholds;
     product.model_name = weights->name;
     product.model_hash = weights->hash;
     product.transform = weights->transform.text();
@@ -125,48 +124,47 @@ io::Product product_of(FrameSeries& series, const Input& input, const Forecastin
 }
 
 /// One map a lead, and an animation that starts with the observed frames. Returns the files.
-std::vector<std::string> draw(const io::Product& product, std::span<const float> past,
+std::vector<std::string> draw(const io::Product& product, model::PastStream& past, model::Floats& forecast,
                               const std::filesystem::path& folder, Log& log) {
   io::make_folder(folder);
   std::vector<std::string> files;
-  std::vector<std::span<const float>> frames;
   std::vector<io::MapText> titles;
   const auto pixels = static_cast<std::size_t>(product.grid.pixels());
-  for (std::size_t i = 0; i < product.frames_used.size(); ++i) {
-    frames.push_back(past.subspan(i * pixels, pixels));
+  const std::size_t observed = product.frames_used.size();
+  const auto frame = [&](std::size_t i) {
+    forecast.drop();
+    return i < observed ? past.frame(static_cast<std::int64_t>(i))
+                        : std::span<const float>(forecast.values()).subspan((i - observed) * pixels, pixels);
+  };
+  for (std::size_t i = 0; i < observed; ++i) {
     titles.push_back({"raincell · observed", "valid " + io::format_time(product.frames_used[i])});
   }
   const std::size_t leads = product.lead_s.size();
   Progress progress(log, "drawing", static_cast<std::int64_t>(leads) + 1, "pictures");
   for (std::size_t l = 0; l < leads; ++l) {
     stop_if_asked();
-    frames.push_back(std::span(product.values).subspan(l * pixels, pixels));
     titles.push_back({"raincell nowcast · " + product.forecaster,
                       fmt::format("valid {} · +{} min",
                                   io::format_time(product.reference_time + seconds(product.lead_s[l])),
                                   product.lead_s[l] / 60)});
     const auto file = folder / fmt::format("lead_{:03}min.png", product.lead_s[l] / 60);
-    const std::vector<std::uint8_t> png = io::draw_map(product.grid, frames.back(), titles.back());
+    const std::vector<std::uint8_t> png = io::draw_map(product.grid, frame(observed + l), titles.back());
     io::publish(file, std::as_bytes(std::span(png)));
     files.push_back(file.string());
     progress.update(static_cast<std::int64_t>(l) + 1);
   }
   const std::vector<std::uint8_t> webp =
-      io::draw_animation(product.grid, frames, titles, kAnimationMilliseconds);
+      io::draw_animation(product.grid, frame, titles, kAnimationMilliseconds);
   files.push_back((folder / "animation.webp").string());
   io::publish(files.back(), std::as_bytes(std::span(webp)));
   return files;
 }
 
 Json summary_of(const io::Product& product, const Forecasting& forecasting, const std::string& output,
-                const std::vector<std::string>& pictures) {
+                float max, const std::vector<std::string>& pictures) {
   Json times = Json::array(), leads = Json::array();
   for (const io::TimePoint t : product.frames_used) times.push_back(io::format_time(t));
   for (const std::int64_t s : product.lead_s) leads.push_back(static_cast<double>(s) / 60.);
-  float max = -INFINITY;
-  for (const float v : product.values) {
-    if (v > max) max = v;
-  }
   return {{"product", output},
           {"status", product.status},
           {"forecaster", product.forecaster},
@@ -182,6 +180,7 @@ Json summary_of(const io::Product& product, const Forecasting& forecasting, cons
 }
 
 int run(const Arguments& arguments, Log& log) {
+  const auto begin = std::chrono::steady_clock::now();
   const Config config =
       config_from_settings(arguments.list("set"), {"source.", "advection.", "precision"}, "nowcast");
   (void)arguments.time("at");  // a wrong time is said before any work
@@ -190,7 +189,7 @@ int run(const Arguments& arguments, Log& log) {
   model::Forecaster& forecaster = forecasting[0];
   const std::int64_t wanted =
       std::max(forecaster.frames_needed(), name == "advection" ? config.guide.motion.frames : 1);
-  FrameSeries series(arguments.text("input"), config.source, static_cast<std::size_t>(wanted), log);
+  FrameSeries series(arguments.text("input"), config.source, 1, log);
   forecasting.require_fit(series);
   const Input input = choose_input(series, arguments, forecaster.frames_needed(), wanted);
   const std::int64_t leads = leads_of(arguments, forecasting, series.step_s());
@@ -198,25 +197,46 @@ int run(const Arguments& arguments, Log& log) {
     throw Withheld("nowcast withheld: one frame says no step between frames; at least two are needed");
   }
 
-  const std::vector<float> past = stack_frames(series, input.frames);
   const io::Grid grid = series.grid(input.frames.back());
-  forecasting.require_memory_for(grid);
-  const auto last = std::span(past).last(static_cast<std::size_t>(grid.pixels()));
+  forecasting.fit(grid, static_cast<std::int64_t>(input.frames.size()), leads, arguments.has("png"), log);
+  PastStore past(series, input.frames, forecasting.scratch_for_frames());
+  const auto last = past.frame(past.frames() - 1);
   if (std::all_of(last.begin(), last.end(), [](float v) { return std::isnan(v); })) {
     throw Withheld(
         fmt::format("nowcast withheld: the latest frame, {}, has no observed pixel; wait for the next",
                     series.file(input.frames.back())));
   }
-  stop_if_asked();
-  model::ForecastFrames forecast = forecaster.forecast(
-      {static_cast<std::int64_t>(input.frames.size()), grid.rows, grid.columns, past}, leads);
-  const io::Product product = product_of(series, input, forecasting, name, std::move(forecast), last);
-  stop_if_asked();
+  series.keep(0);
+  const io::Product product = product_of(series, input, forecasting, name, leads, last);
   const std::string output = arguments.text("output");
-  io::write_product(product, output);
+  const auto pixels = static_cast<std::size_t>(grid.pixels());
+  model::Floats drawn;
+  if (arguments.has("png"))
+    drawn = {pixels * static_cast<std::size_t>(leads), forecasting.scratch_for_frames(), "maps"};
+  float max = -INFINITY;
+  {
+    io::ProductWriter writer(product, output);
+    forecaster.stream(past, leads,
+                      [&](std::int64_t lead, std::span<const float> values, std::span<const float> chances) {
+                        stop_if_asked();
+                        writer.put(values, chances);
+                        for (const float v : values) {
+                          if (v > max) max = v;
+                        }
+                        if (drawn.values().empty()) return;
+                        std::copy(values.begin(), values.end(),
+                                  drawn.values().begin() + static_cast<std::ptrdiff_t>(pixels) * lead);
+                        drawn.drop();
+                      });
+    stop_if_asked();
+    writer.finish();
+  }
   std::vector<std::string> pictures;
-  if (arguments.has("png")) pictures = draw(product, past, arguments.text("png"), log);
-  const Json summary = summary_of(product, forecasting, output, pictures);
+  if (arguments.has("png")) pictures = draw(product, past, drawn, arguments.text("png"), log);
+  const Json summary = summary_of(product, forecasting, output, max, pictures);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  log.info(fmt::format("peak memory {}, {}", format_bytes(static_cast<double>(peak_resident_bytes())),
+                       format_duration(took.count())));
   if (arguments.has("json")) {
     log.result(json_text(summary));
     return kOk;
@@ -242,6 +262,7 @@ Command nowcast_command() {
       {"horizon", "DURATION", "how far to forecast; default: as the model was trained, or 12 frames", false},
       {"max-age", "DURATION", "oldest latest frame, against --at; default: two steps", false},
       {"png", "DIR", "one map a lead time, and animation.webp", false},
+      {"scratch", "DIR", "for what memory is too small for; default: the folder of the output", false},
       {"json", "", "what was made, as one JSON object on stdout", false}};
   for (const Option& option : compute_options()) options.push_back(option);
   return {{"nowcast",

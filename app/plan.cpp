@@ -8,6 +8,7 @@
 #include "app/compute.hpp"
 #include "app/config.hpp"
 #include "app/errors.hpp"
+#include "app/forecast_memory.hpp"
 #include "app/training_memory.hpp"
 #include "model/network.hpp"
 
@@ -39,6 +40,19 @@ double measured_rate(kernels::Backend& backend) {
   return static_cast<double>(runs) * static_cast<double>(spec.macs()) / seconds;
 }
 
+/// How raincell nowcast would do it; asked first, as what plans of trainings leave behind would count.
+MemoryChoice nowcast_of(const Arguments& arguments, const Config& config, kernels::Backend& backend,
+                        std::int64_t rows, std::int64_t columns) {
+  FileScratch scratch(std::filesystem::temp_directory_path());  // nothing is taken from it
+  return choose_memory({.rows = rows,
+                        .columns = columns,
+                        .past = config.model.past,
+                        .leads = config.model.future,
+                        .spec = &config.model,
+                        .guide = config.guide},
+                       &backend, &scratch, memory_limit(arguments), resident_bytes());
+}
+
 int run(const Arguments& arguments, Log& log) {
   if (arguments.has("keys")) {
     log.result(config_reference());
@@ -50,6 +64,7 @@ int run(const Arguments& arguments, Log& log) {
   const Config config = load_config(arguments.positional[0], arguments.list("set"));
   const auto [columns, rows] = planned_size(arguments, config);
   const auto backend = make_backend(arguments, config.precision, log);
+  const MemoryChoice nowcast = nowcast_of(arguments, config, *backend, rows, columns);
   const std::int64_t batch = config.training.batch;
   const model::PlanBytes training = training_bytes(config, *backend, rows, columns);
   const model::PlanBytes forecast = model::Network::predict_bytes(
@@ -60,8 +75,13 @@ int run(const Arguments& arguments, Log& log) {
                                         config.training.accumulation);
   const double step_s = work / measured_rate(*backend);
   if (arguments.has("memory")) {
-    require_memory(training, *backend, memory_limit(arguments), "a training step",
-                   "use a smaller training.batch or data.crop");
+    try {
+      require_memory(training, *backend, memory_limit(arguments), "a training step",
+                     "use a smaller training.batch or data.crop");
+    } catch (const ResourceError& error) {
+      if (!nowcast.fits) throw;
+      log.warning(error.what());
+    }
   }
   if (arguments.has("json")) {
     log.result(json_text({{"config", arguments.positional[0]},
@@ -71,6 +91,10 @@ int run(const Arguments& arguments, Log& log) {
                           {"device_bytes", training.device},
                           {"forecast_host_bytes", forecast.host},
                           {"forecast_device_bytes", forecast.device},
+                          {"nowcast_fits", nowcast.fits},
+                          {"nowcast_peak_bytes", nowcast.peak_bytes},
+                          {"nowcast_scratch_bytes", nowcast.network.bytes.scratch},
+                          {"nowcast_band_rows", {nowcast.network.rows.first, nowcast.network.rows.second}},
                           {"columns", columns},
                           {"rows", rows},
                           {"batch", batch},
@@ -90,9 +114,11 @@ int run(const Arguments& arguments, Log& log) {
       "  work a forecast    {:.3g} multiply-accumulates\n"
       "  memory, training   {}\n"
       "  memory, forecast   {}\n"
+      "  a nowcast here     {}\n"
       "  time, estimated    {:.2g} s a step, {} for {} steps",
       config.name, config.model.past, config.model.future, columns, rows, batch, backend->info().device,
-      parameters, static_cast<double>(macs), where(training), where(forecast), step_s,
+      parameters, static_cast<double>(macs), where(training), where(forecast),
+      (nowcast.fits ? "" : "does not fit; at least ") + nowcast.text("scratch"), step_s,
       format_duration(step_s * static_cast<double>(config.training.steps)), config.training.steps));
   return kOk;
 }

@@ -3,8 +3,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -13,6 +15,7 @@
 #include "app/report.hpp"
 #include "app/signals.hpp"
 #include "app/verify_output.hpp"
+#include "app/verify_streamed.hpp"
 #include "io/picture.hpp"
 #include "io/publish.hpp"
 #include "model/verification.hpp"
@@ -85,27 +88,39 @@ std::int64_t leads_of(const Arguments& arguments, const Forecasting& forecasting
 }
 
 /// Truth and forecasts of one case, side by side, at half and at the whole of the horizon.
-void add_pictures(VerifyReport& report, const model::VerificationCase& sample, const io::Grid& grid,
-                  const std::vector<model::Forecaster*>& forecasters, io::TimePoint reference,
-                  std::int64_t step_s) {
-  std::vector<std::pair<std::string, std::vector<float>>> fields;
-  fields.emplace_back("truth", std::vector<float>(sample.truth.begin(), sample.truth.end()));
-  for (model::Forecaster* forecaster : forecasters) {
-    fields.emplace_back(forecaster->name(), forecaster->forecast(sample.past, sample.leads).values);
-  }
-  const auto pixels = static_cast<std::size_t>(grid.pixels());
-  for (const std::int64_t lead : {(sample.leads + 1) / 2, sample.leads}) {
+void add_pictures(VerifyReport& report, model::PastStream& past,
+                  const std::function<std::span<const float>(std::int64_t)>& truth, const io::Grid& grid,
+                  const std::vector<model::Forecaster*>& forecasters, std::int64_t leads,
+                  io::TimePoint reference, std::int64_t step_s) {
+  struct Map {
+    std::int64_t lead;
+    std::string name;
+    std::vector<std::uint8_t> png;
+  };
+  std::vector<Map> maps;
+  const auto draw = [&](std::int64_t lead, const std::string& name, std::span<const float> values) {
     const std::string when = io::format_time(reference + seconds(lead * step_s));
-    for (const auto& [name, values] : fields) {
-      const auto map = std::span(values).subspan(static_cast<std::size_t>(lead - 1) * pixels, pixels);
-      report.pictures.push_back({fmt::format("+{} min", lead * step_s / 60), name,
-                                 io::draw_map(grid, map, {name, "valid " + when})});
-    }
-    if (sample.leads == 1) break;
+    maps.push_back({lead, name, io::draw_map(grid, values, {name, "valid " + when})});
+  };
+  const std::int64_t half = (leads + 1) / 2;
+  for (const std::int64_t lead : {half, leads}) {
+    draw(lead, "truth", truth(lead - 1));
+    if (leads == 1) break;
   }
+  for (model::Forecaster* forecaster : forecasters) {
+    forecaster->stream(past, leads,
+                       [&](std::int64_t lead, std::span<const float> values, std::span<const float>) {
+                         if (lead + 1 == half || lead + 1 == leads)
+                           draw(lead + 1, forecaster->name(), values);
+                       });
+  }
+  std::stable_sort(maps.begin(), maps.end(), [](const Map& a, const Map& b) { return a.lead < b.lead; });
+  for (Map& map : maps)
+    report.pictures.push_back({fmt::format("+{} min", map.lead * step_s / 60), map.name, std::move(map.png)});
 }
 
 int run(const Arguments& arguments, Log& log) {
+  const auto begin = std::chrono::steady_clock::now();
   const Config config =
       config_from_settings(arguments.list("set"), {"source.", "advection.", "precision"}, "verify");
   const io::TimePoint from = *arguments.time("from"), to = *arguments.time("to");
@@ -132,10 +147,13 @@ int run(const Arguments& arguments, Log& log) {
         io::format_time(from), io::format_time(to), series.frames(), io::format_time(series.time(0)),
         io::format_time(series.time(series.frames() - 1))));
   }
-  forecasting.require_memory_for(series.grid(cases.front().back()));
   spec.step_minutes = static_cast<double>(series.step_s()) / 60.;
   spec.bootstrap.block = past + leads;  // cases that overlap are drawn together
   spec.threads = arguments.integer("threads", std::max(1U, std::thread::hardware_concurrency()), 1, 4096);
+  const bool streamed =
+      forecasting.fit_scoring(series.grid(cases.front().back()), past + leads, leads, spec.threads, log)
+          .streamed;
+  if (streamed) series.keep(1);
 
   std::vector<float> block;  // [past + leads, rows, columns]
   const auto read_case = [&](std::int64_t k) -> std::optional<model::VerificationCase> {
@@ -152,12 +170,14 @@ int run(const Arguments& arguments, Log& log) {
   model::VerificationResult result;
   {
     Progress progress(log, "verifying", static_cast<std::int64_t>(cases.size()), "cases");
-    result = model::verify(spec, static_cast<std::int64_t>(cases.size()), read_case, forecasters, support,
-                           [&](std::int64_t done) {
-                             stop_if_asked();
-                             progress.update(done);
-                             return true;
-                           });
+    const auto on = [&](std::int64_t done) {
+      stop_if_asked();
+      progress.update(done);
+      return true;
+    };
+    result = streamed ? verify_streamed(spec, cases, past, series, forecasting, support, on)
+                      : model::verify(spec, static_cast<std::int64_t>(cases.size()), read_case, forecasters,
+                                      support, on);
   }
   if (arguments.has("report")) {
     const std::int64_t middle = static_cast<std::int64_t>(cases.size()) / 2;
@@ -175,7 +195,11 @@ int run(const Arguments& arguments, Log& log) {
     report.facts.emplace_back("grid", io::describe(grid));
     report.facts.emplace_back("input frames", fmt::format("{}", past));
     const io::TimePoint reference = series.time(indices[static_cast<std::size_t>(past - 1)]);
-    add_pictures(report, *read_case(middle), grid, forecasters, reference, series.step_s());
+    PastStore frames(series, {indices.begin(), indices.begin() + past}, forecasting.scratch_for_frames());
+    const auto truth = [&](std::int64_t lead) {
+      return series.values(indices[static_cast<std::size_t>(past + lead)]);
+    };
+    add_pictures(report, frames, truth, grid, forecasters, leads, reference, series.step_s());
     io::publish(arguments.text("report"), verify_report(report));
   }
   const std::string json = verification_json(result);
@@ -186,6 +210,9 @@ int run(const Arguments& arguments, Log& log) {
       io::publish(arguments.text("json"), json + "\n");
     }
   }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  log.info(fmt::format("peak memory {}, {}", format_bytes(static_cast<double>(peak_resident_bytes())),
+                       format_duration(took.count())));
   if (arguments.text("json") != "-") log.result(verification_table(result));
   return kOk;
 }
@@ -208,6 +235,8 @@ Command verify_command() {
        "transported (default): where advection brings observed pixels; observed: all observed pixels", false},
       {"past", "N", "frames a case starts from; default: as the model was trained, or 5", false},
       {"horizon", "DURATION", "how far to score; default: as the model was trained, or 12 frames", false},
+      {"scratch", "DIR", "for what memory is too small for; default: where the system keeps temporary files",
+       false},
       {"json", "FILE", "all scores; - for stdout", false},
       {"report", "FILE", "one self-contained HTML page", false}};
   for (const Option& option : compute_options()) options.push_back(option);

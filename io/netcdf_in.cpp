@@ -123,6 +123,22 @@ std::vector<std::int16_t> NetcdfIn::codes(const std::string& name, const Dimensi
   return values;
 }
 
+std::vector<std::int16_t> NetcdfIn::plane(const std::string& name, const std::vector<std::size_t>& at,
+                                          std::int64_t rows, std::int64_t columns) const {
+  const int id = variable(name);
+  int rank = 0;
+  nc_type type = NC_NAT;
+  check(nc_inq_var(id_, id, nullptr, &type, &rank, nullptr, nullptr), name + " cannot be examined");
+  if (static_cast<std::size_t>(rank) != at.size() + 2 || type != NC_SHORT)
+    refuse(name + " holds no such planes");
+  std::vector<std::size_t> start = at, count(at.size(), 1);
+  start.insert(start.end(), {0, 0});
+  count.insert(count.end(), {static_cast<std::size_t>(rows), static_cast<std::size_t>(columns)});
+  std::vector<std::int16_t> codes(static_cast<std::size_t>(rows * columns));
+  check(nc_get_vara_short(id_, id, start.data(), count.data(), codes.data()), name + " cannot be read");
+  return codes;
+}
+
 std::vector<std::uint8_t> NetcdfIn::flags(const std::string& name, const Dimensions& dimensions) const {
   const int id = variable(name);
   std::vector<std::uint8_t> values(checked_size(id, name, dimensions, NC_BYTE));

@@ -38,6 +38,9 @@ class NetcdfIn {
   using Dimensions = std::vector<std::string>;
   std::vector<double> values(const std::string& variable, const Dimensions&) const;
   std::vector<std::int16_t> codes(const std::string& variable, const Dimensions&) const;
+  /// One plane [rows, columns] of int16 behind the leading indices.
+  std::vector<std::int16_t> plane(const std::string& variable, const std::vector<std::size_t>& at,
+                                  std::int64_t rows, std::int64_t columns) const;
   std::vector<std::uint8_t> flags(const std::string& variable, const Dimensions&) const;
   std::vector<std::string> texts(const std::string& variable, const Dimensions&) const;
 

@@ -451,18 +451,27 @@ std::vector<std::uint8_t> draw_map(const Grid& grid, std::span<const float> valu
 
 std::vector<std::uint8_t> draw_animation(const Grid& grid, const std::vector<std::span<const float>>& frames,
                                          const std::vector<MapText>& texts, int milliseconds_a_frame) {
-  if (frames.empty() || frames.size() != texts.size() || milliseconds_a_frame < 1) {
-    throw DataError(fmt::format("animation: {} frames, {} texts, {} ms a frame", frames.size(), texts.size(),
-                                milliseconds_a_frame));
-  }
-  const MapPainter painter(grid, texts.front(), static_cast<std::int64_t>(frames.size()));
-  const MapFrame frame = map_frame(grid, frames.size() > 1, texts.front().bare);
+  if (frames.size() != texts.size())
+    throw DataError(fmt::format("animation: {} frames, {} texts", frames.size(), texts.size()));
+  return draw_animation(
+      grid, [&](std::size_t i) { return frames[i]; }, texts, milliseconds_a_frame);
+}
+
+std::vector<std::uint8_t> draw_animation(const Grid& grid,
+                                         const std::function<std::span<const float>(std::size_t)>& values_of,
+                                         const std::vector<MapText>& texts, int milliseconds_a_frame) {
+  const std::size_t frames = texts.size();
+  if (frames == 0 || milliseconds_a_frame < 1)
+    throw DataError(fmt::format("animation: {} frames, {} ms a frame", frames, milliseconds_a_frame));
+  const MapPainter painter(grid, texts.front(), static_cast<std::int64_t>(frames));
+  const MapFrame frame = map_frame(grid, frames > 1, texts.front().bare);
   WebpAnimation animation(frame.width, frame.height);
-  for (std::size_t i = 0; i < frames.size(); ++i) {
-    check_field(grid, frames[i]);
-    const Surface surface = painter.paint(frames[i], texts, i);
+  for (std::size_t i = 0; i < frames; ++i) {
+    const std::span<const float> values = values_of(i);
+    check_field(grid, values);
+    const Surface surface = painter.paint(values, texts, i);
     animation.add(cairo_image_surface_get_data(surface.get()), cairo_image_surface_get_stride(surface.get()),
-                  i + 1 == frames.size() ? 3 * milliseconds_a_frame : milliseconds_a_frame);
+                  i + 1 == frames ? 3 * milliseconds_a_frame : milliseconds_a_frame);
   }
   return animation.finish();
 }

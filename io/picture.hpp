@@ -1,6 +1,7 @@
 // Maps of rain and an animation, drawn with Cairo.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,6 +36,10 @@ std::vector<std::uint8_t> draw_map(const Grid&, std::span<const float> values, c
 /// Animated WebP bytes (lossless, endless) of maps that share one colour bar and a time line; the last frame
 /// stays three times as long. As draw_map; one text a frame.
 std::vector<std::uint8_t> draw_animation(const Grid&, const std::vector<std::span<const float>>& frames,
+                                         const std::vector<MapText>&, int milliseconds_a_frame);
+/// The same, each frame asked for when its turn comes and not looked at after the next one is.
+std::vector<std::uint8_t> draw_animation(const Grid&,
+                                         const std::function<std::span<const float>(std::size_t)>& frame,
                                          const std::vector<MapText>&, int milliseconds_a_frame);
 
 }  // namespace raincell::io

@@ -4,8 +4,13 @@
 
 #include <algorithm>
 #include <functional>
+#include <mutex>
+#include <optional>
+#include <utility>
 
 #include "io/cf_out.hpp"
+#include "io/format_lock.hpp"
+#include "io/netcdf_in.hpp"
 #include "io/product_layout.hpp"
 #include "io/publish.hpp"
 
@@ -43,10 +48,7 @@ void check_sizes(const Product& product) {
     refuse_unless(static_cast<std::int64_t>(size) == wanted,
                   fmt::format("{} holds {} numbers, {} expected", name, size, wanted));
   };
-  expect(product.values.size(), leads * pixels, "values");
   if (!product.observed_mask.empty()) expect(product.observed_mask.size(), pixels, "observed_mask");
-  const auto thresholds = static_cast<std::int64_t>(product.probability_thresholds.size());
-  expect(product.probabilities.size(), thresholds * leads * pixels, "probabilities");
   for (const Accumulation& sum : product.accumulations) {
     expect(sum.values.size(), pixels, "accumulation");
     refuse_unless(sum.from_s < sum.to_s, "accumulation ends before it starts");
@@ -178,33 +180,29 @@ void put_coordinates(NetcdfOut& out, const Product& product, const Variables& va
   put_axes(out, variables.grid, product.grid);
 }
 
-/// Writes planes [rows, columns] that follow each other behind the `fixed` leading indices, the first of them
-/// as plane `first`. Returns how many values were clipped.
-std::int64_t put_planes(NetcdfOut& out, const Grid& grid, int variable, const CfField& field,
-                        std::span<const float> values, std::vector<std::size_t> fixed,
-                        std::size_t first = 0) {
-  const auto pixels = static_cast<std::size_t>(grid.pixels());
-  std::vector<std::int16_t> codes(pixels);
-  std::vector<std::size_t> start = fixed;
-  start.insert(start.end(), {first, 0, 0});
-  std::vector<std::size_t> count(fixed.size() + 1, 1);
+/// Writes a plane [rows, columns] behind the leading indices `at`. Returns how many values were clipped.
+std::int64_t put_plane(NetcdfOut& out, const Grid& grid, int variable, const CfField& field,
+                       std::span<const float> values, std::vector<std::size_t> at,
+                       std::vector<std::int16_t>& codes) {
+  codes.resize(values.size());
+  const std::int64_t clipped = pack(values, field.packing, codes);
+  std::vector<std::size_t> count(at.size(), 1);
+  at.insert(at.end(), {0, 0});
   count.insert(count.end(), {static_cast<std::size_t>(grid.rows), static_cast<std::size_t>(grid.columns)});
-  std::int64_t clipped = 0;
-  for (; !values.empty(); values = values.subspan(pixels), ++start[fixed.size()]) {
-    clipped += pack(values.first(pixels), field.packing, codes);
-    out.put(variable, start, count, std::span<const std::int16_t>(codes));
-  }
+  out.put(variable, at, count, std::span<const std::int16_t>(codes));
   return clipped;
 }
 
 std::int64_t put_accumulations(NetcdfOut& out, const Product& product, const Variables& variables) {
   std::vector<double> ends, bounds;
+  std::vector<std::int16_t> codes;
   std::int64_t clipped = 0;
   for (std::size_t i = 0; i < product.accumulations.size(); ++i) {
     const Accumulation& sum = product.accumulations[i];
     ends.push_back(static_cast<double>(sum.to_s));
     bounds.insert(bounds.end(), {static_cast<double>(sum.from_s), static_cast<double>(sum.to_s)});
-    clipped += put_planes(out, product.grid, variables.accumulation, accumulation_field(), sum.values, {}, i);
+    clipped +=
+        put_plane(out, product.grid, variables.accumulation, accumulation_field(), sum.values, {i}, codes);
   }
   out.put(variables.accumulation_time, ends);
   out.put(variables.accumulation_period, ends);
@@ -212,43 +210,182 @@ std::int64_t put_accumulations(NetcdfOut& out, const Product& product, const Var
   return clipped;
 }
 
-std::int64_t put_fields(NetcdfOut& out, const Product& product, const Variables& variables) {
-  const Grid& grid = product.grid;
-  std::int64_t clipped = put_planes(out, grid, variables.field, rate_field(product), product.values, {});
-  if (variables.mask >= 0) {
-    out.put(variables.mask, {0, 0},
-            {static_cast<std::size_t>(grid.rows), static_cast<std::size_t>(grid.columns)},
-            std::span<const std::uint8_t>(product.observed_mask));
-  }
-  if (variables.probability >= 0) {
-    out.put(variables.threshold, product.probability_thresholds);
-    const std::size_t volume = product.values.size();
-    for (std::size_t i = 0; i < product.probability_thresholds.size(); ++i) {
-      put_planes(out, grid, variables.probability, probability_field(),
-                 std::span(product.probabilities).subspan(i * volume, volume), {i});
+/// A product on its way into a file: everything but the leads, then lead by lead.
+class Filling {
+ public:
+  Filling(NetcdfOut out, const Product& product) : out_(std::move(out)), product_(product) {
+    check_sizes(product_);
+    out_.text(NetcdfOut::kGlobal, "Conventions", "CF-1.11");
+    put_provenance(out_, product_);
+    variables_ = define_variables(out_, product_);
+    out_.end_definitions();
+    put_coordinates(out_, product_, variables_);
+    const Grid& grid = product_.grid;
+    if (variables_.mask >= 0) {
+      out_.put(variables_.mask, {0, 0},
+               {static_cast<std::size_t>(grid.rows), static_cast<std::size_t>(grid.columns)},
+               std::span<const std::uint8_t>(product_.observed_mask));
     }
+    if (variables_.probability >= 0) out_.put(variables_.threshold, product_.probability_thresholds);
+    if (variables_.accumulation >= 0) clipped_ += put_accumulations(out_, product_, variables_);
   }
-  if (variables.accumulation >= 0) clipped += put_accumulations(out, product, variables);
-  return clipped;
+
+  /// Told of each plane: variable, leading indices, codes.
+  using Written =
+      std::function<void(const std::string&, const std::vector<std::size_t>&, std::span<const std::int16_t>)>;
+  void put(std::span<const float> values, std::span<const float> probabilities, const Written& written) {
+    const auto pixels = static_cast<std::size_t>(product_.grid.pixels());
+    const std::size_t thresholds = product_.probability_thresholds.size();
+    refuse_unless(lead_ < product_.lead_s.size() && values.size() == pixels &&
+                      probabilities.size() == thresholds * pixels,
+                  fmt::format("lead {} with {} values and {} probabilities", lead_ + 1, values.size(),
+                              probabilities.size()));
+    const CfField rates = rate_field(product_);
+    clipped_ += put_plane(out_, product_.grid, variables_.field, rates, values, {lead_}, codes_);
+    written(rates.name.variable, {lead_}, codes_);
+    const CfField chance = probability_field();
+    for (std::size_t k = 0; k < thresholds; ++k) {
+      put_plane(out_, product_.grid, variables_.probability, chance,
+                probabilities.subspan(k * pixels, pixels), {k, lead_}, codes_);
+      written(chance.name.variable, {k, lead_}, codes_);
+    }
+    ++lead_;
+  }
+  /// The file, complete but for its end.
+  NetcdfOut& end() {
+    refuse_unless(lead_ == product_.lead_s.size(),
+                  fmt::format("{} leads of {}", lead_, product_.lead_s.size()));
+    if (clipped_ > 0) out_.integer(NetcdfOut::kGlobal, "values_clipped", clipped_);
+    return out_;
+  }
+
+ private:
+  NetcdfOut out_;
+  const Product& product_;
+  Variables variables_;
+  std::size_t lead_ = 0;
+  std::int64_t clipped_ = 0;
+  std::vector<std::int16_t> codes_;
+};
+
+/// Leads of a product that holds them all.
+template <class Put>
+void each_lead(const Product& product, const Put& put) {
+  const auto pixels = static_cast<std::size_t>(product.grid.pixels());
+  const std::size_t leads = product.lead_s.size(), thresholds = product.probability_thresholds.size();
+  refuse_unless(
+      product.values.size() == leads * pixels && product.probabilities.size() == thresholds * leads * pixels,
+      fmt::format("values hold {} numbers and probabilities {}, for {} leads of {} pixels",
+                  product.values.size(), product.probabilities.size(), leads, pixels));
+  std::vector<float> probabilities(thresholds * pixels);
+  for (std::size_t lead = 0; lead < leads; ++lead) {
+    for (std::size_t k = 0; k < thresholds; ++k) {
+      const auto from = std::span(product.probabilities).subspan((k * leads + lead) * pixels, pixels);
+      std::copy(from.begin(), from.end(), probabilities.begin() + static_cast<std::ptrdiff_t>(k * pixels));
+    }
+    put(std::span(product.values).subspan(lead * pixels, pixels), probabilities);
+  }
+}
+
+/// From here on, in bytes of packed planes, a product is written to disk as it comes.
+constexpr std::int64_t kLargestInMemory = std::int64_t{128} << 20;
+
+std::int64_t packed_bytes(const Product& product) {
+  const std::size_t planes = product.lead_s.size() * (1 + product.probability_thresholds.size());
+  return static_cast<std::int64_t>(planes) * product.grid.pixels() *
+         static_cast<std::int64_t>(sizeof(std::int16_t));
+}
+
+std::string hash_of(std::span<const std::int16_t> codes) {
+  return sha256(std::as_bytes(codes));
 }
 
 }  // namespace
 
+struct ProductWriter::State {
+  struct Plane {
+    std::string variable;
+    std::vector<std::size_t> at;
+    std::string hash;
+  };
+  const Product& product;
+  std::filesystem::path target, temporary;  // the latter empty: built in memory
+  std::optional<Filling> filling = std::nullopt;
+  std::vector<Plane> planes = {};  // on disk
+
+  /// netCDF-C closes a file on a full disk without an error.
+  void verify() const {
+    try {
+      const std::lock_guard lock(format_lock());
+      const NetcdfIn file(temporary, "expected what was just written");
+      for (const Plane& plane : planes) {
+        if (hash_of(file.plane(plane.variable, plane.at, product.grid.rows, product.grid.columns)) !=
+            plane.hash)
+          file.refuse(plane.variable + " differs");
+      }
+    } catch (const DataError& error) {
+      throw WriteError(fmt::format(
+          "{}: what was written is not what lies on disk ({}); nothing was published: is the disk full?",
+          target.string(), error.what()));
+    }
+  }
+};
+
+ProductWriter::ProductWriter(const Product& product, const std::filesystem::path& target)
+    : state_(new State{product, target, {}}) {
+  State& state = *state_;
+  const bool large = packed_bytes(product) > kLargestInMemory;
+  if (large) state.temporary = temporary_beside(target);
+  state.filling.emplace(large ? NetcdfOut::on_disk(state.temporary) : NetcdfOut::in_memory("product"),
+                        state.product);
+}
+
+ProductWriter::~ProductWriter() {
+  if (state_->temporary.empty()) return;
+  state_->filling.reset();
+  std::error_code ignored;
+  std::filesystem::remove(state_->temporary, ignored);
+}
+
+void ProductWriter::put(std::span<const float> values, std::span<const float> probabilities) {
+  State& state = *state_;
+  state.filling->put(values, probabilities,
+                     [&](const std::string& variable, const std::vector<std::size_t>& at,
+                         std::span<const std::int16_t> codes) {
+                       if (!state.temporary.empty()) state.planes.push_back({variable, at, hash_of(codes)});
+                     });
+}
+
+void ProductWriter::finish() {
+  State& state = *state_;
+  NetcdfOut& out = state.filling->end();
+  if (state.temporary.empty()) return publish(state.target, std::span<const std::byte>(out.take_bytes()));
+  out.close();
+  sync_file(state.temporary);
+  state.verify();
+  publish_file(std::exchange(state.temporary, {}), state.target);
+}
+
+std::int64_t ProductWriter::bytes(std::int64_t pixels, std::int64_t planes) {
+  const std::int64_t plane = pixels * static_cast<std::int64_t>(sizeof(std::int16_t));
+  // A plane of codes and the library's chunks; in memory the file, and its bytes once more.
+  return planes * plane > kLargestInMemory ? 2 * plane : plane + 2 * planes * plane;
+}
+
 std::vector<std::byte> product_bytes(const Product& product) {
-  check_sizes(product);
-  NetcdfOut out = NetcdfOut::in_memory("product");
-  out.text(NetcdfOut::kGlobal, "Conventions", "CF-1.11");
-  put_provenance(out, product);
-  const Variables variables = define_variables(out, product);
-  out.end_definitions();
-  put_coordinates(out, product, variables);
-  const std::int64_t clipped = put_fields(out, product, variables);
-  if (clipped > 0) out.integer(NetcdfOut::kGlobal, "values_clipped", clipped);
-  return out.take_bytes();
+  Filling filling(NetcdfOut::in_memory("product"), product);
+  each_lead(product, [&](std::span<const float> values, std::span<const float> probabilities) {
+    filling.put(values, probabilities, [](const auto&, const auto&, auto) {});
+  });
+  return filling.end().take_bytes();
 }
 
 void write_product(const Product& product, const std::filesystem::path& path) {
-  publish(path, std::span<const std::byte>(product_bytes(product)));
+  ProductWriter writer(product, path);
+  each_lead(product, [&](std::span<const float> values, std::span<const float> probabilities) {
+    writer.put(values, probabilities);
+  });
+  writer.finish();
 }
 
 Accumulation accumulate(const Product& product, std::int64_t from_s, std::int64_t to_s) {

@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,6 +36,28 @@ struct Product {
   std::int64_t input_age_s = -1;                  // from the latest frame to the moment of issue; -1: unknown
   std::string zr, transform;                      // Z-R relation and Transform::text(), for the comment
   std::map<std::string, std::string> attributes;  // title, institution, history, ...: win over the defaults
+};
+
+/// Writes a product lead by lead, of which memory holds one. Small ones are built in memory; large ones under
+/// a temporary name beside the target, read back and compared plane by plane. Throws as write_product does;
+/// what is not finished leaves nothing behind.
+class ProductWriter {
+ public:
+  /// `product`: all but values and probabilities, which are not looked at; must outlive the writer.
+  ProductWriter(const Product&, const std::filesystem::path& target);
+  ~ProductWriter();
+  ProductWriter(const ProductWriter&) = delete;
+  ProductWriter& operator=(const ProductWriter&) = delete;
+  /// The next lead: values [rows, columns], probabilities [thresholds, rows, columns].
+  void put(std::span<const float> values, std::span<const float> probabilities);
+  /// Publishes it. Throws DataError when leads are missing.
+  void finish();
+  /// The most memory that a product of so many pixels, and planes of leads and thresholds, takes.
+  static std::int64_t bytes(std::int64_t pixels, std::int64_t planes);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 /// NetCDF-4 bytes of the product. Values beyond 0 to 327.67 (reflectivity: -327.67 to 327.67) are clipped and

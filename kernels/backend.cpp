@@ -142,8 +142,8 @@ std::unique_ptr<ConvPlan> Backend::plan_convolution(const ConvSpec& spec, ConvUs
     if (size < 1) broken("plan_convolution", spec.text() + " has a size below 1");
   }
   if (spec.padding < 0) broken("plan_convolution", spec.text() + " has a negative padding");
-  if (!spec.transposed &&
-      (spec.height + 2 * spec.padding < spec.kernel || spec.width + 2 * spec.padding < spec.kernel)) {
+  if (!spec.transposed && (spec.height + spec.top() + spec.bottom() < spec.kernel ||
+                           spec.width + 2 * spec.padding < spec.kernel)) {
     broken("plan_convolution", spec.text() + ": the kernel is larger than the padded image");
   }
   if (spec.out_height() < 1 || spec.out_width() < 1)

@@ -23,12 +23,17 @@ enum class Precision : std::uint8_t {
 ///             out = (size + 2 padding - kernel) / stride + 1, weights {1,channels_out,channels_in,k,k}.
 /// Transposed: out = (size - 1) stride - 2 padding + kernel, weights {1,channels_in,channels_out,k,k}
 ///             (PyTorch's ConvTranspose2d order).
+/// For heights 2 padding is top() + bottom().
 struct ConvSpec {
   std::int64_t images = 1, channels_in = 1, channels_out = 1, height = 1, width = 1;
   std::int64_t kernel = 3, stride = 1, padding = 1;
+  std::int64_t padding_top = -1, padding_bottom = -1;  // of a band of rows; -1: as `padding`
   bool transposed = false;
   bool bias = false;
 
+  std::int64_t top() const { return padding_top < 0 ? padding : padding_top; }
+  std::int64_t bottom() const { return padding_bottom < 0 ? padding : padding_bottom; }
+  bool is_band() const { return padding_top >= 0 || padding_bottom >= 0; }
   std::int64_t out_height() const;
   std::int64_t out_width() const;
   Shape weight_shape() const;
@@ -37,6 +42,15 @@ struct ConvSpec {
   std::string text() const;  // "n8c64h64w64o256k3s1p1", "t" appended when transposed
   bool operator==(const ConvSpec&) const = default;
 };
+
+/// A band of rows of the output of a convolution, and the rows of the input that it is made of.
+struct ConvBand {
+  ConvSpec spec;               // from those rows to these
+  std::int64_t input_row = 0;  // the first; there are spec.height of them
+};
+/// Rows [first_row, first_row + rows) of the output of a convolution of whole images. Throws
+/// std::invalid_argument when they are not there, or owe nothing to the input.
+ConvBand band_of(const ConvSpec& whole, std::int64_t first_row, std::int64_t rows);
 
 enum class CellKind : std::uint8_t { convlstm, convgru, rnn };
 enum class Peephole : std::uint8_t { none, per_channel };

@@ -49,21 +49,40 @@ std::int64_t stored_elements(const Shape& shape, const Placement& placement) {
 
 namespace {
 
+/// The view from `elements` on.
+template <class AnyView>
+AnyView moved(const AnyView& view, std::int64_t elements) {
+  AnyView part = view;
+  using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<decltype(view.memory)>>,
+                                  const std::byte, std::byte>;
+  part.memory = static_cast<Byte*>(view.memory) + static_cast<std::size_t>(elements) * size_of(view.dtype);
+  return part;
+}
+
 template <class AnyView>
 AnyView cut_steps(const AnyView& view, std::int64_t first, std::int64_t count) {
   if (first < 0 || count < 1 || first + count > view.shape.t) {
     throw std::out_of_range("steps " + std::to_string(first) + " to " + std::to_string(first + count) +
                             " of a tensor " + view.shape.text());
   }
-  AnyView part = view;
   Shape one = view.shape;
   one.t = 1;
-  const auto bytes =
-      static_cast<std::size_t>(stored_elements(one, view.placement) * first) * size_of(view.dtype);
-  using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<decltype(view.memory)>>,
-                                  const std::byte, std::byte>;
-  part.memory = static_cast<Byte*>(view.memory) + bytes;
+  AnyView part = moved(view, stored_elements(one, view.placement) * first);
   part.shape.t = count;
+  return part;
+}
+
+template <class AnyView>
+AnyView cut_rows(const AnyView& view, std::int64_t first, std::int64_t count) {
+  const Shape& shape = view.shape;
+  const bool side_by_side = shape.images() == 1 && view.placement.channel_block >= shape.c;
+  if (first < 0 || count < 1 || first + count > shape.h || !side_by_side) {
+    throw std::out_of_range("rows " + std::to_string(first) + " to " + std::to_string(first + count) +
+                            " of a tensor " + shape.text() + " in blocks of " +
+                            std::to_string(view.placement.channel_block) + " channels");
+  }
+  AnyView part = moved(view, first * shape.w * view.placement.channel_block);
+  part.shape.h = count;
   return part;
 }
 
@@ -74,6 +93,12 @@ ConstView ConstView::steps(std::int64_t first, std::int64_t count) const {
 }
 View View::steps(std::int64_t first, std::int64_t count) const {
   return cut_steps(*this, first, count);
+}
+ConstView ConstView::rows(std::int64_t first, std::int64_t count) const {
+  return cut_rows(*this, first, count);
+}
+View View::rows(std::int64_t first, std::int64_t count) const {
+  return cut_rows(*this, first, count);
 }
 
 }  // namespace raincell::kernels

@@ -69,6 +69,8 @@ struct ConstView {
   /// The steps [first, first + count) of a time-major tensor.
   ConstView steps(std::int64_t first, std::int64_t count) const;
   ConstView step(std::int64_t t) const { return steps(t, 1); }
+  /// Rows [first, first + count) of one image whose rows lie side by side: channels last, or one channel.
+  ConstView rows(std::int64_t first, std::int64_t count) const;
 };
 
 struct View {
@@ -81,6 +83,7 @@ struct View {
   operator ConstView() const { return {memory, shape, dtype, placement}; }
   View steps(std::int64_t first, std::int64_t count) const;
   View step(std::int64_t t) const { return steps(t, 1); }
+  View rows(std::int64_t first, std::int64_t count) const;
 };
 
 /// Owner of one allocation; move-only. The deleter belongs to the backend, which must outlive it.

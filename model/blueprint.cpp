@@ -241,6 +241,37 @@ Blueprint blueprint(const ModelSpec& spec) {
   return plan;
 }
 
+kernels::ConvSpec input_convolution(const Graph& graph, const Node& node, std::size_t input, int64_t images,
+                                    int64_t height, int64_t width) {
+  const Flow& from = graph.flows[static_cast<std::size_t>(node.inputs[input])];
+  const Flow& to = graph.flows[static_cast<std::size_t>(node.output)];
+  return {.images = images,
+          .channels_in = from.channels,
+          .channels_out = node.recurrent ? node.cell.gates() * node.cell.hidden : to.channels,
+          .height = height / from.divisor,
+          .width = width / from.divisor,
+          .kernel = node.kernel,
+          .stride = node.stride,
+          .padding = node.padding,
+          .transposed = node.transposed,
+          .bias = false};
+}
+
+kernels::ConvSpec state_convolution(const Graph& graph, const Node& node, int64_t images, int64_t height,
+                                    int64_t width) {
+  const Flow& flow = graph.flows[static_cast<std::size_t>(node.output)];
+  return {.images = images,
+          .channels_in = node.cell.hidden,
+          .channels_out = node.cell.gates() * node.cell.hidden,
+          .height = height / flow.divisor,
+          .width = width / flow.divisor,
+          .kernel = node.state_kernel,
+          .stride = 1,
+          .padding = (node.state_kernel - 1) / 2,
+          .transposed = false,
+          .bias = false};
+}
+
 namespace {
 
 /// Multiply-accumulates of one step of one input of a node.
@@ -267,19 +298,14 @@ int64_t outer_macs(const Blueprint& plan, const Graph& graph, int64_t steps, int
   return sum;
 }
 
-struct Size {
-  int64_t height, width;
-};
+}  // namespace
 
-/// What the layers see: padded and cut into patches.
-Size inner_size(const ModelSpec& spec, int64_t height, int64_t width) {
+InnerSize inner_size(const ModelSpec& spec, int64_t height, int64_t width) {
   if (spec.flatten) return {1, 1};
   const int64_t multiple = spec.size_multiple();
   const auto padded = [&](int64_t size) { return (size + multiple - 1) / multiple * multiple / spec.patch; };
   return {padded(height), padded(width)};
 }
-
-}  // namespace
 
 int64_t macs(const Blueprint& plan, const Graph& graph, const Node& node, int64_t height, int64_t width,
              bool with_state) {

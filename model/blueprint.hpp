@@ -58,8 +58,21 @@ struct Blueprint {
   Graph encoder, forecaster;
 };
 
+/// Height and width of flows with divisor 1: frames padded to a multiple of all strides and cut into patches.
+struct InnerSize {
+  std::int64_t height, width;
+};
+InnerSize inner_size(const ModelSpec&, std::int64_t height, std::int64_t width);
+
 /// Throws ModelError when the description has problems.
 Blueprint blueprint(const ModelSpec&);
+
+/// The convolution of one input of a node, and that of its state, over `images` images; height and width are
+/// those of flows with divisor 1. Without the bias.
+kernels::ConvSpec input_convolution(const Graph&, const Node&, std::size_t input, std::int64_t images,
+                                    std::int64_t height, std::int64_t width);
+kernels::ConvSpec state_convolution(const Graph&, const Node&, std::int64_t images, std::int64_t height,
+                                    std::int64_t width);
 
 /// Multiply-accumulates of one step of one image at full size (after patching) height x width.
 std::int64_t macs(const Blueprint&, const Graph&, const Node&, std::int64_t height, std::int64_t width,

@@ -60,26 +60,15 @@ void Convolution::backward_weights(ConstView x, ConstView dy) {
                                  bias_ < 0 ? View{} : parameters_.gradient(bias_), Accumulate::yes);
 }
 
-InputSum::InputSum(LayerContext& context, const Graph& graph, const Node& node, int64_t channels_out,
-                   std::vector<FlowStore>& flows, const StepCounts& counts,
-                   const std::vector<Accumulate>& accumulate) {
+InputSum::InputSum(LayerContext& context, const Graph& graph, const Node& node, std::vector<FlowStore>& flows,
+                   const StepCounts& counts, const std::vector<Accumulate>& accumulate) {
   inputs_.reserve(node.inputs.size());
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {
     const auto index = static_cast<std::size_t>(node.inputs[i]);
-    const Flow& flow = graph.flows[index];
-    ConvSpec spec{.images = context.batch,
-                  .channels_in = flow.channels,
-                  .channels_out = channels_out,
-                  .height = context.height / flow.divisor,
-                  .width = context.width / flow.divisor,
-                  .kernel = node.kernel,
-                  .stride = node.stride,
-                  .padding = node.padding,
-                  .transposed = node.transposed,
-                  .bias = false};
+    const ConvSpec spec = input_convolution(graph, node, i, context.batch, context.height, context.width);
     const bool input_gradient = context.training && flows[index].has_gradient;
     inputs_.push_back(
-        {flows[index], flow.external, accumulate[i],
+        {flows[index], graph.flows[index].external, accumulate[i],
          Convolution(context, spec, counts, input_gradient, node.weights[i], i == 0 ? node.bias : -1)});
   }
 }
@@ -114,8 +103,7 @@ ConvLayer::ConvLayer(LayerContext& context, const Graph& graph, const Node& node
       activation_(node.activation),
       slope_(node.slope),
       output_(flows[static_cast<std::size_t>(node.output)]),
-      inputs_(context, graph, node, graph.flows[static_cast<std::size_t>(node.output)].channels, flows,
-              counts, accumulate) {}
+      inputs_(context, graph, node, flows, counts, accumulate) {}
 
 void ConvLayer::forward(int64_t first, int64_t count) {
   const View y = output_.value.at(first, count);

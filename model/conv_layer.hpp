@@ -78,8 +78,8 @@ class Convolution {
 class InputSum {
  public:
   /// accumulate[i]: another consumer has already written the gradient of input i.
-  InputSum(LayerContext&, const Graph&, const Node&, std::int64_t channels_out, std::vector<FlowStore>& flows,
-           const StepCounts&, const std::vector<kernels::Accumulate>& accumulate);
+  InputSum(LayerContext&, const Graph&, const Node&, std::vector<FlowStore>& flows, const StepCounts&,
+           const std::vector<kernels::Accumulate>& accumulate);
   bool empty() const { return inputs_.empty(); }
   void load_weights();
   void forward(std::int64_t first, std::int64_t count, kernels::View y);

@@ -32,6 +32,14 @@ struct GuideFrames {
   std::vector<float> values;    // NaN where unknown
   std::vector<float> tendency;  // 0 where unknown; with spec().tendency
 };
+/// The same lead by lead.
+class LeadGuide {
+ public:
+  virtual ~LeadGuide() = default;
+  /// Of the next lead, [rows, columns]; tendency is empty where the network is not fed it.
+  virtual void next(std::span<float> values, std::span<float> tendency) = 0;
+};
+using LeadGuideFunction = std::function<std::unique_ptr<LeadGuide>(PastStream&)>;
 using GuideFunction = std::function<GuideFrames(const PastFrames&, std::int64_t leads)>;
 
 /// The network over the last `past` frames, one lead after the other. A forecast is NaN where the latest
@@ -47,12 +55,20 @@ class ConvLstm : public Forecaster {
   /// Plans the network again when the size changes. Throws NonFiniteForecast rather than to call missing, or
   /// dry, what the network failed to compute.
   ForecastFrames forecast(const PastFrames&, std::int64_t leads) override;
+  /// From now on streams are computed in bands of rows, with a few frames in memory. guide: as in the
+  /// constructor.
+  void use_bands(const BandPlan&, LeadGuideFunction guide);
+  void stream(PastStream&, std::int64_t leads, const LeadSink&) override;
   Network& network() { return *network_; }
 
  private:
+  /// A stream as a whole.
+  ForecastFrames collect(PastStream&, std::int64_t leads);
   std::unique_ptr<Network> network_;
   FieldTransform transform_;
   GuideFunction guide_;
+  BandPlan bands_;
+  LeadGuideFunction lead_guide_;
 };
 
 }  // namespace raincell::model

@@ -12,14 +12,6 @@ using std::int64_t;
 
 namespace {
 
-/// Height and width on the device: padded to the strides, then patched.
-std::pair<int64_t, int64_t> device_size(const ModelSpec& spec, const NetworkPlan& plan) {
-  if (spec.flatten) return {1, 1};
-  const int64_t multiple = spec.size_multiple();
-  const auto padded = [&](int64_t size) { return (size + multiple - 1) / multiple * multiple / spec.patch; };
-  return {padded(plan.height), padded(plan.width)};
-}
-
 void check_plan(const ModelSpec& spec, const NetworkPlan& plan) {
   if (plan.batch < 1 || plan.height < 1 || plan.width < 1) {
     throw ModelError("a network needs a batch and frames of at least 1, not " + std::to_string(plan.batch) +
@@ -30,6 +22,10 @@ void check_plan(const ModelSpec& spec, const NetworkPlan& plan) {
     throw ModelError("model.flatten_pixels: is " + std::to_string(spec.flatten_pixels) + ", but frames of " +
                      std::to_string(plan.width) + "x" + std::to_string(plan.height) + " have " +
                      std::to_string(pixels) + " values");
+  }
+  if (plan.bands.on() && (plan.training || plan.batch != 1 || spec.flatten)) {
+    throw ModelError(spec.flatten ? "model.flatten: true, which leaves no rows to compute in bands"
+                                  : "only a forecast of one sample can be computed in bands of rows");
   }
   if (plan.predict_input && (spec.forecaster != ForecasterKind::shared || spec.feed != Feed::previous)) {
     throw ModelError("training.predict_input: needs model.forecaster: shared and model.feed: previous");
@@ -68,12 +64,16 @@ RunPlan forecaster_plan(const ModelSpec& spec, const NetworkPlan& plan) {
   return {{count}, {count}, spec.future, spec.future, back};
 }
 
-PlanBytes placed(const ModelSpec& spec, const NetworkPlan& plan, const kernels::Backend& backend,
-                 std::size_t bytes, std::size_t staging) {
-  if (!backend.info().own_memory) return {bytes + backend.shared_bytes() + staging, 0};
+PlanBytes placed(const ModelSpec& spec, const NetworkPlan& plan, const Workspace& workspace,
+                 std::size_t blocks, std::size_t scratch) {
+  const kernels::Backend& backend = workspace.backend();
+  const std::size_t bytes = workspace.bytes() + blocks + backend.shared_bytes();
+  if (!backend.info().own_memory) return {bytes + workspace.host_bytes(), 0, scratch};
   const int64_t frames = std::max(spec.past * spec.channels, spec.future * spec.out_channels());
-  const int64_t crossing = plan.batch * frames * plan.height * plan.width * int64_t{sizeof(float)};
-  return {staging, bytes + backend.shared_bytes() + static_cast<std::size_t>(crossing)};
+  const int64_t crossing = plan.bands.on()
+                               ? static_cast<int64_t>(workspace.host_bytes())
+                               : plan.batch * frames * plan.height * plan.width * int64_t{sizeof(float)};
+  return {workspace.host_bytes(), bytes + static_cast<std::size_t>(crossing), scratch};
 }
 
 }  // namespace
@@ -90,6 +90,7 @@ void Network::replay(Replay& replay, const std::function<void()>& work) {
 
 void Network::parameters_changed() {
   replay(weights_, [this] {
+    if (banded_) banded_->load_weights();
     if (encoder_) encoder_->load_weights();
     if (forecaster_) forecaster_->load_weights();
   });
@@ -107,11 +108,29 @@ void Network::expect_size(std::size_t have, int64_t want, const char* what) {
 
 // --- planning --------------------------------------------------------------------------------------------
 
-/// Makes the runs; puts them into `network` unless that is null (then the workspace is dry). Bytes of the
-/// plan.
-std::size_t Network::build(const ModelSpec& spec, const Blueprint& blueprint, Workspace& workspace,
-                           Parameters& parameters, const NetworkPlan& plan, Network* network) {
-  const auto [height, width] = device_size(spec, plan);
+namespace {
+
+/// Floats of host staging: targets of logits in training, one step of several samples in inference.
+int64_t staging_size(const ModelSpec& spec, const NetworkPlan& plan) {
+  const int64_t image = plan.batch * plan.height * plan.width;
+  if (plan.training) return !spec.logits() ? 0 : image * spec.future * spec.out_channels();
+  return plan.batch == 1 ? 0 : image * std::max(spec.channels, spec.out_channels());
+}
+
+}  // namespace
+
+void Network::build(const ModelSpec& spec, const Blueprint& blueprint, Workspace& workspace,
+                    Parameters& parameters, const NetworkPlan& plan, Network* network,
+                    int64_t& scratch_bytes) {
+  const auto [height, width] = inner_size(spec, plan.height, plan.width);
+  if (plan.bands.on()) {
+    auto banded =
+        std::make_unique<BandedForecast>(spec, blueprint, workspace, parameters, plan.bands,
+                                         FrameSize{plan.height, plan.width}, height, width, scratch_bytes);
+    workspace.host(banded->staging_bytes());
+    if (network != nullptr) network->banded_ = std::move(banded);
+    return;
+  }
   LayerContext context{workspace, parameters, plan.batch, height, width, 1, plan.training, false, 1};
   // A device that is far from the host gets all frames of a forecast at once, and gives them back so.
   if (!plan.training && workspace.backend().info().own_memory) {
@@ -165,58 +184,69 @@ std::size_t Network::build(const ModelSpec& spec, const Blueprint& blueprint, Wo
     network->ones_ = std::move(tensors[4]);
     network->sums_ = std::move(tensors[5]);
   }
-  return workspace.bytes();
+  workspace.host(static_cast<std::size_t>(staging_size(spec, plan)) * sizeof(float));
 }
 
-namespace {
-
-/// Floats of host staging: targets of logits in training, one step of several samples in inference.
-int64_t staging_size(const ModelSpec& spec, const NetworkPlan& plan) {
-  const int64_t image = plan.batch * plan.height * plan.width;
-  if (plan.training) return !spec.logits() ? 0 : image * spec.future * spec.out_channels();
-  return plan.batch == 1 ? 0 : image * std::max(spec.channels, spec.out_channels());
-}
-
-}  // namespace
-
-void Network::plan(const NetworkPlan& wanted) {
-  check_plan(spec_, wanted);
+void Network::forget_plan() {
   for (Replay* replay : {&weights_, &forward_[0], &forward_[1], &backward_[0], &backward_[1]}) *replay = {};
   past_pieces_.clear();
   lead_pieces_.clear();
   encoder_.reset();
   forecaster_.reset();
+  banded_.reset();
   carries_.clear();
   for (kernels::Tensor* tensor : {&target_, &loss_mask_, &past_mask_, &teacher_, &ones_, &sums_})
     *tensor = {};
+}
+
+void Network::plan(const NetworkPlan& wanted) {
+  check_plan(spec_, wanted);
+  forget_plan();
   plan_ = wanted;
   teacher_set_ = false;
   if (wanted.training) parameters_->need_gradients();
   Workspace workspace(backend_);
-  plan_bytes_ = build(spec_, blueprint_, workspace, *parameters_, wanted, this);
+  int64_t scratch = 0;
+  build(spec_, blueprint_, workspace, *parameters_, wanted, this, scratch);
   implementations_ = workspace.implementations();
   if (!ones_.empty()) backend_.fill(ones_.view(), 1.F);
   staging_.assign(static_cast<std::size_t>(staging_size(spec_, wanted)), 0.F);
   parameters_changed();
+  planned_bytes_ = placed(spec_, plan_, workspace, 0, static_cast<std::size_t>(scratch));
 }
 
+namespace {
+
+/// Of `blocks` blocks of parameters.
+std::size_t block_bytes(const ParameterLayout& layout, const kernels::Backend& backend, int blocks) {
+  return static_cast<std::size_t>(layout.stored()) * kernels::size_of(backend.dtype()) *
+         static_cast<std::size_t>(blocks);
+}
+
+}  // namespace
+
 PlanBytes Network::bytes(int parameter_blocks) const {
-  const std::size_t block = static_cast<std::size_t>(layout().stored()) * kernels::size_of(backend_.dtype());
-  return placed(spec_, plan_, backend_, plan_bytes_ + block * static_cast<std::size_t>(parameter_blocks),
-                staging_.size() * 4);
+  PlanBytes bytes = planned_bytes_;
+  (backend_.info().own_memory ? bytes.device : bytes.host) +=
+      block_bytes(layout(), backend_, parameter_blocks);
+  return bytes;
 }
 
 PlanBytes Network::predict_bytes(const ModelSpec& spec, kernels::Backend& backend, const NetworkPlan& plan,
                                  int parameter_blocks) {
+  return predict(spec, backend, plan, parameter_blocks, Workspace::Count::all);
+}
+
+PlanBytes Network::predict(const ModelSpec& spec, kernels::Backend& backend, const NetworkPlan& plan,
+                           int parameter_blocks, Workspace::Count count) {
   check_plan(spec, plan);
   const Blueprint drawn = blueprint(spec);
   Parameters none(ParameterLayout{}, backend, 0);  // a dry run reads no parameter
-  Workspace workspace(backend, true);
-  const std::size_t bytes = build(spec, drawn, workspace, none, plan, nullptr);
-  const std::size_t block =
-      static_cast<std::size_t>(drawn.parameters.stored()) * kernels::size_of(backend.dtype());
-  return placed(spec, plan, backend, bytes + block * static_cast<std::size_t>(parameter_blocks),
-                static_cast<std::size_t>(staging_size(spec, plan)) * 4);
+  Workspace workspace(backend, count);
+  int64_t scratch = 0;
+  build(spec, drawn, workspace, none, plan, nullptr, scratch);
+  return placed(spec, plan, workspace, block_bytes(drawn.parameters, backend, parameter_blocks),
+                static_cast<std::size_t>(scratch));
 }
 
 // --- host frames to tensors --------------------------------------------------------------------------------

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/banded_forecast.hpp"
 #include "model/graph_run.hpp"
 #include "model/replay.hpp"
 
@@ -34,11 +35,22 @@ struct NetworkPlan {
   std::int64_t batch = 1, height = 1, width = 1;  // of frames, before padding and patching
   bool training = false;
   bool predict_input = false;  // shared and fed previous: frames 2..T are predicted and scored as well
+  BandPlan bands = {};         // inference of one sample alone
 };
 
 /// Memory a plan takes, by where it lies.
 struct PlanBytes {
   std::size_t host = 0, device = 0;
+  std::size_t scratch = 0;  // neither: in BandPlan::scratch
+};
+
+/// An inference plan for the memory that there is.
+struct Fitted {
+  NetworkPlan plan;
+  PlanBytes bytes;
+  bool fits = true;  // false: the least that it can do with, which is more
+  /// Rows of frames in the smallest and the largest band.
+  std::pair<std::int64_t, std::int64_t> rows = {0, 0};
 };
 
 class Network {
@@ -57,7 +69,9 @@ class Network {
   /// Allocates everything for this shape, once; a second plan replaces the first. Any height and width.
   /// Throws ModelError when the spec cannot take the shape, kernels::OutOfMemory when memory is short.
   void plan(const NetworkPlan&);
-  bool is_planned() const { return encoder_ != nullptr; }
+  /// Gives the memory of the plan back.
+  void forget_plan();
+  bool is_planned() const { return encoder_ != nullptr || banded_ != nullptr; }
   const NetworkPlan& planned() const { return plan_; }
   /// The kernels that the plan chose, by the text of the convolution.
   const std::map<std::string, std::string>& implementations() const { return implementations_; }
@@ -66,6 +80,15 @@ class Network {
   /// The same without allocating tensors, within 10 %; plans of convolutions are made one by one and dropped.
   static PlanBytes predict_bytes(const ModelSpec&, kernels::Backend&, const NetworkPlan&,
                                  int parameter_blocks);
+
+  /// Whether rows can be cut at all: not flattened, and on a backend that keeps channels last.
+  static bool can_be_cut(const ModelSpec&, const kernels::Backend&);
+  enum class Cut : std::uint8_t { where_needed, never, always };
+  /// The plan of an inference of one sample in at most `room` (device is not looked at where tensors lie on
+  /// the host): whole where that fits, else in bands, with the largest states in plan.bands.scratch where
+  /// there is one.
+  static Fitted fit(const ModelSpec&, kernels::Backend&, NetworkPlan, int parameter_blocks,
+                    const PlanBytes& room, Cut = Cut::where_needed);
 
   // --- training plans ---------------------------------------------------------------------------------
   void load(const HostBatch&);
@@ -103,6 +126,10 @@ class Network {
   /// thresholds. An inference plan keeps one step of gates whatever T; any number of leads >= 1 then; a
   /// training plan takes spec().future.
   void forecast(const HostBatch&, std::int64_t leads, std::span<float> out);
+  /// The same on a banded plan alone, with frames as they come.
+  void forecast(FrameExchange&, std::int64_t leads);
+  /// The logistic function of logits; nothing for linear outputs.
+  void from_logits(std::span<float> out) const;
 
  private:
   bool shared() const { return spec_.forecaster == ForecasterKind::shared; }
@@ -111,8 +138,11 @@ class Network {
   GraphRun& decoder() { return shared() ? *encoder_ : *forecaster_; }
   std::int64_t first_lead() const;
   std::int64_t loss_steps() const { return spec_.future + (plan_.predict_input ? spec_.past - 1 : 0); }
-  static std::size_t build(const ModelSpec&, const Blueprint&, Workspace&, Parameters&, const NetworkPlan&,
-                           Network*);
+  /// Makes the runs; puts them into the network unless that is null. Counts what lies in scratch.
+  static void build(const ModelSpec&, const Blueprint&, Workspace&, Parameters&, const NetworkPlan&, Network*,
+                    std::int64_t& scratch_bytes);
+  static PlanBytes predict(const ModelSpec&, kernels::Backend&, const NetworkPlan&, int parameter_blocks,
+                           Workspace::Count);
   /// Throws std::invalid_argument naming `what`.
   static void expect_size(std::size_t have, std::int64_t want, const char* what);
   kernels::FrameLayout frame_layout(std::int64_t steps, std::int64_t channels) const;
@@ -129,23 +159,24 @@ class Network {
   void queue_forward();
   void queue_backward();
   void replay(Replay&, const std::function<void()>& work);
+  /// Throws std::invalid_argument unless the batch has the frames of a forecast.
+  void expect_frames(const HostBatch&, std::int64_t leads) const;
   void forecast_rolling(const HostBatch&, std::int64_t leads, std::span<float> out);
   void roll(std::int64_t lead);
-  /// The logistic function of logits; nothing for linear outputs.
-  void from_logits(std::span<float> out) const;
 
   ModelSpec spec_;
   kernels::Backend& backend_;
   Blueprint blueprint_;
   std::unique_ptr<Parameters> parameters_;
   NetworkPlan plan_;
-  std::size_t plan_bytes_ = 0;
+  PlanBytes planned_bytes_;  // without blocks of parameters
   std::map<std::string, std::string> implementations_;
   kernels::LossSpec loss_spec_;
   bool teacher_set_ = false;
 
   std::vector<Carry> carries_;
   std::unique_ptr<GraphRun> encoder_, forecaster_;
+  std::unique_ptr<BandedForecast> banded_;
   kernels::Tensor target_, loss_mask_;         // [loss_steps,N,Cout,h,w]
   kernels::Tensor past_mask_;                  // [T,N,C,h,w], predict_input without mask_channel
   kernels::Tensor teacher_, ones_;             // [T',N,1,1,1]; [1,N,C,h,w]

@@ -25,11 +25,69 @@ Network::EncoderState Network::read_encoder_state(std::size_t stage) {
   return state;
 }
 
+namespace {
+
+/// Rows of whole frames of one sample.
+class WholeFrames : public FrameExchange {
+ public:
+  WholeFrames(const HostBatch& batch, const NetworkPlan& plan, int64_t channels, int64_t out_channels,
+              std::span<float> out)
+      : batch_(batch), plan_(plan), channels_(channels), out_channels_(out_channels), out_(out) {}
+  void past(int64_t t, Kind kind, int64_t first, int64_t rows, std::span<float> to) override {
+    each(kind == Kind::mask ? batch_.past_mask : batch_.past, t, channels_, first, rows,
+         [&](std::span<const float> from, std::size_t at) {
+           std::copy(from.begin(), from.end(), to.begin() + static_cast<std::ptrdiff_t>(at));
+         });
+  }
+  void guide(int64_t lead, Kind kind, int64_t first, int64_t rows, std::span<float> to) override {
+    each(kind == Kind::mask       ? batch_.guide_mask
+         : kind == Kind::tendency ? batch_.tendency
+                                  : batch_.guide,
+         lead, channels_, first, rows, [&](std::span<const float> from, std::size_t at) {
+           std::copy(from.begin(), from.end(), to.begin() + static_cast<std::ptrdiff_t>(at));
+         });
+  }
+  void take(int64_t lead, int64_t first, int64_t rows, std::span<const float> from) override {
+    each(out_, lead, out_channels_, first, rows, [&](std::span<float> to, std::size_t at) {
+      std::copy_n(from.begin() + static_cast<std::ptrdiff_t>(at), to.size(), to.begin());
+    });
+  }
+
+ private:
+  /// visit(rows of a channel of [T,C,H,W], where they lie in [C,rows,W])
+  template <class Value, class Visit>
+  void each(std::span<Value> frames, int64_t t, int64_t channels, int64_t first, int64_t rows,
+            const Visit& visit) const {
+    const auto count = static_cast<std::size_t>(rows * plan_.width);
+    for (int64_t c = 0; c < channels; ++c) {
+      const int64_t row = (t * channels + c) * plan_.height + first;
+      visit(frames.subspan(static_cast<std::size_t>(row * plan_.width), count),
+            static_cast<std::size_t>(c) * count);
+    }
+  }
+  const HostBatch& batch_;
+  const NetworkPlan& plan_;
+  int64_t channels_, out_channels_;
+  std::span<float> out_;
+};
+
+}  // namespace
+
+void Network::forecast(FrameExchange& frames, int64_t leads) {
+  if (!banded_) throw std::logic_error("Network::forecast of frames as they come needs a banded plan");
+  if (leads < 1) throw std::invalid_argument("a forecast needs at least one lead");
+  banded_->forecast(frames, leads);
+}
+
 void Network::forecast(const HostBatch& batch, int64_t leads, std::span<float> out) {
-  if (!encoder_) throw std::logic_error("Network::forecast needs a plan");
+  if (!is_planned()) throw std::logic_error("Network::forecast needs a plan");
   if (leads < 1) throw std::invalid_argument("a forecast needs at least one lead");
   expect_size(out.size(), frame_layout(leads, spec_.out_channels()).elements(), "the forecast");
-  if (!plan_.training) {
+  if (!plan_.training) expect_frames(batch, leads);
+  if (banded_) {
+    WholeFrames frames(batch, plan_, spec_.channels, spec_.out_channels(), out);
+    forecast(frames, leads);
+  } else if (!plan_.training) {
     forecast_rolling(batch, leads, out);
   } else {
     if (leads != spec_.future)
@@ -114,10 +172,10 @@ void Network::roll(int64_t lead) {
   if (spec_.adds_guide()) backend_.add_scaled(run.output().step(step), 1.F, run.frames().step(step));
 }
 
-void Network::forecast_rolling(const HostBatch& batch, int64_t leads, std::span<float> out) {
+void Network::expect_frames(const HostBatch& batch, int64_t leads) const {
   const bool guided = spec_.feed == Feed::advection;
   expect_size(batch.past.size(), frame_layout(spec_.past, spec_.channels).elements(), "HostBatch::past");
-  if (encoder_->has_mask())
+  if (blueprint_.encoder.mask >= 0)
     expect_size(batch.past_mask.size(), static_cast<int64_t>(batch.past.size()), "HostBatch::past_mask");
   if (guided) {
     expect_size(batch.guide.size(), frame_layout(leads, 1).elements(), "HostBatch::guide");
@@ -125,6 +183,10 @@ void Network::forecast_rolling(const HostBatch& batch, int64_t leads, std::span<
   }
   if (spec_.tendency)
     expect_size(batch.tendency.size(), frame_layout(leads, 1).elements(), "HostBatch::tendency");
+}
+
+void Network::forecast_rolling(const HostBatch& batch, int64_t leads, std::span<float> out) {
+  const bool guided = spec_.feed == Feed::advection;
   for (int64_t t = 0, count = 0; t < spec_.past; t += count) {
     count = encoder_->frames().contiguous(t, spec_.past - t);
     import_steps(batch.past, spec_.past, t, count, encoder_->frames(), t);

@@ -20,19 +20,9 @@ const Flow& output_of(const Graph& graph, const Node& node) {
 }
 
 /// The recurrent convolution: one step at a time, its weight gradient over all steps that had a state before.
-Convolution state_convolution(LayerContext& context, const Graph& graph, const Node& node,
-                              const StepCounts& counts) {
-  const Flow& flow = output_of(graph, node);
-  const ConvSpec spec{.images = context.batch,
-                      .channels_in = node.cell.hidden,
-                      .channels_out = gate_channels(node),
-                      .height = context.height / flow.divisor,
-                      .width = context.width / flow.divisor,
-                      .kernel = node.state_kernel,
-                      .stride = 1,
-                      .padding = (node.state_kernel - 1) / 2,
-                      .transposed = false,
-                      .bias = false};
+Convolution plan_state_convolution(LayerContext& context, const Graph& graph, const Node& node,
+                                   const StepCounts& counts) {
+  const ConvSpec spec = model::state_convolution(graph, node, context.batch, context.height, context.width);
   StepCounts own{{1}, counts.weights, counts.training};
   if (own.weights > 0 && !context.initial_state) --own.weights;
   return Convolution(context, spec, own, true, node.state_weight, node.inputs.empty() ? node.bias : -1);
@@ -66,7 +56,7 @@ CellLayer::CellLayer(LayerContext& context, const Graph& graph, const Node& node
       initial_state_(context.initial_state),
       output_(flows[static_cast<std::size_t>(node.output)]),
       carry_(carry),
-      inputs_(context, graph, node, gate_channels(node), flows, counts, accumulate) {
+      inputs_(context, graph, node, flows, counts, accumulate) {
   const Flow& flow = output_of(graph, node);
   const int64_t height = context.height / flow.divisor, width = context.width / flow.divisor;
   const int64_t kept = context.training ? context.steps : 1;
@@ -84,7 +74,7 @@ CellLayer::CellLayer(LayerContext& context, const Graph& graph, const Node& node
                          slots, offset);
   }
   if (context.steps > 1 || initial_state_ || !context.training) {
-    state_.emplace(state_convolution(context, graph, node, counts));
+    state_.emplace(plan_state_convolution(context, graph, node, counts));
   }
 }
 

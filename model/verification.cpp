@@ -105,26 +105,26 @@ struct Verifier::State {
   }
   std::size_t pixels() const { return static_cast<std::size_t>(rows * columns); }
 
-  void start(const VerificationCase&);
+  void start(const StreamedCase&);
   void check(const VerificationCase&, std::span<const float> advected, std::span<const ForecastFrames>) const;
-  void add_lead(const VerificationCase&, std::span<const float> advected, std::span<const ForecastFrames>,
-                std::int64_t lead, Scratch&);
-  void support(const VerificationCase&, std::span<const float> advected, std::int64_t lead, Scratch&) const;
-  void add_values(const VerificationCase&, const ForecastFrames&, std::int64_t lead, Sums&, Scratch&) const;
+  void check(const StreamedCase&) const;
+  void add_lead(const StreamedCase&, std::int64_t lead, Scratch&);
+  void support(const StreamedCase&, const VerificationLead&, Scratch&) const;
+  void add_values(const StreamedCase&, std::span<const float> values, Sums&, Scratch&) const;
   void add_spatial(Sums&, Scratch&) const;
   void add_frame_errors(Sums&, Scratch&) const;
-  void add_probabilities(const VerificationCase&, const ForecastFrames&, std::int64_t lead, Sums&,
-                         Scratch&) const;
+  void add_probabilities(const StreamedCase&, const std::vector<double>& thresholds,
+                         const VerificationLead::Forecast&, Sums&, Scratch&) const;
   void write_scores(VerificationResult&, std::size_t forecaster, std::int64_t lead,
                     std::span<const std::int32_t> weights) const;
   void write_summary(VerificationResult&, std::size_t forecaster) const;
   double over_leads(std::size_t forecaster, std::size_t threshold, TableScore) const;
 };
 
-void Verifier::State::start(const VerificationCase& first) {
+void Verifier::State::start(const StreamedCase& first) {
   leads = first.leads;
-  rows = first.past.rows;
-  columns = first.past.columns;
+  rows = first.rows;
+  columns = first.columns;
   sums.resize(names.size() * static_cast<std::size_t>(leads));
   const std::int64_t side = RadialSpectrum::side_for(rows, columns);
   const bool spectra = spec.spectra && side >= 2;
@@ -144,9 +144,6 @@ void Verifier::State::check(const VerificationCase& one, std::span<const float> 
                             std::span<const ForecastFrames> forecasts) const {
   require(one.leads > 0 && one.past.frames > 0 && one.past.rows > 0 && one.past.columns > 0,
           "a case is empty");
-  require(cases == 0 || (one.leads == leads && one.past.rows == rows && one.past.columns == columns),
-          fmt::format("a case has {} leads of {}x{}, the first one {} of {}x{}", one.leads, one.past.columns,
-                      one.past.rows, leads, columns, rows));
   const auto plane = static_cast<std::size_t>(one.past.rows * one.past.columns);
   const std::size_t size = plane * static_cast<std::size_t>(one.leads);
   require(
@@ -168,47 +165,61 @@ void Verifier::State::check(const VerificationCase& one, std::span<const float> 
   }
 }
 
+void Verifier::State::check(const StreamedCase& one) const {
+  require(one.leads > 0 && one.rows > 0 && one.columns > 0, "a case is empty");
+  require(cases == 0 || (one.leads == leads && one.rows == rows && one.columns == columns),
+          fmt::format("a case has {} leads of {}x{}, the first one {} of {}x{}", one.leads, one.columns,
+                      one.rows, leads, columns, rows));
+  require(one.thresholds.size() == names.size() &&
+              one.latest.size() == static_cast<std::size_t>(one.rows * one.columns),
+          "the latest frame or the forecasters do not fit the case");
+}
+
 /// Fills mask and truth (0 outside the support).
-void Verifier::State::support(const VerificationCase& one, std::span<const float> advected, std::int64_t lead,
+void Verifier::State::support(const StreamedCase& one, const VerificationLead& lead,
                               Scratch& scratch_) const {
-  const std::size_t plane = pixels(), offset = plane * static_cast<std::size_t>(lead);
-  const auto latest = one.past.values.last(plane);
+  const std::size_t plane = pixels();
+  const auto latest = one.latest;
   const bool transported = spec.protocol.support == Support::transported;
   scratch_.mask.resize(plane);
   scratch_.truth.resize(plane);
   for (std::size_t pixel = 0; pixel < plane; ++pixel) {
-    const float truth = one.truth[offset + pixel];
+    const float truth = lead.truth[pixel];
     const bool counts = !std::isnan(truth) && !std::isnan(latest[pixel]) &&
-                        !(transported && std::isnan(advected[offset + pixel]));
+                        !(transported && std::isnan(lead.advected[pixel]));
     scratch_.mask[pixel] = counts ? 1 : 0;
     scratch_.truth[pixel] = counts ? truth : 0.F;
   }
 }
 
-void Verifier::State::add_lead(const VerificationCase& one, std::span<const float> advected,
-                               std::span<const ForecastFrames> forecasts, std::int64_t lead,
-                               Scratch& scratch_) {
-  support(one, advected, lead, scratch_);
-  for (std::size_t f = 0; f < forecasts.size(); ++f) {
+void Verifier::State::add_lead(const StreamedCase& one, std::int64_t lead, Scratch& scratch_) {
+  const VerificationLead given = one.lead(lead);
+  const std::size_t plane = pixels();
+  require(given.truth.size() == plane && given.forecasts.size() == names.size() &&
+              (given.advected.size() == plane || spec.protocol.support == Support::observed),
+          "a lead does not fit its case");
+  support(one, given, scratch_);
+  for (std::size_t f = 0; f < given.forecasts.size(); ++f) {
+    const VerificationLead::Forecast& forecast = given.forecasts[f];
     Sums& sum = at(f, lead);
     sum.cases.push_back({.tables = std::vector<ContingencyTable>(sum.tables.size())});
-    if (!forecasts[f].probabilities.empty()) add_probabilities(one, forecasts[f], lead, sum, scratch_);
-    if (!forecasts[f].values.empty()) add_values(one, forecasts[f], lead, sum, scratch_);
+    if (!forecast.probabilities.empty()) add_probabilities(one, one.thresholds[f], forecast, sum, scratch_);
+    if (!forecast.values.empty()) add_values(one, forecast.values, sum, scratch_);
     for (std::size_t k = 0; k < sum.tables.size(); ++k) sum.tables[k] += sum.cases.back().tables[k];
   }
 }
 
 /// Scores of the rain rate; where it is missing, persistence (or zero) stands in and is counted.
-void Verifier::State::add_values(const VerificationCase& one, const ForecastFrames& forecast,
-                                 std::int64_t lead, Sums& sum, Scratch& scratch_) const {
-  const std::size_t plane = pixels(), offset = plane * static_cast<std::size_t>(lead);
-  const auto latest = one.past.values.last(plane);
+void Verifier::State::add_values(const StreamedCase& one, std::span<const float> values, Sums& sum,
+                                 Scratch& scratch_) const {
+  const std::size_t plane = pixels();
+  const auto latest = one.latest;
   const bool transported = spec.protocol.support == Support::transported;
   scratch_.field.resize(plane);
   for (std::size_t pixel = 0; pixel < plane; ++pixel) {
     float value = 0;
     if (scratch_.mask[pixel] != 0) {
-      value = forecast.values[offset + pixel];
+      value = values[pixel];
       if (std::isnan(value)) {
         value = transported ? latest[pixel] : 0.F;
         ++sum.filled_pixels;
@@ -292,19 +303,18 @@ void Verifier::State::add_frame_errors(Sums& sum, Scratch& scratch_) const {
 
 /// Brier, reliability and CRPS; without values, an event is forecast where its probability is at least one
 /// half.
-void Verifier::State::add_probabilities(const VerificationCase& one, const ForecastFrames& forecast,
-                                        std::int64_t lead, Sums& sum, Scratch& scratch_) const {
-  const std::size_t plane = pixels(), levels = forecast.thresholds.size();
-  const std::size_t size = plane * static_cast<std::size_t>(leads),
-                    offset = plane * static_cast<std::size_t>(lead);
-  const auto latest = one.past.values.last(plane);
+void Verifier::State::add_probabilities(const StreamedCase& one, const std::vector<double>& thresholds,
+                                        const VerificationLead::Forecast& forecast, Sums& sum,
+                                        Scratch& scratch_) const {
+  const std::size_t plane = pixels(), levels = thresholds.size();
+  require(forecast.probabilities.size() == levels, "a lead has probabilities of other thresholds");
+  const auto latest = one.latest;
   const bool transported = spec.protocol.support == Support::transported;
   if (sum.reliability.empty()) {
-    sum.probability_thresholds = forecast.thresholds;
+    sum.probability_thresholds = thresholds;
     sum.reliability.resize(levels);
   }
-  require(sum.probability_thresholds == forecast.thresholds,
-          "a forecaster changed its thresholds between cases");
+  require(sum.probability_thresholds == thresholds, "a forecaster changed its thresholds between cases");
   std::vector<ContingencyTable> tables(levels);
   scratch_.probabilities.resize(levels);
   for (std::size_t pixel = 0; pixel < plane; ++pixel) {
@@ -312,12 +322,12 @@ void Verifier::State::add_probabilities(const VerificationCase& one, const Forec
     const float truth = scratch_.truth[pixel];
     bool missing = false;
     for (std::size_t k = 0; k < levels; ++k) {
-      scratch_.probabilities[k] = forecast.probabilities[k * size + offset + pixel];
+      scratch_.probabilities[k] = forecast.probabilities[k][pixel];
       missing = missing || std::isnan(scratch_.probabilities[k]);
     }
     if (missing && forecast.values.empty()) ++sum.filled_pixels;
     for (std::size_t k = 0; k < levels; ++k) {
-      const double threshold = forecast.thresholds[k];
+      const double threshold = thresholds[k];
       if (missing) {
         const double stand_in = transported ? static_cast<double>(latest[pixel]) : 0.;
         scratch_.probabilities[k] = stand_in >= threshold ? 1.F : 0.F;
@@ -329,13 +339,13 @@ void Verifier::State::add_probabilities(const VerificationCase& one, const Forec
       ++cell;
     }
     if (levels < 2) continue;
-    sum.crps += crps_exceedance(forecast.thresholds, scratch_.probabilities, truth);
+    sum.crps += crps_exceedance(thresholds, scratch_.probabilities, truth);
     ++sum.crps_pixels;
   }
   if (!forecast.values.empty()) return;
   for (std::size_t k = 0; k < levels; ++k) {
     const auto& wanted = spec.protocol.thresholds;
-    const auto found = std::find(wanted.begin(), wanted.end(), forecast.thresholds[k]);
+    const auto found = std::find(wanted.begin(), wanted.end(), thresholds[k]);
     if (found == wanted.end()) continue;
     sum.cases.back().tables[static_cast<std::size_t>(found - wanted.begin())] = tables[k];
   }
@@ -485,8 +495,30 @@ Verifier& Verifier::operator=(Verifier&&) noexcept = default;
 
 void Verifier::add(const VerificationCase& one, std::span<const float> advected,
                    std::span<const ForecastFrames> forecasts) {
+  state_->check(one, advected, forecasts);
+  const auto plane = static_cast<std::size_t>(one.past.rows * one.past.columns);
+  const auto of_lead = [plane](std::span<const float> frames, std::int64_t lead) {
+    return frames.empty() ? frames : frames.subspan(plane * static_cast<std::size_t>(lead), plane);
+  };
+  StreamedCase streamed{one.past.rows, one.past.columns, one.leads, one.past.values.last(plane), {}, {}};
+  for (const ForecastFrames& forecast : forecasts) streamed.thresholds.push_back(forecast.thresholds);
+  streamed.lead = [&](std::int64_t lead) {
+    VerificationLead given{of_lead(one.truth, lead), of_lead(advected, lead), {}};
+    for (const ForecastFrames& forecast : forecasts) {
+      VerificationLead::Forecast& each = given.forecasts.emplace_back();
+      each.values = of_lead(forecast.values, lead);
+      for (std::size_t k = 0; k < forecast.probabilities.size() / one.truth.size(); ++k)
+        each.probabilities.push_back(
+            of_lead(std::span(forecast.probabilities).subspan(k * one.truth.size(), one.truth.size()), lead));
+    }
+    return given;
+  };
+  add(streamed);
+}
+
+void Verifier::add(const StreamedCase& one) {
   State& state = *state_;
-  state.check(one, advected, forecasts);
+  state.check(one);
   if (state.cases == 0) state.start(one);
   ++state.cases;
   // Each lead has its own sums, so that the number of threads changes no number.
@@ -495,7 +527,7 @@ void Verifier::add(const VerificationCase& one, std::span<const float> advected,
   const auto work = [&](std::size_t worker) {
     try {
       for (std::int64_t lead = next++; lead < state.leads; lead = next++) {
-        state.add_lead(one, advected, forecasts, lead, state.scratch[worker]);
+        state.add_lead(one, lead, state.scratch[worker]);
       }
     } catch (...) {
       failures[worker] = std::current_exception();

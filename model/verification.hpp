@@ -58,6 +58,26 @@ struct VerificationCase {
   std::int64_t leads = 0;
 };
 
+/// One lead of a case, with what was forecast; frames [rows, columns].
+struct VerificationLead {
+  struct Forecast {
+    std::span<const float> values;                      // empty where there are probabilities alone
+    std::vector<std::span<const float>> probabilities;  // one a threshold of the forecaster, or none
+  };
+  std::span<const float> truth;
+  std::span<const float> advected;  // whose NaN bounds the support; empty with Support::observed
+  std::vector<Forecast> forecasts;  // one a forecaster
+};
+
+/// A hindcast whose leads are brought one by one, for domains of which memory holds few frames.
+struct StreamedCase {
+  std::int64_t rows = 0, columns = 0, leads = 0;
+  std::span<const float> latest;                // [rows, columns]
+  std::vector<std::vector<double>> thresholds;  // of each forecaster's probabilities, or empty
+  /// Any thread; what it gives stays valid until the thread asks for the next.
+  std::function<VerificationLead(std::int64_t lead)> lead;
+};
+
 struct ThresholdScore {
   std::string forecaster;
   double lead_minutes = 0;
@@ -141,6 +161,8 @@ class Verifier {
   /// first case.
   void add(const VerificationCase&, std::span<const float> advected,
            std::span<const ForecastFrames> forecasts);
+  /// The same lead by lead, one a thread at a time.
+  void add(const StreamedCase&);
   VerificationResult result() const;
 
  private:

@@ -21,6 +21,10 @@ kernels::Tensor Workspace::plain(const kernels::Shape& shape, std::string_view w
 
 std::unique_ptr<kernels::ConvPlan> Workspace::convolution(const kernels::ConvSpec& spec,
                                                           kernels::ConvUse use) {
+  if (count_ == Count::tensors) {
+    bytes_ += static_cast<std::size_t>(spec.weight_shape().elements()) * kernels::size_of(backend_.dtype());
+    return nullptr;
+  }
   try {
     auto plan = backend_.plan_convolution(spec, use);
     bytes_ += plan->bytes();

@@ -16,10 +16,16 @@ namespace raincell::model {
 /// convolution plans null; each plan is made, asked for its bytes and dropped.
 class Workspace {
  public:
-  explicit Workspace(kernels::Backend& backend, bool dry = false) : backend_(backend), dry_(dry) {}
+  /// What is only counted: nothing, everything, or tensors and weights alone, which makes no plan.
+  enum class Count : std::uint8_t { off, all, tensors };
+  explicit Workspace(kernels::Backend& backend, Count count = Count::off)
+      : backend_(backend), count_(count), dry_(count != Count::off) {}
   kernels::Backend& backend() const { return backend_; }
   bool dry() const { return dry_; }
   std::size_t bytes() const { return bytes_; }
+  /// Counts memory that is the host's wherever tensors lie; somebody else allocates it.
+  void host(std::size_t bytes) { host_bytes_ += bytes; }
+  std::size_t host_bytes() const { return host_bytes_; }
 
   kernels::Tensor activation(const kernels::Shape&, std::string_view what);
   kernels::Tensor memory(const kernels::Shape&, std::string_view what);  // of cells
@@ -30,8 +36,9 @@ class Workspace {
 
  private:
   kernels::Backend& backend_;
+  Count count_;
   bool dry_;
-  std::size_t bytes_ = 0;
+  std::size_t bytes_ = 0, host_bytes_ = 0;
   std::map<std::string, std::string> implementations_;
 };
 

@@ -29,8 +29,8 @@ using dnnl::memory;
 // --- the one difference between oneDNN 2 and 3: operation descriptors --------------------------------------
 
 struct ConvShape {
-  Desc x, weights, bias, y;  // bias: empty when there is none
-  memory::dims stride, padding;
+  Desc x, weights, bias, y;            // bias: empty when there is none
+  memory::dims stride, before, after;  // paddings above and left, below and right
 };
 
 #if DNNL_VERSION_MAJOR >= 3
@@ -42,15 +42,15 @@ typename Primitive::primitive_desc describe(const dnnl::engine& engine, const Co
   const auto direct = dnnl::algorithm::convolution_direct;
   if constexpr (sizeof...(Rest) == 0) {
     return Made(engine, dnnl::prop_kind::forward_training, direct, first, second, bias ? *bias : Desc(), last,
-                s.stride, s.padding, s.padding, attributes);
+                s.stride, s.before, s.after, attributes);
   } else if (bias != nullptr) {
     if constexpr (std::is_same_v<Primitive, dnnl::convolution_backward_weights>) {
-      return Made(engine, direct, first, second, *bias, last, s.stride, s.padding, s.padding, hint...,
+      return Made(engine, direct, first, second, *bias, last, s.stride, s.before, s.after, hint...,
                   attributes);
     }
   }
   if constexpr (sizeof...(Rest) > 0) {
-    return Made(engine, direct, first, second, last, s.stride, s.padding, s.padding, hint..., attributes);
+    return Made(engine, direct, first, second, last, s.stride, s.before, s.after, hint..., attributes);
   }
 }
 #else
@@ -63,13 +63,13 @@ typename Primitive::primitive_desc describe(const dnnl::engine& engine, const Co
   const auto direct = dnnl::algorithm::convolution_direct;
   if constexpr (sizeof...(Rest) == 0) {
     return Made(Wanted(dnnl::prop_kind::forward_training, direct, first, second, bias ? *bias : Desc(), last,
-                       s.stride, s.padding, s.padding),
+                       s.stride, s.before, s.after),
                 attributes, engine);
   } else if constexpr (std::is_same_v<Primitive, dnnl::convolution_backward_weights>) {
-    return Made(Wanted(direct, first, second, bias ? *bias : Desc(), last, s.stride, s.padding, s.padding),
+    return Made(Wanted(direct, first, second, bias ? *bias : Desc(), last, s.stride, s.before, s.after),
                 attributes, engine, hint...);
   } else {
-    return Made(Wanted(direct, first, second, last, s.stride, s.padding, s.padding), attributes, engine,
+    return Made(Wanted(direct, first, second, last, s.stride, s.before, s.after), attributes, engine,
                 hint...);
   }
 }
@@ -115,7 +115,7 @@ class OnednnPlan : public ConvPlan {
   }
 
   std::string implementation() const override { return implementation_; }
-  std::size_t bytes() const override { return packed_bytes_ + scratch_bytes_ + temporary_bytes_; }
+  std::size_t bytes() const override { return packed_bytes_; }
 
  protected:
   void do_load_weights(ConstView weights, ConstView bias) override {
@@ -208,13 +208,14 @@ class OnednnPlan : public ConvPlan {
                           library_bias ? Desc({s.channels_out}, memory::data_type::f32, Tag::x) : Desc(),
                           s.transposed ? x : y,
                           {s.stride, s.stride},
-                          {s.padding, s.padding}};
+                          {s.top(), s.padding},
+                          {s.bottom(), s.padding}};
     const Desc* bias = library_bias ? &shape.bias : nullptr;
     const auto hint = describe<dnnl::convolution_forward>(state_.engine, shape, shape.x, shape.weights, bias,
                                                           shape.y, attributes(false));
     const bool inference = use() == ConvUse::inference, all = use() == ConvUse::training;
     if (!s.transposed || all) build_direct(shape, bias, hint);
-    const bool unstrided = s.stride == 1 && s.kernel > s.padding;
+    const bool unstrided = s.stride == 1 && s.kernel > std::max({s.padding, s.top(), s.bottom()});
     if ((s.transposed || all) && unstrided) build_turned_adjoint(shape);
     if ((s.transposed || all) && !unstrided) build_adjoint(shape, hint);
     if (!inference) build_weights_gradient(shape, bias, hint);
@@ -245,10 +246,14 @@ class OnednnPlan : public ConvPlan {
     turned_plain_ = Desc({w.c, w.n, w.h, w.w}, memory::data_type::f32, Tag::oihw);
     turned_ = allocate_host(turned_plain_.get_size(), "turned weights", 1);
     packed_bytes_ += turned_plain_.get_size();
-    const std::int64_t padding = spec().kernel - 1 - spec().padding;
-    const ConvShape shape{ordinary.y, Desc({w.c, w.n, w.h, w.w}, type_, Tag::any),
-                          Desc(),     ordinary.x,
-                          {1, 1},     {padding, padding}};
+    const std::int64_t most = spec().kernel - 1, across = most - spec().padding;
+    const ConvShape shape{ordinary.y,
+                          Desc({w.c, w.n, w.h, w.w}, type_, Tag::any),
+                          Desc(),
+                          ordinary.x,
+                          {1, 1},
+                          {most - spec().top(), across},
+                          {most - spec().bottom(), across}};
     for (const bool sum : {false, true}) {
       const auto made = describe<dnnl::convolution_forward>(state_.engine, shape, shape.x, shape.weights,
                                                             nullptr, shape.y, attributes(sum));
@@ -429,6 +434,10 @@ Onednn::Onednn(int threads, const PointwiseKernels& kernels)
 }
 
 Onednn::~Onednn() = default;
+
+std::size_t Onednn::bytes() const {
+  return state_->scratch.bytes() + state_->temporary.bytes();
+}
 
 std::unique_ptr<ConvPlan> Onednn::plan(const ConvSpec& spec, ConvUse use, DType type, Placement x,
                                        Placement y) {

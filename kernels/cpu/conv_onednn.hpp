@@ -1,6 +1,7 @@
 // Convolutions by oneDNN. Internal to the cpu backend.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,8 @@ class Onednn {
   std::unique_ptr<ConvPlan> plan(const ConvSpec&, ConvUse, DType, Placement x, Placement y);
   /// Whether this processor multiplies bf16 numbers.
   static bool has_bf16();
+  /// Scratch that all plans share.
+  std::size_t bytes() const;
   /// "oneDNN 2.6.3"
   static std::string version();
 

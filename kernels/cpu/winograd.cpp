@@ -28,14 +28,14 @@ std::int64_t stride_of(std::int64_t rows, std::int64_t columns) {
 }
 
 WinogradTiles tiles_of(std::int64_t images, std::int64_t height, std::int64_t width, std::int64_t out_height,
-                       std::int64_t out_width, std::int64_t padding) {
+                       std::int64_t out_width, std::int64_t top, std::int64_t left) {
   const auto tiles = [](std::int64_t size) { return (size + kWinogradTile - 1) / kWinogradTile; };
-  return {images,           height,           width, out_height, out_width, padding, padding,
-          tiles(out_width), tiles(out_height)};
+  return {images, height, width, out_height, out_width, top, left, tiles(out_width), tiles(out_height)};
 }
 
 WinogradTiles tiles_of(const ConvSpec& spec) {
-  return tiles_of(spec.images, spec.height, spec.width, spec.out_height(), spec.out_width(), spec.padding);
+  return tiles_of(spec.images, spec.height, spec.width, spec.out_height(), spec.out_width(), spec.top(),
+                  spec.padding);
 }
 
 std::int64_t count_of(const WinogradTiles& tiles) {
@@ -232,7 +232,7 @@ class WinogradPlan : public ConvPlan {
     if (use == ConvUse::training) {
       back_.emplace(state,
                     tiles_of(spec.images, spec.out_height(), spec.out_width(), spec.height, spec.width,
-                             spec.kernel - 1 - spec.padding),
+                             spec.kernel - 1 - spec.top(), spec.kernel - 1 - spec.padding),
                     spec.channels_out, spec.channels_in, true);
     }
     if (use != ConvUse::inference) gradient_.emplace(state, tiles_, spec.channels_in, spec.channels_out);
@@ -288,9 +288,11 @@ Winograd::Winograd(int threads, const PointwiseKernels& kernels)
 Winograd::~Winograd() = default;
 
 bool Winograd::suits(const ConvSpec& spec) {
-  if (spec.kernel != 3 || spec.stride != 1 || spec.transposed || spec.padding > 2) return false;
+  if (spec.kernel != 3 || spec.stride != 1 || spec.transposed) return false;
+  if (std::max({spec.padding, spec.top(), spec.bottom()}) > 2) return false;
+  const bool enough = spec.is_band() || count_of(tiles_of(spec)) >= kLeastTiles;  // a band is like its image
   return std::min(spec.channels_in, spec.channels_out) >= kLeastChannels &&
-         spec.channels_in * spec.channels_out >= kLeastWeights && count_of(tiles_of(spec)) >= kLeastTiles;
+         spec.channels_in * spec.channels_out >= kLeastWeights && enough;
 }
 
 std::unique_ptr<ConvPlan> Winograd::plan(const ConvSpec& spec, ConvUse use, Placement x, Placement y) {

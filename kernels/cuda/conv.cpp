@@ -60,7 +60,8 @@ std::string image_text(const Correlation::Image& image) {
 std::string Correlation::text() const {
   const char* const what = result == Result::b ? "forward " : result == Result::a ? "data " : "filter ";
   return what + ("n" + std::to_string(images)) + image_text(a) + "-" + image_text(b) + "k" +
-         std::to_string(kernel) + "s" + std::to_string(stride) + "p" + std::to_string(padding) +
+         std::to_string(kernel) + "s" + std::to_string(stride) + "p" + std::to_string(padding) + "top" +
+         std::to_string(top) + "bottom" + std::to_string(bottom) +
          (then == Then::add_before ? "+"
           : then == Then::add_bias ? "+bias"
                                    : "");
@@ -69,8 +70,9 @@ std::string Correlation::text() const {
 Correlation correlation_of(const ConvSpec& spec, Correlation::Result result) {
   const Correlation::Image x{spec.channels_in, spec.height, spec.width},
       y{spec.channels_out, spec.out_height(), spec.out_width()};
-  return {result,      spec.images,  spec.transposed ? y : x,   spec.transposed ? x : y, spec.kernel,
-          spec.stride, spec.padding, Correlation::Then::nothing};
+  return {
+      result,       spec.images, spec.transposed ? y : x, spec.transposed ? x : y,   spec.kernel, spec.stride,
+      spec.padding, spec.top(),  spec.bottom(),           Correlation::Then::nothing};
 }
 
 Convolutions::Convolutions(Device& device, Arithmetic arithmetic, bool deterministic)

@@ -227,8 +227,8 @@ Graph graph_of(const Correlation& c, Arithmetic arithmetic, cudnnHandle_t handle
   convolution.set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, sums)
       .set(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, mode)
       .set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, dimensions)
-      .set(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, {c.padding, c.padding})
-      .set(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, {c.padding, c.padding})
+      .set(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, {c.top, c.padding})
+      .set(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, {c.bottom, c.padding})
       .set(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, {c.stride, c.stride})
       .set(CUDNN_ATTR_CONVOLUTION_DILATIONS, {1, 1})
       .finalize();

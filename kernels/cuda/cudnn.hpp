@@ -22,7 +22,8 @@ struct Correlation {
   Result result = Result::b;
   std::int64_t images = 1;
   Image a, b;
-  std::int64_t kernel = 1, stride = 1, padding = 0;
+  std::int64_t kernel = 1, stride = 1, padding = 0;  // the latter left and right
+  std::int64_t top = 0, bottom = 0;                  // paddings above and below
   /// What follows, in f32 before the result is rounded: a bias by channel is added, or what is there.
   enum class Then : std::uint8_t { nothing, add_bias, add_before };
   Then then = Then::nothing;

@@ -71,7 +71,7 @@ std::optional<Correlation> im2col_product(const Correlation& correlation) {
   product.a = {(used + kRowMultiple - 1) / kRowMultiple * kRowMultiple, correlation.b.height,
                correlation.b.width};
   product.kernel = product.stride = 1;
-  product.padding = 0;
+  product.padding = product.top = product.bottom = 0;
   if (product.result == Correlation::Result::a) product.then = Correlation::Then::nothing;
   return product;
 }

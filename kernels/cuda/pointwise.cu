@@ -352,7 +352,7 @@ void image_to_columns(Stream stream, const Correlation& c, const T* image, std::
   constexpr int kWide = 16 / static_cast<int>(sizeof(T));
   const std::int64_t channels = c.a.channels, height = c.a.height, width = c.a.width, out_height = c.b.height,
                      out_width = c.b.width, kernel = c.kernel, stride = c.stride, padding = c.padding,
-                     packs = row / kWide;
+                     top = c.top, packs = row / kWide;
   each(stream, "im2col", c.images * out_height * out_width * packs, [=] RAINCELL_BODY(std::int64_t i) {
     const std::int64_t pixel = quotient(i, packs), first = (i - pixel * packs) * kWide;
     const std::int64_t line = quotient(pixel, out_width), x = pixel - line * out_width;
@@ -361,7 +361,7 @@ void image_to_columns(Stream stream, const Correlation& c, const T* image, std::
     for (int v = 0; v < kWide; ++v) {
       const std::int64_t tap = quotient(first + v, channels), channel = first + v - tap * channels;
       const std::int64_t p = quotient(tap, kernel), q = tap - p * kernel;
-      const std::int64_t at_y = y * stride + p - padding, at_x = x * stride + q - padding;
+      const std::int64_t at_y = y * stride + p - top, at_x = x * stride + q - padding;
       const bool inside = p < kernel && at_y >= 0 && at_y < height && at_x >= 0 && at_x < width;
       values[v] = inside ? to_float(image[((n * height + at_y) * width + at_x) * channels + channel]) : 0.F;
     }
@@ -373,7 +373,8 @@ template <class T>
 void columns_to_image(Stream stream, const Correlation& c, const T* columns, std::int64_t row,
                       const float* bias, T* image) {
   const std::int64_t channels = c.a.channels, height = c.a.height, width = c.a.width, out_height = c.b.height,
-                     out_width = c.b.width, kernel = c.kernel, stride = c.stride, padding = c.padding;
+                     out_width = c.b.width, kernel = c.kernel, stride = c.stride, padding = c.padding,
+                     top = c.top;
   const bool adds = c.then == Correlation::Then::add_before, biased = c.then == Correlation::Then::add_bias;
   each(stream, "col2im", c.images * height * width * channels, [=] RAINCELL_BODY(std::int64_t i) {
     const std::int64_t pixel = quotient(i, channels), channel = i - pixel * channels;
@@ -381,7 +382,7 @@ void columns_to_image(Stream stream, const Correlation& c, const T* columns, std
     const std::int64_t n = quotient(line, height), y = line - n * height;
     float sum = adds ? to_float(image[i]) : biased ? bias[channel] : 0.F;
     for (std::int64_t p = 0; p < kernel; ++p) {
-      const std::int64_t shifted_y = y + padding - p;
+      const std::int64_t shifted_y = y + top - p;
       if (shifted_y < 0) break;
       const std::int64_t at_y = quotient(shifted_y, stride);
       if (at_y * stride != shifted_y || at_y >= out_height) continue;

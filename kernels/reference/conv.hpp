@@ -9,7 +9,7 @@
 namespace raincell::kernels::reference {
 
 /// y[n,o,i,j] = bias[o] + sum over c,p,q of w[o,c,p,q] x[n,c,i*s+p-pad,j*s+q-pad], zeros outside.
-/// The transposed one is the same sum with the roles of x and y exchanged, w[c,o,p,q].
+/// pad is top() for rows. The transposed one is the same sum with the roles of x and y exchanged, w[c,o,p,q].
 template <class Real>
 class Plan : public ConvPlan {
  public:
@@ -87,7 +87,7 @@ class Plan : public ConvPlan {
             for (std::int64_t q = 0; q < k; ++q) {
               const std::int64_t wi = ((cc * fine_c + fc) * k + p) * k + q;
               for (std::int64_t i = 0; i < coarse_h; ++i) {
-                const std::int64_t row = i * s.stride + p - s.padding;
+                const std::int64_t row = i * s.stride + p - s.top();
                 if (row < 0 || row >= fine_h) continue;
                 const std::int64_t coarse_row = ((n * coarse_c + cc) * coarse_h + i) * coarse_w;
                 const std::int64_t fine_row = ((n * fine_c + fc) * fine_h + row) * fine_w;

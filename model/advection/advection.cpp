@@ -29,6 +29,7 @@ constexpr double kRecency = 0.8;           // weight of a pair relative to the n
 constexpr double kFade = 1.5e-3;           // decibels of smoothed rain at which half of the motion is left
 constexpr float kValidWeight = 0.99F;      // bilinear weight of valid pixels that a forecast needs
 constexpr int kMidpointIterations = 2;
+constexpr std::int64_t kKeptBytes = std::int64_t{16} << 20;  // of trajectories in scratch that lie in memory
 constexpr double kWideSigma = 4.0;  // pixels; from here on box passes are near enough to a Gaussian
 
 /// One past frame as the flow sees it: decibels above the dry rate (0 where missing) and validity (0 or 1).
@@ -174,6 +175,17 @@ float value_at(std::span<const float> frame, std::int64_t height, std::int64_t w
   return valid > kValidWeight ? value / valid : std::numeric_limits<float>::quiet_NaN();
 }
 
+/// One step back along the motion; false when the point leaves the field: nothing is known of the motion out
+/// there. `step` is that of the step before.
+bool step_back(const Motion& motion, Point& point, Point& step) {
+  for (int i = 0; i < kMidpointIterations; ++i) {
+    step = motion_at(motion, point.x - step.x / 2, point.y - step.y / 2);
+  }
+  point = {point.x - step.x, point.y - step.y};
+  return point.x > -1 && point.y > -1 && point.x < static_cast<float>(motion.columns) &&
+         point.y < static_cast<float>(motion.rows);
+}
+
 }  // namespace
 
 Motion estimate_motion(const PastFrames& past, const MotionSpec& spec) {
@@ -182,24 +194,28 @@ Motion estimate_motion(const PastFrames& past, const MotionSpec& spec) {
   require(past.values.size() == pixels * static_cast<std::size_t>(past.frames),
           fmt::format("{} values given for {} frames of {}x{}", past.values.size(), past.frames, past.columns,
                       past.rows));
+  HeldFrames frames(past);
+  return estimate_motion(frames, spec);
+}
+
+Motion estimate_motion(PastStream& past, const MotionSpec& spec) {
+  require(past.rows() > 0 && past.columns() > 0, "the field is empty");
+  const auto pixels = static_cast<std::size_t>(past.pixels());
   require(spec.frames >= 2 && spec.smoothing_pixels > 0,
           "motion needs at least 2 frames and smoothing above 0");
-  Motion motion{past.rows, past.columns, std::vector<float>(pixels), std::vector<float>(pixels)};
-  const std::int64_t used = std::min(past.frames, spec.frames);
-  if (used < 2 || std::min(past.rows, past.columns) < kMinimumSide) return motion;
+  Motion motion{past.rows(), past.columns(), std::vector<float>(pixels), std::vector<float>(pixels)};
+  const std::int64_t used = std::min(past.frames(), spec.frames);
+  if (used < 2 || std::min(past.rows(), past.columns()) < kMinimumSide) return motion;
 
-  const int rows = static_cast<int>(past.rows), columns = static_cast<int>(past.columns);
+  const int rows = static_cast<int>(past.rows()), columns = static_cast<int>(past.columns());
   const int reduce = std::min(rows, columns) >= kReduceFrom ? 2 : 1;
-  const auto image = [&](std::int64_t index) {
-    return flow_image(past.values.subspan(pixels * static_cast<std::size_t>(index), pixels), rows, columns,
-                      reduce);
-  };
-  FlowImage later = image(past.frames - 1);
+  const auto image = [&](std::int64_t index) { return flow_image(past.frame(index), rows, columns, reduce); };
+  FlowImage later = image(past.frames() - 1);
   const cv::Size size = later.decibel.size();
   MotionSum sum{cv::Mat1f::zeros(size), cv::Mat1f::zeros(size), cv::Mat1f::zeros(size)};
   float recency = 1;
   for (std::int64_t pair = 1; pair < used; ++pair) {
-    FlowImage earlier = image(past.frames - 1 - pair);
+    FlowImage earlier = image(past.frames() - 1 - pair);
     add_pair(earlier, later, recency, sum);
     later = std::move(earlier);
     recency *= static_cast<float>(kRecency);
@@ -223,19 +239,13 @@ void advect(std::initializer_list<Carried> fields, const Motion& motion, std::in
     require(field.sources.size() == pixels || field.sources.size() == pixels * count,
             "frame and motion differ in size");
   }
-  const auto right = static_cast<float>(motion.columns - 1), bottom = static_cast<float>(motion.rows - 1);
-  const auto inside = [&](Point p) { return p.x > -1 && p.y > -1 && p.x < right + 1 && p.y < bottom + 1; };
   for (std::size_t pixel = 0; pixel < plane; ++pixel) {
     const auto y = static_cast<std::int64_t>(pixel) / columns, x = static_cast<std::int64_t>(pixel) % columns;
     Point point{static_cast<float>(column + x), static_cast<float>(row + y)};
     Point step = motion_at(motion, point.x, point.y);
     std::size_t lead = 0;
     for (; lead < count; ++lead) {
-      for (int i = 0; i < kMidpointIterations; ++i) {
-        step = motion_at(motion, point.x - step.x / 2, point.y - step.y / 2);
-      }
-      point = {point.x - step.x, point.y - step.y};
-      if (!inside(point)) break;  // nothing is known of the motion out there
+      if (!step_back(motion, point, step)) break;
       for (const Carried& field : fields) {
         const std::size_t source = field.sources.size() == pixels ? 0 : lead * pixels;
         field.values[lead * plane + pixel] =
@@ -247,6 +257,39 @@ void advect(std::initializer_list<Carried> fields, const Motion& motion, std::in
         field.values[lead * plane + pixel] = std::numeric_limits<float>::quiet_NaN();
     }
   }
+}
+
+Trajectories::Trajectories(const Motion& motion, Scratch* scratch)
+    : motion_(motion),
+      kept_(static_cast<std::size_t>(motion.rows * motion.columns * 4), scratch, "trajectories") {}
+
+void Trajectories::step(std::initializer_list<Carried> fields) {
+  const auto pixels = static_cast<std::size_t>(motion_.rows * motion_.columns);
+  for (const Carried& field : fields)
+    require(field.sources.size() == pixels && field.values.size() == pixels,
+            "frame and motion differ in size");
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+  const std::int64_t rows_kept = std::max<std::int64_t>(1, kKeptBytes / (motion_.columns * kBytesAPixel));
+  std::size_t pixel = 0;
+  for (std::int64_t row = 0; row < motion_.rows; ++row) {
+    for (std::int64_t column = 0; column < motion_.columns; ++column, ++pixel) {
+      float* const kept = kept_.values().data() + 4 * pixel;
+      Point point{kept[0], kept[1]}, step{kept[2], kept[3]};
+      if (!begun_) {
+        point = {static_cast<float>(column), static_cast<float>(row)};
+        step = motion_at(motion_, point.x, point.y);
+      }
+      const bool inside = !std::isnan(point.x) && step_back(motion_, point, step);
+      for (const Carried& field : fields)
+        field.values[pixel] =
+            inside ? value_at(field.sources, motion_.rows, motion_.columns, point.x, point.y) : kNaN;
+      if (!inside) point.x = kNaN;
+      kept[0] = point.x, kept[1] = point.y, kept[2] = step.x, kept[3] = step.y;
+    }
+    if (row % rows_kept == rows_kept - 1) kept_.drop();
+  }
+  kept_.drop();
+  begun_ = true;
 }
 
 void smooth_frame(std::span<const float> frame, std::int64_t rows, std::int64_t columns, double sigma_pixels,
@@ -289,6 +332,21 @@ ForecastFrames Advection::forecast(const PastFrames& past, std::int64_t leads) {
   out.values.resize(pixels * static_cast<std::size_t>(leads));
   advect({{past.values.last(pixels), out.values}}, motion, leads, 0, 0, past.rows, past.columns);
   return out;
+}
+
+void Advection::stream(PastStream& past, std::int64_t leads, const LeadSink& sink) {
+  if (past.frames() < frames_needed()) {
+    throw std::invalid_argument(
+        fmt::format("advection needs {} past frames and got {}", frames_needed(), past.frames()));
+  }
+  const Motion motion = estimate_motion(past, spec_);
+  Trajectories trajectories(motion, scratch_);
+  std::vector<float> values(static_cast<std::size_t>(past.pixels()));
+  const auto last = past.frame(past.frames() - 1);
+  for (std::int64_t lead = 0; lead < leads; ++lead) {
+    trajectories.step({{last, values}});
+    sink(lead, values, {});
+  }
 }
 
 }  // namespace raincell::model

@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "model/forecasters.hpp"
+#include "model/scratch.hpp"
 
 namespace raincell::model {
 
@@ -20,6 +21,8 @@ struct Motion {
 
 /// Pure: depends on the frames alone. No rain or no valid pair: zero motion.
 Motion estimate_motion(const PastFrames&, const MotionSpec&);
+/// The same, with one frame in memory at a time; reads the newest first.
+Motion estimate_motion(PastStream&, const MotionSpec&);
 
 /// What is carried along the motion, and where it arrives.
 struct Carried {
@@ -32,6 +35,21 @@ struct Carried {
 void advect(std::initializer_list<Carried> fields, const Motion&, std::int64_t leads, std::int64_t row,
             std::int64_t column, std::int64_t rows, std::int64_t columns);
 
+/// Semi-Lagrangian trajectories of all pixels of a field, one step at a time: advect() lead by lead.
+class Trajectories {
+ public:
+  /// Borrows the motion. What is kept of each pixel, 16 bytes, lies in scratch where there is one.
+  Trajectories(const Motion&, Scratch*);
+  /// One step further back. sources, values: [rows, columns].
+  void step(std::initializer_list<Carried> fields);
+  static constexpr std::int64_t kBytesAPixel = 16;
+
+ private:
+  const Motion& motion_;
+  Floats kept_;  // [rows, columns, 4]: the point, NaN once it has left the field, and the last step
+  bool begun_ = false;
+};
+
 /// Gaussian mean over the valid pixels around each valid one; missing pixels stay NaN. Beyond a sigma of a
 /// few pixels by three box passes, whose sigma is a whole number of pixels within half a pixel.
 void smooth_frame(std::span<const float> frame, std::int64_t rows, std::int64_t columns, double sigma_pixels,
@@ -43,9 +61,13 @@ class Advection : public Forecaster {
   std::string name() const override { return "advection"; }
   std::int64_t frames_needed() const override { return 2; }
   ForecastFrames forecast(const PastFrames&, std::int64_t leads) override;
+  void stream(PastStream&, std::int64_t leads, const LeadSink&) override;
+  /// Trajectories lie there while a forecast is streamed.
+  void use_scratch(Scratch* scratch) { scratch_ = scratch; }
 
  private:
   MotionSpec spec_;
+  Scratch* scratch_ = nullptr;
 };
 
 }  // namespace raincell::model

@@ -40,4 +40,25 @@ class Guide {
   std::vector<float> change_;   // [rows, columns]; empty without tendency
 };
 
+/// The guide of a whole field lead by lead, of which memory holds few frames: the numbers of Guide.
+class GuideStream {
+ public:
+  /// Borrows the frames. Trajectories lie in scratch where there is one.
+  GuideStream(PastStream&, const GuideSpec&, Scratch*);
+  GuideStream(const GuideStream&) = delete;
+  GuideStream& operator=(const GuideStream&) = delete;
+  /// Of the next lead, [rows, columns]; tendency may be empty.
+  void next(std::span<float> values, std::span<float> tendency);
+  /// The most memory that it takes at any time, in a field of `pixels`, beside scratch and the results.
+  static std::int64_t bytes(const GuideSpec&, std::int64_t pixels, bool scratch);
+
+ private:
+  PastStream& past_;
+  GuideSpec spec_;
+  Motion motion_;
+  std::vector<float> change_;  // [rows, columns]; empty without tendency
+  Trajectories trajectories_;
+  std::int64_t lead_ = 0;
+};
+
 }  // namespace raincell::model

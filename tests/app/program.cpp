@@ -98,8 +98,10 @@ Outcome run_raincell(const fs::path& folder, const std::vector<std::string>& arg
   }
   if (!limits.kill_at.empty()) kill_when_there(child, limits.kill_at);
   int status = 0;
-  ::waitpid(child, &status, 0);
+  rusage used{};
+  ::wait4(child, &status, 0, &used);
   Outcome outcome;
+  outcome.peak_bytes = used.ru_maxrss * 1024;
   outcome.code = status_code(status);
   outcome.out = read_text(capture / "out");
   outcome.err = read_text(capture / "err");

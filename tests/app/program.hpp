@@ -10,6 +10,7 @@ namespace raincell::test {
 struct Outcome {
   int code = -1;  // 128 + signal when it was killed
   std::string out, err;
+  long peak_bytes = 0;  // most memory of the program, or of a reader that it started
   std::string no_disk;  // why there was no disk of its own; empty: there was, or none was asked for
   std::vector<std::string> disk_files;  // what lies on it at the end, relative
 };

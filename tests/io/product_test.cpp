@@ -93,6 +93,42 @@ class NetCdf {
   int id = -1;
 };
 
+/// Large products go to disk as they come; neither what is broken off nor what is finished leaves a
+/// temporary.
+TEST(ProductWriter, WritesLargeProductsLeadByLead) {
+  const TemporaryFolder folder;
+  Product product = sample();
+  product.grid.rows = 3000;
+  product.grid.columns = 6000;
+  const auto pixels = static_cast<std::size_t>(product.grid.pixels());
+  product.observed_mask.assign(pixels, 1);
+  product.values.clear();
+  product.lead_s = {300, 600, 900, 1200};
+  std::vector<float> plane(pixels);
+  for (std::size_t i = 0; i < pixels; ++i) plane[i] = static_cast<float>(i % 997) / 10.F;
+  const auto files = [&] { return std::distance(fs::directory_iterator(folder.path()), {}); };
+  {
+    ProductWriter writer(product, folder / "broken.nc");
+    writer.put(plane, {});
+    EXPECT_EQ(files(), 1);
+    EXPECT_THROW(writer.finish(), DataError);
+    EXPECT_THROW(writer.put({}, {}), DataError);
+  }
+  EXPECT_EQ(files(), 0);
+  {
+    ProductWriter writer(product, folder / "large.nc");
+    for (int lead = 0; lead < 4; ++lead) writer.put(plane, {});
+    EXPECT_THROW(writer.put(plane, {}), DataError);
+    writer.finish();
+  }
+  EXPECT_EQ(files(), 1);
+  const Product back = read_product(folder / "large.nc");
+  ASSERT_EQ(back.values.size(), 4 * pixels);
+  for (std::size_t i = 0; i < back.values.size(); i += 1009)
+    ASSERT_FLOAT_EQ(back.values[i], plane[i % pixels]);
+  EXPECT_LT(ProductWriter::bytes(18'000'000, 4), 100'000'000);
+}
+
 TEST(Product, StoresCountsOfAHundredthAndKeepsMissingApartFromDry) {
   const TemporaryFolder folder;
   write_product(sample(), folder / "a.nc");

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace raincell::model {
@@ -186,6 +187,37 @@ TEST(Guide, SaysWhatItTakesAndRefusesNonsense) {
   EXPECT_THROW(Guide(band.past(), {{}, 0., true, 4, NAN}, 2), std::invalid_argument);
   EXPECT_THROW(smooth({1, 2, 3}, 1, 3, 0), std::invalid_argument);
   EXPECT_THROW(smooth({1, 2, 3}, 1, 4, 1), std::invalid_argument);
+}
+
+TEST(GuideStream, IsTheGuideLeadByLead) {
+  Band band(5, 3);
+  for (std::size_t i = 0; i < band.values.size(); i += 37) band.values[i] = kNaN;
+  const PastFrames past{band.frames, band.rows, band.columns, band.values};
+  const auto pixels = static_cast<std::size_t>(band.rows * band.columns);
+  constexpr std::int64_t kLeads = 6;
+  for (const double smoothing : {0., 1.35}) {
+    GuideSpec spec;
+    spec.smoothing_pixels = smoothing;
+    spec.tendency = true;
+    std::vector<float> values(kLeads * pixels), tendency(values.size()), lead(pixels), change(pixels);
+    Guide(past, spec, kLeads).frames(0, 0, band.rows, band.columns, values, tendency);
+    HeldFrames held(past);
+    GuideStream stream(held, spec, nullptr);
+    for (std::size_t l = 0; l < kLeads; ++l) {
+      stream.next(lead, change);
+      EXPECT_EQ(std::memcmp(lead.data(), values.data() + l * pixels, pixels * sizeof(float)), 0) << l;
+      EXPECT_EQ(std::memcmp(change.data(), tendency.data() + l * pixels, pixels * sizeof(float)), 0) << l;
+    }
+  }
+  HeldFrames held(past);
+  std::vector<float> streamed;
+  Advection advection;
+  advection.stream(held, kLeads, [&](std::int64_t, std::span<const float> some, std::span<const float>) {
+    streamed.insert(streamed.end(), some.begin(), some.end());
+  });
+  const ForecastFrames at_once = advection.forecast(past, kLeads);
+  ASSERT_EQ(streamed.size(), at_once.values.size());
+  EXPECT_EQ(std::memcmp(streamed.data(), at_once.values.data(), streamed.size() * sizeof(float)), 0);
 }
 
 }  // namespace

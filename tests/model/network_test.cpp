@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "kernels/decorators.hpp"
 #include "model/convlstm_forecaster.hpp"
 #include "model/trainer.hpp"
@@ -368,6 +370,71 @@ TEST(ConvLstmForecaster, HandsOverTheTendencyInNetworkUnits) {
       tendency(2 * 16, -0.5F);
   net.forecast({past, ones, {}, {}, guided, std::span(ones).first(32), tendency, {}}, 2, out);
   for (std::size_t i = 0; i < out.size(); ++i) EXPECT_FLOAT_EQ(falling[i], std::max(0.F, 2 * out[i]));
+}
+
+/// Lead by lead and in bands: what forecast() gives at once, missing pixels included.
+TEST(ConvLstmForecaster, StreamsTheSame) {
+  const auto backend = kernels::make_backend("cpu", {.threads = 1});
+  constexpr std::int64_t kRows = 61, kColumns = 18, kLeads = 5, kPixels = kRows * kColumns;
+  std::vector<float> values(4 * kPixels), guided(kLeads * kPixels), tendency(guided.size());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = i % 11 == 3 ? std::nanf("") : static_cast<float>(uniform(4, 1, i));
+  for (std::size_t i = 0; i < guided.size(); ++i) {
+    guided[i] = i % 7 == 3 ? std::nanf("") : static_cast<float>(uniform(4, 2, i));
+    tendency[i] = static_cast<float>(uniform(4, 3, i)) - 0.5F;
+  }
+  struct Given : LeadGuide {
+    const std::vector<float>&values_, &tendency_;
+    std::size_t at_ = 0;
+    Given(const std::vector<float>& v, const std::vector<float>& t) : values_(v), tendency_(t) {}
+    void next(std::span<float> v, std::span<float> t) override {
+      std::copy_n(values_.begin() + std::ptrdiff_t(at_), v.size(), v.begin());
+      std::copy_n(tendency_.begin() + std::ptrdiff_t(at_), t.size(), t.begin());
+      at_ += v.size();
+    }
+  };
+  for (const Feed feed : {Feed::none, Feed::advection}) {
+    for (const bool exceedance : {false, true}) {
+      ModelSpec spec = strided(CellKind::convlstm, ForecasterKind::mirrored, feed);
+      spec.tendency = feed == Feed::advection;
+      if (exceedance) spec.thresholds = {0.5, 2.};
+      const auto made = [&] {
+        auto network = std::make_unique<Network>(spec, *backend, 3);
+        stir(*network);
+        return std::make_unique<ConvLstm>(std::move(network), half(), [&](const PastFrames&, std::int64_t) {
+          return GuideFrames{guided, tendency};
+        });
+      };
+      const PastFrames past{4, kRows, kColumns, values};
+      const ForecastFrames whole = made()->forecast(past, kLeads);
+      for (const bool bands : {false, true}) {
+        const auto streaming = made();
+        if (bands) {
+          streaming->use_bands({1, 0, nullptr},
+                               [&](PastStream&) { return std::make_unique<Given>(guided, tendency); });
+          const ForecastFrames collected = streaming->forecast(past, kLeads);
+          EXPECT_EQ(std::memcmp(collected.values.data(), whole.values.data(), whole.values.size() * 4), 0);
+          EXPECT_EQ(collected.thresholds, whole.thresholds);
+        }
+        HeldFrames held(past);
+        std::size_t leads = 0;
+        streaming->stream(
+            held, kLeads,
+            [&](std::int64_t lead, std::span<const float> some, std::span<const float> chances) {
+              EXPECT_EQ(std::size_t(lead), leads++);
+              ASSERT_EQ(some.size(), std::size_t(kPixels));
+              ASSERT_EQ(chances.size(), spec.thresholds.size() * some.size());
+              EXPECT_EQ(std::memcmp(some.data(), whole.values.data() + lead * kPixels, kPixels * 4), 0);
+              for (std::int64_t k = 0; k < std::int64_t(spec.thresholds.size()); ++k)
+                EXPECT_EQ(
+                    std::memcmp(chances.data() + k * kPixels,
+                                whole.probabilities.data() + (k * kLeads + lead) * kPixels, kPixels * 4),
+                    0);
+            });
+        EXPECT_EQ(leads, std::size_t(kLeads));
+      }
+    }
+  }
 }
 
 TEST(ConvLstmForecaster, ExceedanceProbabilities) {

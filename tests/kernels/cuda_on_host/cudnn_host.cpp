@@ -37,7 +37,7 @@ class Loops : public Engine {
         for (int64_t x = 0; x < c_.b.width; ++x)
           for (int64_t p = 0; p < k; ++p)
             for (int64_t q = 0; q < k; ++q) {
-              const int64_t row = y * c_.stride + p - c_.padding, column = x * c_.stride + q - c_.padding;
+              const int64_t row = y * c_.stride + p - c_.top, column = x * c_.stride + q - c_.padding;
               if (row < 0 || row >= c_.a.height || column < 0 || column >= c_.a.width) continue;
               for (int64_t o = 0; o < c_.b.channels; ++o)
                 for (int64_t i = 0; i < c_.a.channels; ++i) {
