@@ -10,6 +10,7 @@
 #include "app/compute.hpp"
 #include "app/config.hpp"
 #include "app/errors.hpp"
+#include "app/forecast_memory.hpp"
 #include "app/roofline.hpp"
 #include "app/signals.hpp"
 #include "app/train.hpp"
@@ -60,7 +61,8 @@ fs::path config_of(const std::string& word) {
 struct NoiseBatch {
   std::vector<float> past, future, guide, tendency, ones;
 
-  NoiseBatch(const model::ModelSpec& spec, std::int64_t batch, std::int64_t rows, std::int64_t columns) {
+  NoiseBatch(const model::ModelSpec& spec, std::int64_t batch, std::int64_t rows, std::int64_t columns,
+             bool training) {
     const auto frames = [&](std::int64_t steps, std::int64_t channels, std::uint64_t stream) {
       std::vector<float> values(static_cast<std::size_t>(batch * steps * channels * rows * columns));
       for (std::size_t i = 0; i < values.size(); ++i)
@@ -68,10 +70,10 @@ struct NoiseBatch {
       return values;
     };
     past = frames(spec.past, spec.channels, 1);
-    future = frames(spec.future, spec.channels, 2);
+    if (training) future = frames(spec.future, spec.channels, 2);
     if (spec.feed == model::Feed::advection) guide = frames(spec.future, spec.channels, 3);
     if (spec.tendency) tendency = frames(spec.future, spec.channels, 4);
-    ones.assign(std::max(past.size(), future.size()), 1.F);
+    ones.assign(std::max({past.size(), future.size(), guide.size()}), 1.F);
     thresholds.assign(spec.thresholds.begin(), spec.thresholds.end());
   }
   model::HostBatch view() const {
@@ -111,6 +113,7 @@ Timing time_of(kernels::Backend& backend, std::int64_t repetitions, const Work& 
 struct Workload {
   Config config;
   std::int64_t rows = 0, columns = 0;
+  model::BandPlan bands = {};  // of forecasts that memory is too small for as a whole
 };
 
 /// A network on a batch of noise, ready for one kind of work.
@@ -120,14 +123,16 @@ class Bench {
       : measure_(measure),
         future_(load.config.model.future),
         network_(load.config.model, backend, load.config.seed),
-        noise_(load.config.model, load.config.training.batch, load.rows, load.columns) {
+        noise_(load.config.model, load.config.training.batch, load.rows, load.columns,
+               measure != Measure::forecast) {
     const Config& config = load.config;
     const bool training = measure != Measure::forecast;
     network_.plan({.batch = config.training.batch,
                    .height = load.rows,
                    .width = load.columns,
                    .training = training,
-                   .predict_input = training && config.training.predict_input});
+                   .predict_input = training && config.training.predict_input,
+                   .bands = training ? model::BandPlan{} : load.bands});
     if (training) {
       trainer_ = std::make_unique<model::Trainer>(network_, training_spec(config));
       trainer_->load(noise_.view());
@@ -205,6 +210,24 @@ Roofline measured_roofline(kernels::Backend& backend, std::int64_t limit) {
   return Roofline::measured(backend);
 }
 
+/// Cuts the forecasts of one sample where they would not fit beside their frames. What they take.
+model::PlanBytes cut_forecast(Workload& load, kernels::Backend& backend, std::int64_t limit,
+                              model::Scratch& scratch) {
+  const Config& config = load.config;
+  const model::ModelSpec& spec = config.model;
+  const std::int64_t planes = 2 * spec.past + spec.future * (spec.out_channels() + (spec.tendency ? 3 : 2));
+  const std::int64_t frames =
+      config.training.batch * planes * load.rows * load.columns * static_cast<std::int64_t>(sizeof(float));
+  model::NetworkPlan plan{.batch = config.training.batch, .height = load.rows, .width = load.columns};
+  plan.bands.scratch = &scratch;
+  const model::PlanBytes room{static_cast<std::size_t>(std::max<std::int64_t>(0, limit - frames)),
+                              backend.free_memory() + backend.shared_bytes()};
+  model::Fitted fitted = model::Network::fit(spec, backend, plan, 1, room);
+  load.bands = fitted.plan.bands;
+  fitted.bytes.host += static_cast<std::size_t>(frames);
+  return fitted.bytes;
+}
+
 int run(const Arguments& arguments, Log& log) {
   const auto measures = measures_of(arguments);
   const std::int64_t repetitions = arguments.integer("repetitions", 0, 1, 1'000'000);
@@ -214,15 +237,17 @@ int run(const Arguments& arguments, Log& log) {
   const Config& config = load.config;
   const auto backend = make_backend(arguments, config.precision, log);
   std::optional<Roofline> roofline;
+  FileScratch scratch(std::filesystem::temp_directory_path());
   for (const Measure measure : measures) {
     const bool training = measure != Measure::forecast;
-    require_memory(training
-                       ? training_bytes(config, *backend, load.rows, load.columns)
-                       : model::Network::predict_bytes(
-                             config.model, *backend,
-                             {.batch = config.training.batch, .height = load.rows, .width = load.columns}, 1),
-                   *backend, limit, fmt::format("{} of {}", name_of(measure), config.name),
+    const model::PlanBytes bytes = training ? training_bytes(config, *backend, load.rows, load.columns)
+                                            : cut_forecast(load, *backend, limit, scratch);
+    require_memory(bytes, *backend, limit, fmt::format("{} of {}", name_of(measure), config.name),
                    "use a smaller training.batch, data.crop or --size");
+    if (load.bands.on() && !training)
+      log.info(fmt::format("forecast of {} in bands of rows, {} of states in a scratch file in {}",
+                           config.name, format_bytes(static_cast<double>(bytes.scratch)),
+                           scratch.folder().string()));
     if (!roofline) roofline = measured_roofline(*backend, limit);
     const Result result = run(measure, load, *backend, repetitions, *roofline);
     const Timing& timing = result.timing;

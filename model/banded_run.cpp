@@ -63,7 +63,8 @@ BandedState::Store BandedState::store(BandContext& context, const Shape& shape, 
     return {memory ? context.workspace.memory(shape, what) : context.workspace.activation(shape, what), {}};
   }
   if (context.scratch_bytes != nullptr) *context.scratch_bytes += static_cast<int64_t>(bytes);
-  context.workspace.host(std::min(bytes, static_cast<std::size_t>(kDropBytes)));  // until it is dropped
+  // What lies in memory between two drops: its own band, and that of a reader.
+  context.workspace.host(std::min(bytes, static_cast<std::size_t>(kDropBytes + 2 * context.band_bytes)));
   if (context.workspace.dry()) return {};
   if (scratch_ == nullptr) throw std::logic_error("BandedState: there is no scratch");
   const std::span<std::byte> room = scratch_->take(bytes, what);
@@ -263,12 +264,14 @@ void BandedRun::convolve(BandedNode& banded, int64_t first, View y) {
     const int flow = banded.node->inputs[i];
     banded.inputs[i].forward([&](int64_t row, int64_t rows) { return rows_of(flow, row, rows); }, first, y,
                              i == 0 ? Accumulate::no : Accumulate::yes);
+    if (BandedState* state = state_of(flow)) state->touched(y.shape.h);
   }
 }
 
 void BandedRun::cell(BandedNode& banded, const SweepPiece& piece, bool previous) {
   const Node& node = *banded.node;
-  const kernels::CellSpec& cell = node.cell;
+  kernels::CellSpec cell = node.cell;
+  cell.keeps_gates = false;
   BandedState& state = *state_of(piece.flow);
   const int64_t width = width_ / graph_.flows[at(piece.flow)].divisor;
   const View gates = shared(gates_, cell.gates() * cell.hidden, piece.rows, width);

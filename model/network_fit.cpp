@@ -17,16 +17,18 @@ bool within(const PlanBytes& bytes, const PlanBytes& room, bool own_memory) {
   return bytes.host <= room.host && (!own_memory || bytes.device <= room.device);
 }
 
-/// Bytes of each state, largest first: h and c of every stage.
-std::vector<int64_t> state_bytes(const ModelSpec& spec, const NetworkPlan& plan, int64_t element_bytes) {
+/// From how many bytes on states lie in scratch, from the fewest states to all: of each stage first h, which
+/// is longer by what it moves, then c.
+std::vector<int64_t> scratch_from(const ModelSpec& spec, const NetworkPlan& plan, int64_t element_bytes) {
   std::vector<int64_t> sizes;
-  int64_t height = plan.height / spec.patch, width = plan.width / spec.patch;
+  auto [height, width] = inner_size(spec, plan.height, plan.width);
   for (const Stage& stage : spec.stages) {
     if (stage.down) {
       height /= stage.down->stride;
       width /= stage.down->stride;
     }
-    sizes.push_back(height * width * stage.layer.hidden * element_bytes);
+    const int64_t bytes = height * width * stage.layer.hidden * element_bytes;
+    sizes.insert(sizes.end(), {bytes, bytes + 1});
   }
   std::sort(sizes.begin(), sizes.end(), std::greater<>());
   sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
@@ -81,7 +83,7 @@ Fitted Network::fit(const ModelSpec& spec, kernels::Backend& backend, NetworkPla
     if (try_plan(plan)) return best;
   }
   if (own_memory || scratch == nullptr) return best;
-  for (const int64_t from : state_bytes(spec, plan, element)) {
+  for (const int64_t from : scratch_from(spec, plan, element)) {
     for (const int64_t band : kBandBytes) {
       plan.bands = {band, from, scratch};
       if (try_plan(plan)) return best;

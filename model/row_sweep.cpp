@@ -118,8 +118,13 @@ std::vector<int64_t> band_rows(const Graph& graph, int64_t height, int64_t width
   int64_t least = std::numeric_limits<int64_t>::max();
   for (const Node& node : graph.nodes) {
     const Flow& flow = graph.flows[at(node.output)];
-    const int64_t channels = node.recurrent ? node.cell.gates() * node.cell.hidden : flow.channels;
-    const int64_t unit_bytes = unit / flow.divisor * (width / flow.divisor) * channels * element_bytes;
+    const auto bytes_of = [&](const Flow& of, int64_t channels) {
+      return unit / of.divisor * (width / of.divisor) * channels * element_bytes;
+    };
+    int64_t unit_bytes =
+        bytes_of(flow, node.recurrent ? node.cell.gates() * node.cell.hidden : flow.channels);
+    for (const int input : node.inputs)  // what it reads, which may be a state in scratch, counts as well
+      unit_bytes = std::max(unit_bytes, bytes_of(graph.flows[at(input)], graph.flows[at(input)].channels));
     const int64_t units = std::max<int64_t>(1, band_bytes / unit_bytes);
     if (node.transposed && node.kernel < node.stride) {  // rows between the kernels cannot be cut
       rows[at(node.output)] = height / flow.divisor;

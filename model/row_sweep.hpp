@@ -40,8 +40,9 @@ class RowSweep {
   std::vector<std::int64_t> windows_;
 };
 
-/// Rows of a band of each flow: at most `band_bytes` of what its node computes (gates for recurrent ones),
-/// and at least one unit; first rows are multiples of all strides and of Winograd's tiles of 4.
+/// Rows of a band of each flow: at most `band_bytes` of what its node computes (gates for recurrent ones) and
+/// of each input, and at least one unit; first rows are multiples of all strides and of Winograd's tiles
+/// of 4.
 std::vector<std::int64_t> band_rows(const Graph&, std::int64_t height, std::int64_t width,
                                     std::int64_t band_bytes, std::int64_t element_bytes);
 
