@@ -146,7 +146,7 @@ BandedRun::BandedRun(BandContext& context, const Graph& graph, std::vector<Bande
       frames_beside_output_(frames_beside_output),
       states_(states),
       band_rows_(band_rows(graph, context.height, context.width, context.band_bytes,
-                           static_cast<int64_t>(kernels::size_of(backend_.dtype())))),
+                           static_cast<int64_t>(kernels::size_of(backend_.activation_dtype())))),
       state_stage_(graph.flows.size(), -1) {
   for (const Node& node : graph_.nodes) {
     BandedNode banded{&node, {}, std::nullopt};
