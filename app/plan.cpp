@@ -1,13 +1,13 @@
 // raincell plan: parameters, work, memory and time of a config, before any work and without data.
 #include <fmt/format.h>
 
-#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "app/commands.hpp"
 #include "app/compute.hpp"
 #include "app/config.hpp"
 #include "app/errors.hpp"
+#include "app/prediction.hpp"
 #include "app/training_memory.hpp"
 #include "model/network.hpp"
 
@@ -16,28 +16,6 @@ namespace raincell::app {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-/// Multiply-accumulates a second of a usual gate convolution on this machine.
-double measured_rate(kernels::Backend& backend) {
-  const kernels::ConvSpec spec{
-      .images = 8, .channels_in = 64, .channels_out = 128, .height = 32, .width = 32};
-  const auto plan = backend.plan_convolution(spec, kernels::ConvUse::inference);
-  const kernels::Tensor weights = backend.allocate_plain(spec.weight_shape(), "weights");
-  const kernels::Tensor x = backend.allocate({1, 8, 64, 32, 32}, "input");
-  kernels::Tensor y = backend.allocate({1, 8, 128, 32, 32}, "output");
-  plan->load_weights(weights.view(), {});
-  plan->forward(x.view(), y.view(), kernels::Accumulate::no);  // the first call is slower
-  const auto begin = std::chrono::steady_clock::now();
-  int runs = 0;
-  double seconds = 0.;
-  while (seconds < 0.05) {
-    plan->forward(x.view(), y.view(), kernels::Accumulate::no);
-    backend.synchronize();
-    ++runs;
-    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  }
-  return static_cast<double>(runs) * static_cast<double>(spec.macs()) / seconds;
-}
 
 int run(const Arguments& arguments, Log& log) {
   if (arguments.has("keys")) {
@@ -48,34 +26,49 @@ int run(const Arguments& arguments, Log& log) {
     throw UsageError("raincell plan: CONFIG is missing; for example:\n  raincell plan configs/radar.yaml");
   }
   const Config config = load_config(arguments.positional[0], arguments.list("set"));
-  const auto [columns, rows] = planned_size(arguments, config);
+  const std::int64_t limit = memory_limit(arguments);
+  auto [columns, rows] = planned_size(arguments, config);
+  const std::size_t process = process_bytes(config);
+  // A size of frames that is asked for is not the archive's.
+  const auto loader = arguments.has("size") ? std::nullopt : try_loader(config, limit);
+  if (loader && config.data.crop_rows == 0) {
+    columns = loader->grid_columns;
+    rows = loader->grid_rows;
+  }
+  const std::int64_t grid_columns = loader ? loader->grid_columns : columns,
+                     grid_rows = loader ? loader->grid_rows : rows;
   const auto backend = make_backend(arguments, config.precision, log);
   const std::int64_t batch = config.training.batch;
-  const model::PlanBytes training = training_bytes(config, *backend, rows, columns);
-  const model::PlanBytes forecast = model::Network::predict_bytes(
-      config.model, *backend, {.batch = 1, .height = rows, .width = columns}, 1);
+  // In this order: scratch that plans share grows and is counted with each.
+  const model::PlanBytes forecast = predict_nowcast(config, *backend, grid_rows, grid_columns, process);
+  const auto require = [&](const model::PlanBytes& wanted) {
+    if (!arguments.has("memory")) return;
+    require_memory(wanted, *backend, limit, "a training step", "use a smaller training.batch or data.crop");
+  };
+  require(training_bytes(config, *backend, rows, columns));  // before the trials
+  const TrainingPrediction training = predict_training(config, *backend, rows, columns, loader, process);
+  require(training.bytes);
   const std::int64_t parameters = model::parameter_count(config.model);
-  const std::int64_t macs = model::macs_per_forecast(config.model, rows, columns);
-  const auto work = static_cast<double>(model::macs_per_step(config.model, rows, columns) * batch *
-                                        config.training.accumulation);
-  const double step_s = work / measured_rate(*backend);
-  if (arguments.has("memory")) {
-    require_memory(training, *backend, memory_limit(arguments), "a training step",
-                   "use a smaller training.batch or data.crop");
-  }
+  const std::int64_t macs = model::macs_per_forecast(config.model, grid_rows, grid_columns);
+  const double step_s = training.step_s;
   if (arguments.has("json")) {
     log.result(json_text({{"config", arguments.positional[0]},
                           {"parameters", parameters},
                           {"macs_per_forecast", macs},
-                          {"host_bytes", training.host},
-                          {"device_bytes", training.device},
+                          {"host_bytes", training.bytes.host},
+                          {"device_bytes", training.bytes.device},
                           {"forecast_host_bytes", forecast.host},
                           {"forecast_device_bytes", forecast.device},
                           {"columns", columns},
                           {"rows", rows},
+                          {"forecast_columns", grid_columns},
+                          {"forecast_rows", grid_rows},
+                          {"archive_read", loader.has_value()},
                           {"batch", batch},
                           {"steps", config.training.steps},
                           {"step_seconds_estimate", step_s},
+                          {"compute_seconds_estimate", training.compute_s},
+                          {"batch_load_seconds", loader ? Json(loader->batch_again_s) : Json(nullptr)},
                           {"backend", backend->info().name}}));
     return kOk;
   }
@@ -87,13 +80,15 @@ int run(const Arguments& arguments, Log& log) {
   log.result(fmt::format(
       "{}, {} frames to {} of {}x{}, batch {}, on {}\n"
       "  parameters         {}\n"
-      "  work a forecast    {:.3g} multiply-accumulates\n"
+      "  work a forecast    {:.3g} multiply-accumulates of {}x{} pixels\n"
       "  memory, training   {}\n"
       "  memory, forecast   {}\n"
-      "  time, estimated    {:.2g} s a step, {} for {} steps",
+      "  time, estimated    {:.2g} s a step{}, {} for {} steps{}",
       config.name, config.model.past, config.model.future, columns, rows, batch, backend->info().device,
-      parameters, static_cast<double>(macs), where(training), where(forecast), step_s,
-      format_duration(step_s * static_cast<double>(config.training.steps)), config.training.steps));
+      parameters, static_cast<double>(macs), grid_columns, grid_rows, where(training.bytes), where(forecast),
+      step_s, loader ? fmt::format(", loading {:.2g} s of it", step_s - training.compute_s) : "",
+      format_duration(step_s * static_cast<double>(config.training.steps)), config.training.steps,
+      loader ? "" : "\n  without loading and without the archive's part of the memory: it is not there"));
   return kOk;
 }
 

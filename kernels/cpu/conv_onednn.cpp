@@ -112,7 +112,7 @@ class OnednnPlan : public ConvPlan {
   }
 
   std::string implementation() const override { return implementation_; }
-  std::size_t bytes() const override { return packed_bytes_ + scratch_bytes_ + temporary_bytes_; }
+  std::size_t bytes() const override { return packed_bytes_; }
 
  protected:
   void do_load_weights(ConstView weights, ConstView bias) override {
@@ -417,6 +417,10 @@ Onednn::~Onednn() = default;
 
 std::unique_ptr<ConvPlan> Onednn::plan(const ConvSpec& spec, ConvUse use, Placement x, Placement y) {
   return std::make_unique<OnednnPlan>(*state_, spec, use, x, y);
+}
+
+std::size_t Onednn::bytes() const {
+  return state_->scratch.bytes() + state_->temporary.bytes();
 }
 
 std::string Onednn::version() {

@@ -16,6 +16,8 @@ class Onednn {
   ~Onednn();
   /// The plan borrows this object. Throws DeviceError when oneDNN has no such convolution.
   std::unique_ptr<ConvPlan> plan(const ConvSpec&, ConvUse, Placement x, Placement y);
+  /// Bytes that all plans share.
+  std::size_t bytes() const;
   /// "oneDNN 2.6.3"
   static std::string version();
 

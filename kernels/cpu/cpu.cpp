@@ -112,7 +112,7 @@ class CpuBackend : public Backend {
   const BackendInfo& info() const override { return info_; }
   DType dtype() const override { return DType::f32; }
   void synchronize() override {}
-  std::size_t shared_bytes() const override { return winograd_.bytes(); }
+  std::size_t shared_bytes() const override { return onednn_.bytes() + winograd_.bytes(); }
 
  protected:
   /// Channels last: the cell reads all gates of a pixel from one place, and any number of channels fits.

@@ -1,0 +1,22 @@
+// A batch of noise for what measures and needs no data.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/network.hpp"
+
+namespace raincell::app {
+
+/// Frames of noise in (0, 1), nothing missing.
+class NoiseBatch {
+ public:
+  NoiseBatch(const model::ModelSpec&, std::int64_t batch, std::int64_t rows, std::int64_t columns);
+  /// Into memory of this object.
+  model::HostBatch view() const;
+
+ private:
+  std::vector<float> past_, future_, guide_, tendency_, ones_, thresholds_;
+};
+
+}  // namespace raincell::app
