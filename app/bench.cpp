@@ -11,12 +11,12 @@
 #include "app/config.hpp"
 #include "app/errors.hpp"
 #include "app/forecast_memory.hpp"
+#include "app/noise_batch.hpp"
 #include "app/roofline.hpp"
 #include "app/signals.hpp"
 #include "app/train.hpp"
 #include "app/training_memory.hpp"
 #include "app/weights.hpp"
-#include "model/random.hpp"
 #include "model/trainer.hpp"
 
 namespace raincell::app {
@@ -56,34 +56,6 @@ fs::path config_of(const std::string& word) {
                                              : fmt::format("{}", fmt::join(names, ", ")),
                                near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
 }
-
-/// Frames of noise in (0, 1), nothing missing.
-struct NoiseBatch {
-  std::vector<float> past, future, guide, tendency, ones;
-
-  NoiseBatch(const model::ModelSpec& spec, std::int64_t batch, std::int64_t rows, std::int64_t columns,
-             bool training) {
-    const auto frames = [&](std::int64_t steps, std::int64_t channels, std::uint64_t stream) {
-      std::vector<float> values(static_cast<std::size_t>(batch * steps * channels * rows * columns));
-      for (std::size_t i = 0; i < values.size(); ++i)
-        values[i] = static_cast<float>(model::uniform(1, stream, i));
-      return values;
-    };
-    past = frames(spec.past, spec.channels, 1);
-    if (training) future = frames(spec.future, spec.channels, 2);
-    if (spec.feed == model::Feed::advection) guide = frames(spec.future, spec.channels, 3);
-    if (spec.tendency) tendency = frames(spec.future, spec.channels, 4);
-    ones.assign(std::max({past.size(), future.size(), guide.size()}), 1.F);
-    thresholds.assign(spec.thresholds.begin(), spec.thresholds.end());
-  }
-  model::HostBatch view() const {
-    const auto full = [&](const std::vector<float>& like) { return std::span(ones).first(like.size()); };
-    return {past, full(past), future, full(future), guide, full(guide), tendency, thresholds};
-  }
-
- private:
-  std::vector<float> thresholds;
-};
 
 struct Timing {
   std::vector<double> seconds;  // sorted

@@ -4,9 +4,9 @@
 #include <malloc.h>
 
 #include <algorithm>
-#include <fstream>
 
 #include "app/log.hpp"
+#include "app/process_memory.hpp"
 #include "io/product.hpp"
 
 namespace raincell::app {
@@ -17,15 +17,6 @@ constexpr std::int64_t kLibraries = std::int64_t{64} << 20;  // what they take o
 constexpr double kRounding = 1.03;  // of the network's memory to pages and huge pages
 constexpr double kReading = 2.5;    // planes of a frame that is read: from the reader, its values and states
 constexpr std::int64_t kMotionPlanes = 12;  // that the optical flow has at once, and its result
-
-std::int64_t status_bytes(const std::string& key) {
-  std::ifstream file("/proc/self/status");
-  for (std::string word; file >> word;) {
-    std::int64_t kib = 0;
-    if (word == key && file >> kib) return kib * 1024;
-  }
-  return 0;
-}
 
 std::int64_t plane_bytes(const ForecastWork& work, double planes) {
   return static_cast<std::int64_t>(planes * static_cast<double>(work.pixels()) * sizeof(float));
@@ -99,10 +90,10 @@ void give_freed_memory_back() {
 }
 
 std::int64_t resident_bytes() {
-  return status_bytes("VmRSS:");
+  return static_cast<std::int64_t>(process_memory().resident);
 }
 std::int64_t peak_resident_bytes() {
-  return status_bytes("VmHWM:");
+  return static_cast<std::int64_t>(process_memory().peak);
 }
 
 PastStore::PastStore(FrameSeries& series, const std::vector<std::int64_t>& indices, model::Scratch* scratch)

@@ -1,7 +1,6 @@
 // raincell plan: parameters, work, memory and time of a config, before any work and without data.
 #include <fmt/format.h>
 
-#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "app/commands.hpp"
@@ -9,6 +8,7 @@
 #include "app/config.hpp"
 #include "app/errors.hpp"
 #include "app/forecast_memory.hpp"
+#include "app/prediction.hpp"
 #include "app/training_memory.hpp"
 #include "model/network.hpp"
 
@@ -17,28 +17,6 @@ namespace raincell::app {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-/// Multiply-accumulates a second of a usual gate convolution on this machine.
-double measured_rate(kernels::Backend& backend) {
-  const kernels::ConvSpec spec{
-      .images = 8, .channels_in = 64, .channels_out = 128, .height = 32, .width = 32};
-  const auto plan = backend.plan_convolution(spec, kernels::ConvUse::inference);
-  const kernels::Tensor weights = backend.allocate_plain(spec.weight_shape(), "weights");
-  const kernels::Tensor x = backend.allocate({1, 8, 64, 32, 32}, "input");
-  kernels::Tensor y = backend.allocate({1, 8, 128, 32, 32}, "output");
-  plan->load_weights(weights.view(), {});
-  plan->forward(x.view(), y.view(), kernels::Accumulate::no);  // the first call is slower
-  const auto begin = std::chrono::steady_clock::now();
-  int runs = 0;
-  double seconds = 0.;
-  while (seconds < 0.05) {
-    plan->forward(x.view(), y.view(), kernels::Accumulate::no);
-    backend.synchronize();
-    ++runs;
-    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  }
-  return static_cast<double>(runs) * static_cast<double>(spec.macs()) / seconds;
-}
 
 /// How raincell nowcast would do it; asked first, as what plans of trainings leave behind would count.
 MemoryChoice nowcast_of(const Arguments& arguments, const Config& config, kernels::Backend& backend,
@@ -62,33 +40,49 @@ int run(const Arguments& arguments, Log& log) {
     throw UsageError("raincell plan: CONFIG is missing; for example:\n  raincell plan configs/radar.yaml");
   }
   const Config config = load_config(arguments.positional[0], arguments.list("set"));
-  const auto [columns, rows] = planned_size(arguments, config);
+  const std::int64_t limit = memory_limit(arguments);
+  auto [columns, rows] = planned_size(arguments, config);
+  const std::size_t process = process_bytes(config);
+  // A size of frames that is asked for is not the archive's.
+  const auto loader = arguments.has("size") ? std::nullopt : try_loader(config, limit);
+  if (loader && config.data.crop_rows == 0) {
+    columns = loader->grid_columns;
+    rows = loader->grid_rows;
+  }
+  const std::int64_t grid_columns = loader ? loader->grid_columns : columns,
+                     grid_rows = loader ? loader->grid_rows : rows;
   const auto backend = make_backend(arguments, config.precision, log);
-  const MemoryChoice nowcast = nowcast_of(arguments, config, *backend, rows, columns);
+  const MemoryChoice nowcast = nowcast_of(arguments, config, *backend, grid_rows, grid_columns);
   const std::int64_t batch = config.training.batch;
-  const model::PlanBytes training = training_bytes(config, *backend, rows, columns);
-  const model::PlanBytes forecast = model::Network::predict_bytes(
-      config.model, *backend, {.batch = 1, .height = rows, .width = columns}, 1);
-  const std::int64_t parameters = model::parameter_count(config.model);
-  const std::int64_t macs = model::macs_per_forecast(config.model, rows, columns);
-  const auto work = static_cast<double>(model::macs_per_step(config.model, rows, columns) * batch *
-                                        config.training.accumulation);
-  const double step_s = work / measured_rate(*backend);
-  if (arguments.has("memory")) {
+  // In this order: scratch that plans share grows and is counted with each.
+  const model::PlanBytes forecast = predict_nowcast(config, *backend, grid_rows, grid_columns, process);
+  const auto trains_with = [&](const model::PlanBytes& wanted) {
+    if (!arguments.has("memory")) return true;
     try {
-      require_memory(training, *backend, memory_limit(arguments), "a training step",
-                     "use a smaller training.batch or data.crop");
+      require_memory(wanted, *backend, limit, "a training step", "use a smaller training.batch or data.crop");
     } catch (const ResourceError& error) {
       if (!nowcast.fits) throw;
       log.warning(error.what());
+      return false;
     }
+    return true;
+  };
+  TrainingPrediction training;
+  training.bytes = training_bytes(config, *backend, rows, columns);
+  const bool trains = trains_with(training.bytes);  // before the trials
+  if (trains) {
+    training = predict_training(config, *backend, rows, columns, loader, process);
+    trains_with(training.bytes);
   }
+  const std::int64_t parameters = model::parameter_count(config.model);
+  const std::int64_t macs = model::macs_per_forecast(config.model, grid_rows, grid_columns);
+  const double step_s = training.step_s;
   if (arguments.has("json")) {
     log.result(json_text({{"config", arguments.positional[0]},
                           {"parameters", parameters},
                           {"macs_per_forecast", macs},
-                          {"host_bytes", training.host},
-                          {"device_bytes", training.device},
+                          {"host_bytes", training.bytes.host},
+                          {"device_bytes", training.bytes.device},
                           {"forecast_host_bytes", forecast.host},
                           {"forecast_device_bytes", forecast.device},
                           {"nowcast_fits", nowcast.fits},
@@ -97,9 +91,14 @@ int run(const Arguments& arguments, Log& log) {
                           {"nowcast_band_rows", {nowcast.network.rows.first, nowcast.network.rows.second}},
                           {"columns", columns},
                           {"rows", rows},
+                          {"forecast_columns", grid_columns},
+                          {"forecast_rows", grid_rows},
+                          {"archive_read", loader.has_value()},
                           {"batch", batch},
                           {"steps", config.training.steps},
-                          {"step_seconds_estimate", step_s},
+                          {"step_seconds_estimate", trains ? Json(step_s) : Json(nullptr)},
+                          {"compute_seconds_estimate", trains ? Json(training.compute_s) : Json(nullptr)},
+                          {"batch_load_seconds", loader ? Json(loader->batch_again_s) : Json(nullptr)},
                           {"backend", backend->info().name}}));
     return kOk;
   }
@@ -108,18 +107,25 @@ int run(const Arguments& arguments, Log& log) {
     if (bytes.device == 0) return host;
     return format_bytes(static_cast<double>(bytes.device)) + " on the device, " + host;
   };
+  std::string time = "not tried: a training step does not fit";
+  if (trains) {
+    time = fmt::format(
+        "{:.2g} s a step{}, {} for {} steps{}", step_s,
+        loader ? fmt::format(", loading {:.2g} s of it", step_s - training.compute_s) : "",
+        format_duration(step_s * static_cast<double>(config.training.steps)), config.training.steps,
+        loader ? "" : "\n  without loading and without the archive's part of the memory: it is not there");
+  }
   log.result(fmt::format(
       "{}, {} frames to {} of {}x{}, batch {}, on {}\n"
       "  parameters         {}\n"
-      "  work a forecast    {:.3g} multiply-accumulates\n"
+      "  work a forecast    {:.3g} multiply-accumulates of {}x{} pixels\n"
       "  memory, training   {}\n"
       "  memory, forecast   {}\n"
       "  a nowcast here     {}\n"
-      "  time, estimated    {:.2g} s a step, {} for {} steps",
+      "  time, estimated    {}",
       config.name, config.model.past, config.model.future, columns, rows, batch, backend->info().device,
-      parameters, static_cast<double>(macs), where(training), where(forecast),
-      (nowcast.fits ? "" : "does not fit; at least ") + nowcast.text("scratch"), step_s,
-      format_duration(step_s * static_cast<double>(config.training.steps)), config.training.steps));
+      parameters, static_cast<double>(macs), grid_columns, grid_rows, where(training.bytes), where(forecast),
+      (nowcast.fits ? "" : "does not fit; at least ") + nowcast.text("scratch"), time));
   return kOk;
 }
 

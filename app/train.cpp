@@ -22,7 +22,6 @@ constexpr std::int64_t kLogEvery = 10;      // steps between reads of loss and g
 constexpr std::int64_t kMostSkipped = 3;    // updates skipped between two checkpoints that make it roll back
 constexpr std::int64_t kMostRollbacks = 4;  // then the run has diverged
 constexpr double kRollbackRate = 0.5;
-constexpr std::int64_t kLargestGuideCache = std::int64_t{2} << 30;
 
 /// What the bytes of a run depend on; nothing else does, with or without the option.
 std::string pinned_text(const kernels::BackendInfo& info, std::uint64_t seed) {
@@ -39,11 +38,12 @@ int run(const Arguments& arguments, Log& log) {
     throw ConfigError("model.channels: training reads archives of one channel; set it to 1");
 
   // radar archive -> windows -> batches on the host, advected frames among them
-  TrainingData data = open_training_data(config, std::min(memory / 4, kLargestGuideCache));
+  TrainingData data = open_training_data(config, guide_cache_bytes(memory));
 
   // -> tensors on the device: the network, planned once for this batch
   const auto backend = make_backend(arguments, config.precision, log);
-  const model::PlanBytes bytes = training_bytes(config, *backend, data.rows, data.columns);
+  model::PlanBytes bytes = training_bytes(config, *backend, data.rows, data.columns);
+  bytes.host += checkpoint_bytes(config);
   if (!arguments.has("force")) {
     require_memory(bytes, *backend, memory, "this training",
                    "use a smaller training.batch or data.crop, or try all the same with --force");

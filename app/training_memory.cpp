@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "app/errors.hpp"
 
 namespace raincell::app {
@@ -9,6 +11,7 @@ namespace raincell::app {
 namespace {
 
 constexpr std::int64_t kWholeGrid = 256;  // planned for when the crop is the whole of an unknown grid
+constexpr std::int64_t kLargestGuideCache = std::int64_t{2} << 30;
 
 }  // namespace
 
@@ -41,6 +44,18 @@ model::PlanBytes training_bytes(const Config& config, kernels::Backend& backend,
   model::PlanBytes bytes = model::Network::predict_bytes(config.model, backend, plan, blocks);
   bytes.host += static_cast<std::size_t>((config.data.prefetch + 1) * batch_bytes(config, rows, columns));
   return bytes;
+}
+
+std::size_t checkpoint_bytes(const Config& config) {
+  const bool second = config.optimizer.kind != kernels::OptimizerKind::sgd;
+  const std::size_t blocks =
+      2 + (second ? 1 : 0) + (config.training.ema > 0. ? 1 : 0) + (config.training.accumulation > 1 ? 1 : 0);
+  return blocks * static_cast<std::size_t>(model::parameter_count(config.model)) *
+         (sizeof(double) + sizeof(float));
+}
+
+std::int64_t guide_cache_bytes(std::int64_t memory_limit) {
+  return std::min(memory_limit / 4, kLargestGuideCache);
 }
 
 }  // namespace raincell::app

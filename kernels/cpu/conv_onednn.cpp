@@ -451,6 +451,10 @@ bool Onednn::has_bf16() {
   return (have & wanted) == wanted;
 }
 
+std::size_t Onednn::bytes() const {
+  return state_->scratch.bytes() + state_->temporary.bytes();
+}
+
 std::string Onednn::version() {
   const dnnl::version_t* const version = dnnl::version();
   return "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." +

@@ -160,6 +160,34 @@ TEST(Training, EverySampleAndHeadOptionReachesTheNetwork) {
   }
 }
 
+TEST(Plan, CountsTheArchiveWhenItIsThere) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  const auto plan = [&](std::vector<std::string> options) {
+    options.insert(options.begin(), {"plan", "small.yaml", "--json", "--threads", "1"});
+    const auto outcome = run_raincell(folder.path(), options);
+    expect_ok(outcome);
+    return Json::parse(outcome.out);
+  };
+  const Json with = plan({}), without = plan({"--set", "data.archive=none.nc"}),
+             large = plan({"--set", "training.batch=64"}), sized = plan({"--size", "48x48"});
+  EXPECT_EQ(with["archive_read"], true);
+  EXPECT_EQ(with["columns"], 32);
+  EXPECT_EQ(with["forecast_columns"], 40);  // a nowcast takes whole frames
+  EXPECT_EQ(with["forecast_rows"], 36);
+  EXPECT_TRUE(with["batch_load_seconds"].is_number());
+  EXPECT_EQ(without["archive_read"], false);
+  EXPECT_EQ(without["forecast_columns"], 32);
+  EXPECT_TRUE(without["batch_load_seconds"].is_null());
+  EXPECT_EQ(sized["archive_read"], false);
+  EXPECT_EQ(sized["columns"], 48);
+  // The difference: 62 batches' worth of tensors in training, at least the gates of the 6 steps of 16x16.
+  const std::int64_t gates = std::int64_t{62} * 6 * 4 * 6 * 16 * 16 * 4;
+  EXPECT_GT(large["host_bytes"].get<std::int64_t>(), with["host_bytes"].get<std::int64_t>() + gates);
+  EXPECT_GT(with["step_seconds_estimate"], 0.);
+  EXPECT_GE(with["step_seconds_estimate"], with["compute_seconds_estimate"]);
+}
+
 TEST(Training, KilledAtAnyMomentEndsInTheSameBytes) {
   const Folder folder;
   make_archive(folder, "odim");
