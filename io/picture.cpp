@@ -449,14 +449,6 @@ std::vector<std::uint8_t> draw_map(const Grid& grid, std::span<const float> valu
   return png;
 }
 
-std::vector<std::uint8_t> draw_animation(const Grid& grid, const std::vector<std::span<const float>>& frames,
-                                         const std::vector<MapText>& texts, int milliseconds_a_frame) {
-  if (frames.size() != texts.size())
-    throw DataError(fmt::format("animation: {} frames, {} texts", frames.size(), texts.size()));
-  return draw_animation(
-      grid, [&](std::size_t i) { return frames[i]; }, texts, milliseconds_a_frame);
-}
-
 std::vector<std::uint8_t> draw_animation(const Grid& grid,
                                          const std::function<std::span<const float>(std::size_t)>& values_of,
                                          const std::vector<MapText>& texts, int milliseconds_a_frame) {

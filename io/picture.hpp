@@ -34,10 +34,8 @@ MapFrame map_frame(const Grid&, bool time_line = false, bool bare = false);
 /// a grid is empty, WriteError when Cairo fails.
 std::vector<std::uint8_t> draw_map(const Grid&, std::span<const float> values, const MapText&);
 /// Animated WebP bytes (lossless, endless) of maps that share one colour bar and a time line; the last frame
-/// stays three times as long. As draw_map; one text a frame.
-std::vector<std::uint8_t> draw_animation(const Grid&, const std::vector<std::span<const float>>& frames,
-                                         const std::vector<MapText>&, int milliseconds_a_frame);
-/// The same, each frame asked for when its turn comes and not looked at after the next one is.
+/// stays three times as long. As draw_map; one text a frame. Each frame is asked for when its turn comes and
+/// not looked at after the next one is.
 std::vector<std::uint8_t> draw_animation(const Grid&,
                                          const std::function<std::span<const float>(std::size_t)>& frame,
                                          const std::vector<MapText>&, int milliseconds_a_frame);

@@ -435,10 +435,6 @@ Onednn::Onednn(int threads, const PointwiseKernels& kernels)
 
 Onednn::~Onednn() = default;
 
-std::size_t Onednn::bytes() const {
-  return state_->scratch.bytes() + state_->temporary.bytes();
-}
-
 std::unique_ptr<ConvPlan> Onednn::plan(const ConvSpec& spec, ConvUse use, DType type, Placement x,
                                        Placement y) {
   return std::make_unique<OnednnPlan>(*state_, spec, use, type, x, y);

@@ -272,16 +272,19 @@ CASES = {
     # what changed along the motion is fed as well, at the scale of every stage; the lower one has the frame's own
     "tendency": ({"feed": "advection", "head_skip": True, "tendency": True, "mask_channel": True, "patch": 2,
                   "stages": [stage(3), stage(4, 3, 3, down=(3, 3, 2, 1, True))]}, {}),
+    # wide enough for convolutions by Winograd's transforms
+    "wide": ({"forecaster": "shared", "feed": "previous", "stages": [stage(16), stage(16)]}, {"predict_input": True}),
 }
+SIZES = {"wide": 16}  # of frames; 8 for the rest
 
 
 def make_case(name, model, training, seed):
     model, training = MODEL | model, TRAINING | training
     generator = torch.Generator().manual_seed(seed)
-    network, p = Network(model, generator), model["patch"]
+    network, p, size = Network(model, generator), model["patch"], SIZES.get(name, 8)
 
     def frames(steps):
-        shape = (2, steps, model["channels"], 8, 8)
+        shape = (2, steps, model["channels"], size, size)
         mask = (torch.rand(shape, generator=generator, dtype=torch.float64) > 0.125).double()
         return (torch.rand(shape, generator=generator, dtype=torch.float64) * mask).float().double(), mask
 

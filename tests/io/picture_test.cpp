@@ -152,7 +152,9 @@ TEST(Picture, SizesThatDoNotFitAreRefused) {
   const std::vector<float> values(15);
   EXPECT_THROW(draw_map(plain_grid(4, 4), values, {"", ""}), DataError);
   EXPECT_THROW(draw_map(plain_grid(0, 4), {}, {"", ""}), DataError);
-  EXPECT_THROW(draw_animation(plain_grid(4, 4), {}, {}, 100), DataError);
+  EXPECT_THROW(draw_animation(
+                   plain_grid(4, 4), [](std::size_t) { return std::span<const float>{}; }, {}, 100),
+               DataError);
 }
 
 TEST(Graticule, LinesCrossTheEdgesWhereTheProjectionSays) {
@@ -179,7 +181,9 @@ TEST(Animation, HasOneFrameATextAndShowsThem) {
   const std::vector<float> dry(256, 0.F), wet(256, 12.F), storm(256, 120.F);
   const std::vector<MapText> texts = {
       {"a", "1", MapKind::observed}, {"a", "2", MapKind::forecast}, {"a", "3", MapKind::forecast}};
-  const std::vector<std::uint8_t> bytes = draw_animation(grid, {dry, wet, storm}, texts, 250);
+  const std::vector<std::span<const float>> frames{dry, wet, storm};
+  const std::vector<std::uint8_t> bytes = draw_animation(
+      grid, [&](std::size_t i) { return frames[i]; }, texts, 250);
   const WebPData data{bytes.data(), bytes.size()};
   WebPAnimDecoderOptions options;
   ASSERT_TRUE(WebPAnimDecoderOptionsInit(&options));

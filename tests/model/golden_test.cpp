@@ -79,7 +79,12 @@ struct Golden {
       loaded += static_cast<std::int64_t>(tensor.values.size());
     }
     EXPECT_EQ(loaded, network.layout().count());
-    network.plan({.batch = 2, .height = 8, .width = 8, .training = true, .predict_input = predict_input});
+    const auto& shape = file.find("past")->shape;
+    network.plan({.batch = shape[0],
+                  .height = shape[3],
+                  .width = shape[4],
+                  .training = true,
+                  .predict_input = predict_input});
   }
 };
 
@@ -146,10 +151,19 @@ INSTANTIATE_TEST_SUITE_P(Golden, PyTorch,
                          ::testing::Combine(::testing::ValuesIn(test::tested_backends()),
                                             ::testing::Values("guided", "paper", "trajectory", "shared",
                                                               "fed_back", "sigmoid", "guided_skip",
-                                                              "tendency")),
+                                                              "tendency", "wide")),
                          [](const auto& each) {
                            return std::string(std::get<0>(each.param).name) + "_" + std::get<1>(each.param);
                          });
+
+/// Or nothing would compare their gradients with PyTorch's.
+TEST(Golden, WideNetworksAreComputedByWinograd) {
+  const auto cpu = kernels::make_backend("cpu", {.threads = 1});
+  const kernels::ConvSpec state{
+      .images = 2, .channels_in = 16, .channels_out = 64, .height = 16, .width = 16, .bias = false};
+  EXPECT_NE(cpu->plan_convolution(state, kernels::ConvUse::training)->implementation().find("Winograd"),
+            std::string::npos);
+}
 
 TEST(Import, NdrplzStackGivesItsOutputs) {
   WeightsFile file = golden("ndrplz");
