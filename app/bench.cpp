@@ -11,6 +11,7 @@
 #include "app/config.hpp"
 #include "app/errors.hpp"
 #include "app/noise_batch.hpp"
+#include "app/process_memory.hpp"
 #include "app/roofline.hpp"
 #include "app/signals.hpp"
 #include "app/train.hpp"
@@ -132,21 +133,22 @@ class Bench {
 
 struct Result {
   Timing timing;
-  double load_s = 0.;      // bringing the batch of a step to the device
-  double roofline_s = 0.;  // the least it can take
+  double load_s = 0.;  // bringing the batch of a step to the device
+  std::map<std::string, kernels::CountingBackend::Work> work;
   double flop = 0., bytes = 0.;
+  std::size_t peak_bytes = 0;  // of the process; 0: the system does not say
 };
 
-Result run(Measure measure, const Workload& load, kernels::Backend& backend, std::int64_t repetitions,
-           const Roofline& roofline) {
+Result run(Measure measure, const Workload& load, kernels::Backend& backend, std::int64_t repetitions) {
   Result result;
+  restart_peak();
   {
     kernels::CountingBackend counting(backend);
     Bench bench(measure, load, counting);
     counting.reset();
     bench.work();
-    result.roofline_s = roofline.seconds(counting.work());
-    for (const auto& [operation, work] : counting.work()) {
+    result.work = counting.work();
+    for (const auto& [operation, work] : result.work) {
       result.flop += work.flop;
       result.bytes += work.bytes;
     }
@@ -155,6 +157,7 @@ Result run(Measure measure, const Workload& load, kernels::Backend& backend, std
   result.timing = time_of(backend, repetitions, [&] { bench.work(); });
   if (measure == Measure::step)
     result.load_s = time_of(backend, kLeastRepetitions, [&] { bench.load(); }).median();
+  result.peak_bytes = process_memory().peak;
   return result;
 }
 
@@ -196,10 +199,11 @@ int run(const Arguments& arguments, Log& log) {
                              {.batch = config.training.batch, .height = load.rows, .width = load.columns}, 1),
                    *backend, limit, fmt::format("{} of {}", name_of(measure), config.name),
                    "use a smaller training.batch, data.crop or --size");
-    if (!roofline) roofline = measured_roofline(*backend, limit);
-    const Result result = run(measure, load, *backend, repetitions, *roofline);
+    const Result result = run(measure, load, *backend, repetitions);
+    if (!roofline) roofline = measured_roofline(*backend, limit);  // after it: this takes memory too
     const Timing& timing = result.timing;
-    const double median = timing.median(), of_roofline = 100. * result.roofline_s / median;
+    const double median = timing.median(), roofline_s = roofline->seconds(result.work),
+                 of_roofline = 100. * roofline_s / median;
     if (arguments.has("json")) {
       log.result(json_text({{"workload", config.name},
                             {"measure", name_of(measure)},
@@ -219,15 +223,16 @@ int run(const Arguments& arguments, Log& log) {
                             {"gflop", 1e-9 * result.flop},
                             {"gbyte", 1e-9 * result.bytes},
                             {"gflop_per_s", 1e-9 * result.flop / median},
-                            {"roofline_ms", 1e3 * result.roofline_s},
-                            {"roofline_percent", of_roofline}}));
+                            {"roofline_ms", 1e3 * roofline_s},
+                            {"roofline_percent", of_roofline},
+                            {"peak_bytes", result.peak_bytes}}));
     } else {
       log.result(fmt::format(
           "{:<10} {:<9} {:>10.3f} ms  {:>9.1f} GFLOP {:>8.2f} GB  {:>9.1f} GFLOP/s  {:>5.1f} % of the "
-          "roofline  {} runs, {:.3f} to {:.3f} ms{}",
+          "roofline  {} runs, {:.3f} to {:.3f} ms, peak memory {}{}",
           config.name, name_of(measure), 1e3 * median, 1e-9 * result.flop, 1e-9 * result.bytes,
           1e-9 * result.flop / median, of_roofline, timing.seconds.size(), 1e3 * timing.seconds.front(),
-          1e3 * timing.seconds.back(),
+          1e3 * timing.seconds.back(), format_bytes(static_cast<double>(result.peak_bytes)),
           measure == Measure::step ? fmt::format(", and {:.3f} ms to load a batch", 1e3 * result.load_s)
                                    : ""));
     }
