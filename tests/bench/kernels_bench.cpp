@@ -129,14 +129,14 @@ void time_case(benchmark::State& state, Backend& backend, const Case& made) {
   std::vector<View> views;
   double bytes = 0.;
   for (const Slot& slot : made.slots) {
-    if (slot.shape.elements() == 0) {
+    if (slot.values.empty()) {
       views.emplace_back();
       continue;
     }
     tensors.push_back(slot.plain    ? backend.allocate_plain(slot.shape, slot.name)
                       : slot.memory ? backend.allocate_memory(slot.shape, slot.name)
                                     : backend.allocate(slot.shape, slot.name));
-    if (!slot.values.empty()) backend.write(tensors.back().view(), std::span<const double>(slot.values));
+    backend.write(tensors.back().view(), std::span<const double>(slot.values));
     views.push_back(tensors.back().view());
     bytes += static_cast<double>(tensors.back().bytes()) * (slot.access == Access::inout ? 2. : 1.);
   }
@@ -158,14 +158,20 @@ void add_cells(Backend& backend) {
     const CellSpec cell{.hidden = hidden};
     const std::string sizes =
         "n" + std::to_string(images) + "hidden" + std::to_string(hidden) + "size" + std::to_string(size);
-    const Slot sums{"gates", gates, Access::inout, false, {}},
-        c_prev{"c_prev", state, Access::in, false, {}, true}, c{"c", state, Access::out, false, {}, true},
-        h{"h", state, Access::out, false, {}};
+    const auto slot = [](const char* name, const Shape& shape, Access access) {
+      const std::string_view what = name;
+      const bool memory = what == "c" || what == "c_prev" || what == "dc";
+      return Slot{
+          name,  shape, access, false, std::vector<double>(static_cast<std::size_t>(shape.elements()), 0.1),
+          memory};
+    };
+    const Slot sums = slot("gates", gates, Access::inout), c_prev = slot("c_prev", state, Access::in),
+               c = slot("c", state, Access::inout), h = slot("h", state, Access::out);
     add_case(backend,
              {"cell_forward_" + sizes, {sums, c_prev, c, h}, [cell](Backend& b, const std::vector<View>& v) {
                 b.cell_forward(cell, v[0], {}, {}, v[1], {}, v[2], v[3]);
               }});
-    const Slot dh{"dh", state, Access::in, false, {}}, dc{"dc", state, Access::inout, false, {}, true};
+    const Slot dh = slot("dh", state, Access::in), dc = slot("dc", state, Access::inout);
     add_case(
         backend,
         {"cell_backward_" + sizes, {sums, c_prev, c, dh, dc}, [cell](Backend& b, const std::vector<View>& v) {
