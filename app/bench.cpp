@@ -12,9 +12,11 @@
 #include "app/errors.hpp"
 #include "app/forecast_memory.hpp"
 #include "app/noise_batch.hpp"
+#include "app/process_memory.hpp"
 #include "app/roofline.hpp"
 #include "app/signals.hpp"
 #include "app/train.hpp"
+#include "app/training_data.hpp"
 #include "app/training_memory.hpp"
 #include "app/weights.hpp"
 #include "model/trainer.hpp"
@@ -28,14 +30,17 @@ namespace fs = std::filesystem;
 
 constexpr double kLeastSeconds = 2.;  // measured, unless --repetitions says how often
 constexpr int kLeastRepetitions = 5, kMostRepetitions = 1000;
-constexpr int kWarmUps = 3;  // allocates, is recorded where the device can, is replayed
+constexpr int kWarmUps = 3;       // allocates, is recorded where the device can, is replayed
+constexpr int kBatchesATime = 8;  // of the loader, whose workers run ahead
 
 /// What is timed: a forecast with its frames brought to the device and back; of training the forward pass, or
-/// all that a step computes once its batch is loaded.
-enum class Measure : std::uint8_t { forecast, forward, step };
+/// all that a step computes once its batch is loaded; and filling batches from the archive, nothing else
+/// asked of the machine.
+enum class Measure : std::uint8_t { forecast, forward, step, loader };
 
 const char* name_of(Measure measure) {
-  return measure == Measure::forecast ? "forecast" : measure == Measure::forward ? "forward" : "step";
+  constexpr const char* kNames[] = {"forecast", "forward", "step", "loader"};
+  return kNames[static_cast<std::size_t>(measure)];
 }
 
 /// A config file, or the name of one of configs/bench.
@@ -72,7 +77,8 @@ Timing time_of(kernels::Backend& backend, std::int64_t repetitions, const Work& 
     if (repetitions > 0) return done >= repetitions;
     return done >= kMostRepetitions || (done >= kLeastRepetitions && total >= kLeastSeconds);
   };
-  for (int warm = 0; warm < kWarmUps; ++warm) work();
+  double warmed = 0.;
+  for (int warm = 0; warm < kWarmUps && warmed < kLeastSeconds; ++warm) warmed += backend.seconds_of(work);
   while (!enough()) {
     stop_if_asked();
     timing.seconds.push_back(backend.seconds_of(work));
@@ -121,6 +127,9 @@ class Bench {
         return network_.forward();
       case Measure::step:
         trainer_->step_loaded();
+        return;
+      case Measure::loader:
+        throw std::logic_error("the loader is timed without a network");
     }
   }
   void load() { trainer_->load(noise_.view()); }
@@ -136,21 +145,22 @@ class Bench {
 
 struct Result {
   Timing timing;
-  double load_s = 0.;      // bringing the batch of a step to the device
-  double roofline_s = 0.;  // the least it can take
+  double load_s = 0.;  // bringing the batch of a step to the device
+  std::map<std::string, kernels::CountingBackend::Work> work;
   double flop = 0., bytes = 0.;
+  std::size_t peak_bytes = 0;  // of the process; 0: the system does not say
 };
 
-Result run(Measure measure, const Workload& load, kernels::Backend& backend, std::int64_t repetitions,
-           const Roofline& roofline) {
+Result run(Measure measure, const Workload& load, kernels::Backend& backend, std::int64_t repetitions) {
   Result result;
+  restart_peak();
   {
     kernels::CountingBackend counting(backend);
     Bench bench(measure, load, counting);
     counting.reset();
     bench.work();
-    result.roofline_s = roofline.seconds(counting.work());
-    for (const auto& [operation, work] : counting.work()) {
+    result.work = counting.work();
+    for (const auto& [operation, work] : result.work) {
       result.flop += work.flop;
       result.bytes += work.bytes;
     }
@@ -159,6 +169,7 @@ Result run(Measure measure, const Workload& load, kernels::Backend& backend, std
   result.timing = time_of(backend, repetitions, [&] { bench.work(); });
   if (measure == Measure::step)
     result.load_s = time_of(backend, kLeastRepetitions, [&] { bench.load(); }).median();
+  result.peak_bytes = process_memory().peak;
   return result;
 }
 
@@ -166,7 +177,7 @@ std::vector<Measure> measures_of(const Arguments& arguments) {
   if (!arguments.has("only")) return {Measure::forecast, Measure::forward, Measure::step};
   const std::string name = arguments.text("only");
   std::vector<std::string> names;
-  for (const Measure measure : {Measure::forecast, Measure::forward, Measure::step}) {
+  for (const Measure measure : {Measure::forecast, Measure::forward, Measure::step, Measure::loader}) {
     if (name == name_of(measure)) return {measure};
     names.emplace_back(name_of(measure));
   }
@@ -200,11 +211,45 @@ model::PlanBytes cut_forecast(Workload& load, kernels::Backend& backend, std::in
   return fitted.bytes;
 }
 
+/// Batches as fast as the workers fill them.
+int run_loader(Config config, const Arguments& arguments, std::int64_t repetitions, Log& log) {
+  TrainingData data = open_training_data(config, guide_cache_bytes(memory_limit(arguments)));
+  const auto clock = kernels::make_backend("reference", {});  // the host's
+  io::Batch batch;
+  const Timing timing = time_of(*clock, repetitions, [&] {
+    for (int i = 0; i < kBatchesATime; ++i) data.train->next(batch);
+  });
+  const double batch_s = timing.median() / kBatchesATime,
+               frames =
+                   static_cast<double>(config.training.batch * (config.model.past + config.model.future));
+  if (arguments.has("json")) {
+    log.result(json_text({{"workload", config.name},
+                          {"measure", name_of(Measure::loader)},
+                          {"workers", config.data.workers},
+                          {"batch", config.training.batch},
+                          {"columns", data.columns},
+                          {"rows", data.rows},
+                          {"repetitions", timing.seconds.size()},
+                          {"median_ms", 1e3 * batch_s},
+                          {"least_ms", 1e3 * timing.seconds.front() / kBatchesATime},
+                          {"most_ms", 1e3 * timing.seconds.back() / kBatchesATime},
+                          {"frames_per_s", frames / batch_s},
+                          {"peak_bytes", process_memory().peak}}));
+  } else {
+    log.result(fmt::format("{:<10} {:<9} {:>10.3f} ms a batch of {}, {:.0f} frames of {}x{} a second, {} {}",
+                           config.name, name_of(Measure::loader), 1e3 * batch_s, config.training.batch,
+                           frames / batch_s, data.columns, data.rows, config.data.workers,
+                           config.data.workers == 1 ? "worker" : "workers"));
+  }
+  return kOk;
+}
+
 int run(const Arguments& arguments, Log& log) {
   const auto measures = measures_of(arguments);
   const std::int64_t repetitions = arguments.integer("repetitions", 0, 1, 1'000'000);
   const std::int64_t limit = memory_limit(arguments);
   Workload load{load_config(config_of(arguments.positional[0]), arguments.list("set")), 0, 0};
+  if (measures.front() == Measure::loader) return run_loader(load.config, arguments, repetitions, log);
   std::tie(load.columns, load.rows) = planned_size(arguments, load.config);
   const Config& config = load.config;
   const auto backend = make_backend(arguments, config.precision, log);
@@ -220,10 +265,11 @@ int run(const Arguments& arguments, Log& log) {
       log.info(fmt::format("forecast of {} in bands of rows, {} of states in a scratch file in {}",
                            config.name, format_bytes(static_cast<double>(bytes.scratch)),
                            scratch.folder().string()));
-    if (!roofline) roofline = measured_roofline(*backend, limit);
-    const Result result = run(measure, load, *backend, repetitions, *roofline);
+    const Result result = run(measure, load, *backend, repetitions);
+    if (!roofline) roofline = measured_roofline(*backend, limit);  // after it: this takes memory too
     const Timing& timing = result.timing;
-    const double median = timing.median(), of_roofline = 100. * result.roofline_s / median;
+    const double median = timing.median(), roofline_s = roofline->seconds(result.work),
+                 of_roofline = 100. * roofline_s / median;
     if (arguments.has("json")) {
       log.result(json_text({{"workload", config.name},
                             {"measure", name_of(measure)},
@@ -243,15 +289,16 @@ int run(const Arguments& arguments, Log& log) {
                             {"gflop", 1e-9 * result.flop},
                             {"gbyte", 1e-9 * result.bytes},
                             {"gflop_per_s", 1e-9 * result.flop / median},
-                            {"roofline_ms", 1e3 * result.roofline_s},
-                            {"roofline_percent", of_roofline}}));
+                            {"roofline_ms", 1e3 * roofline_s},
+                            {"roofline_percent", of_roofline},
+                            {"peak_bytes", result.peak_bytes}}));
     } else {
       log.result(fmt::format(
           "{:<10} {:<9} {:>10.3f} ms  {:>9.1f} GFLOP {:>8.2f} GB  {:>9.1f} GFLOP/s  {:>5.1f} % of the "
-          "roofline  {} runs, {:.3f} to {:.3f} ms{}",
+          "roofline  {} runs, {:.3f} to {:.3f} ms, peak memory {}{}",
           config.name, name_of(measure), 1e3 * median, 1e-9 * result.flop, 1e-9 * result.bytes,
           1e-9 * result.flop / median, of_roofline, timing.seconds.size(), 1e3 * timing.seconds.front(),
-          1e3 * timing.seconds.back(),
+          1e3 * timing.seconds.back(), format_bytes(static_cast<double>(result.peak_bytes)),
           measure == Measure::step ? fmt::format(", and {:.3f} ms to load a batch", 1e3 * result.load_s)
                                    : ""));
     }
@@ -269,7 +316,10 @@ int run(const Arguments& arguments, Log& log) {
 
 Command bench_command() {
   std::vector<Option> options{
-      {"only", "MEASURE", "forecast, forward (of training) or step (forward, backward, update)", false},
+      {"only", "MEASURE",
+       "forecast, forward (of training), step (forward, backward, update) or loader (batches of "
+       "data.archive)",
+       false},
       {"size", "COLUMNSxROWS", "measure with this size of frames; default: data.crop", false},
       {"repetitions", "N", "default: as many as two seconds hold, at least 5", false},
       {"json", "", "one JSON object a line and measure", false}};
@@ -277,7 +327,8 @@ Command bench_command() {
   return {{"bench",
            "Times forecasts and training steps of a config, or of a reference workload, on noise.",
            "  raincell bench cpu-small\n  raincell bench configs/knmi.yaml --only step --json\n"
-           "  raincell bench ref-infer --backend cuda --set precision=bf16",
+           "  raincell bench ref-infer --backend cuda --set precision=bf16\n"
+           "  raincell bench configs/radar.yaml --only loader --set data.archive=archive.nc",
            "NAME|CONFIG",
            1,
            1,

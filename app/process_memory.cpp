@@ -20,4 +20,8 @@ ProcessMemory process_memory() {
   return memory;
 }
 
+void restart_peak() {
+  std::ofstream("/proc/self/clear_refs") << "5";
+}
+
 }  // namespace raincell::app

@@ -9,10 +9,12 @@ namespace raincell::app {
 struct ProcessMemory {
   std::size_t resident = 0;  // now, of memory and of mapped files
   std::size_t files = 0;     // of these mapped files
-  std::size_t peak = 0;      // the most that was ever resident
+  std::size_t peak = 0;      // the most that was resident, ever or since restart_peak()
 };
 
 /// From /proc/self/status.
 ProcessMemory process_memory();
+/// From now on the peak is that of what comes; where the system cannot, it stays.
+void restart_peak();
 
 }  // namespace raincell::app

@@ -188,6 +188,25 @@ TEST(Plan, CountsTheArchiveWhenItIsThere) {
   EXPECT_GE(with["step_seconds_estimate"], with["compute_seconds_estimate"]);
 }
 
+TEST(Bench, TimesTheLoader) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  const auto outcome = run_raincell(
+      folder.path(), {"bench", "./small.yaml", "--only", "loader", "--repetitions", "2", "--json"});
+  expect_ok(outcome);
+  const Json found = Json::parse(outcome.out);
+  EXPECT_EQ(found["measure"], "loader");
+  EXPECT_EQ(found["workers"], 1);
+  EXPECT_EQ(found["columns"], 32);
+  // 2 samples of 3 past and 3 future frames a batch.
+  EXPECT_NEAR(found["frames_per_s"].get<double>() * found["median_ms"].get<double>(), 12e3, 1e-6);
+  EXPECT_GT(found["peak_bytes"], 0);
+  const auto without = run_raincell(
+      folder.path(), {"bench", "./small.yaml", "--only", "loader", "--set", "data.archive=none.nc"});
+  EXPECT_EQ(without.code, 3);
+  EXPECT_NE(without.err.find("none.nc"), std::string::npos) << without.err;
+}
+
 TEST(Training, KilledAtAnyMomentEndsInTheSameBytes) {
   const Folder folder;
   make_archive(folder, "odim");

@@ -20,10 +20,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CASES = {  # config, columns x rows and number of the frames, first time, --set, steps of the training
     "quickstart": ("quickstart.yaml", "128x128", 120, "2024-06-01T00:00Z", [], 100),
     "knmi": ("knmi.yaml", "700x765", 40, "2010-08-26T00:00Z", [], 30),
-    "radar": ("radar.yaml", "256x256", 60, "2024-06-01T00:00Z", ["training.batch=2", "schedule.warmup_steps=0"], 50),
+    "radar": ("radar.yaml", "256x256", 60, "2024-06-01T00:00Z", ["training.batch=2", "schedule.warmup_steps=0", "data.validation=0"], 50),
     "moving-mnist": ("paper-mnist.yaml", "64x64", 60, "2024-06-01T00:00Z", ["training.batch=4"], 12),
-    "hko7": ("hko7.yaml", "480x480", 40, "2024-06-01T00:00Z", ["training.batch=1"], 12),
-    "ref-train": ("bench/ref-train.yaml", "128x128", 40, "2024-06-01T00:00Z", ["training.batch=1", "data.crop=64x64"], 12),
+    "hko7": ("hko7.yaml", "480x480", 40, "2024-06-01T00:00Z", ["training.batch=1", "data.validation=0"], 12),
+    "ref-train": ("bench/ref-train.yaml", "128x128", 40, "2024-06-01T00:00Z", ["training.batch=1", "data.crop=64x64", "data.validation=0"], 12),
     "cpu-small": ("bench/cpu-small.yaml", "64x64", 40, "2024-06-01T00:00Z", [], 22),
 }
 MIB = 1 << 20
