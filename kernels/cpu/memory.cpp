@@ -30,7 +30,7 @@ Buffer allocate_host(std::size_t bytes, std::string_view what, int threads) {
   // Linux grants more memory than there is and kills on use: refuse what cannot fit before that.
   const std::size_t machine = pages_of(_SC_PHYS_PAGES);
   void* memory = nullptr;
-  const bool large = bytes >= kHugePage;
+  const bool large = bytes >= 4 * kHugePage;
   if ((machine != 0 && bytes > machine) ||
       posix_memalign(&memory, large ? kHugePage : kCacheLine, bytes) != 0) {
     throw OutOfMemory("host", bytes, pages_of(_SC_AVPHYS_PAGES), std::string(what));

@@ -66,10 +66,7 @@ struct Winograd::State {
         own(static_cast<std::size_t>(count)),
         channel_sums(count, pointwise) {}
   static void grow(Buffer& buffer, std::int64_t elements, const char* what, int threads) {
-    // Whole huge pages: a tile's values go to 36 places, which are more than a processor holds small pages for.
-    constexpr std::size_t kHugePage = std::size_t{2} << 20;
-    const auto wanted = static_cast<std::size_t>(elements) * sizeof(float);
-    const auto bytes = wanted < kHugePage / 4 ? wanted : (wanted + kHugePage - 1) / kHugePage * kHugePage;
+    const auto bytes = static_cast<std::size_t>(elements) * sizeof(float);
     if (bytes > buffer.bytes()) buffer = allocate_host(bytes, what, threads);
   }
   void grow_scratch(std::int64_t left, std::int64_t right) {
