@@ -10,6 +10,7 @@
 #include "kernels/cpu/pointwise.hpp"
 #include "kernels/cpu/threads.hpp"
 #include "kernels/cpu/winograd.hpp"
+#include "kernels/typed_view.hpp"
 
 namespace raincell::kernels {
 
@@ -17,25 +18,6 @@ namespace {
 
 using namespace cpu;
 using std::int64_t;
-
-template <class T = float>
-const T* data(const ConstView& view) {
-  return static_cast<const T*>(view.memory);
-}
-template <class T = float>
-T* data(const View& view) {
-  return static_cast<T*>(view.memory);
-}
-
-/// visit(T{}) with the type of the tensor's numbers.
-template <class Visit>
-void with_type(DType type, const Visit& visit) {
-  if (type == DType::bf16) {
-    visit(Bf16{});
-  } else {
-    visit(float{});
-  }
-}
 
 int64_t stored(const ConstView& view) {
   return stored_elements(view.shape, view.placement);

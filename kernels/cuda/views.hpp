@@ -1,8 +1,8 @@
-// Typed memory of views, and the choice of a kernel's types by them. For the .cu sources.
+// How wide a kernel reads, and what runs on the device. For the .cu sources.
 #pragma once
 
 #include "kernels/cuda/number.hpp"
-#include "kernels/tensor.hpp"
+#include "kernels/typed_view.hpp"
 
 #if defined(__CUDACC__)
 #define RAINCELL_BODY __device__  // a lambda that each(), sum() or sum_channels() runs
@@ -11,25 +11,6 @@
 #endif
 
 namespace raincell::kernels::cuda {
-
-template <class T>
-const T* data(const ConstView& view) {
-  return static_cast<const T*>(view.memory);
-}
-template <class T>
-T* data(const View& view) {
-  return static_cast<T*>(view.memory);
-}
-
-/// visit(T{}) with the type of the tensor.
-template <class Visit>
-void with_type(DType type, const Visit& visit) {
-  if (type == DType::bf16) {
-    visit(Bf16{});
-  } else {
-    visit(float{});
-  }
-}
 
 template <int kValue>
 struct Width {
