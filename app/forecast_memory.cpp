@@ -32,16 +32,6 @@ std::int64_t product_bytes(const ForecastWork& work) {
   return work.pixels() + io::ProductWriter::bytes(work.pixels(), work.leads * (1 + thresholds));
 }
 
-/// All frames of past, guide and forecast at once, beside the network.
-std::int64_t held_bytes(const ForecastWork& work) {
-  auto planes = static_cast<double>(work.past + 1);
-  if (work.spec != nullptr)
-    planes += static_cast<double>(2 * work.spec->past + work.leads * work.spec->out_channels());
-  if (guided(work)) planes += static_cast<double>(3 + work.leads * (work.spec->tendency ? 3 : 2));
-  if (work.advection) planes += static_cast<double>(kMotionPlanes + work.leads);
-  return plane_bytes(work, planes) + product_bytes(work) + work.held_beside;
-}
-
 /// Of the three phases of a streamed forecast.
 struct StreamedBytes {
   std::int64_t before = 0;  // the most of reading frames and of finding their motion
@@ -87,6 +77,15 @@ void give_freed_memory_back() {
   // Blocks of this size and more lie in mappings of their own and not in a heap that keeps what is freed.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
   ::malloc_trim(0);
+}
+
+std::int64_t held_bytes(const ForecastWork& work) {
+  auto planes = static_cast<double>(work.past + 1);
+  if (work.spec != nullptr)
+    planes += static_cast<double>(2 * work.spec->past + work.leads * work.spec->out_channels());
+  if (guided(work)) planes += static_cast<double>(3 + work.leads * (work.spec->tendency ? 3 : 2));
+  if (work.advection) planes += static_cast<double>(kMotionPlanes + work.leads);
+  return plane_bytes(work, planes) + product_bytes(work) + work.held_beside;
 }
 
 std::int64_t resident_bytes() {

@@ -72,6 +72,9 @@ struct MemoryChoice {
 /// --scratch, or the folder of --output, or where the system keeps temporary files.
 std::filesystem::path scratch_folder(const Arguments&);
 
+/// All frames of past, guide and forecast at once, and the product; beside the network.
+std::int64_t held_bytes(const ForecastWork&);
+
 /// From now on what is freed leaves the process, as far as it can.
 void give_freed_memory_back();
 /// Bytes of this process in memory, now and at most so far.

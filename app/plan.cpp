@@ -22,13 +22,8 @@ using Json = nlohmann::ordered_json;
 MemoryChoice nowcast_of(const Arguments& arguments, const Config& config, kernels::Backend& backend,
                         std::int64_t rows, std::int64_t columns) {
   FileScratch scratch(std::filesystem::temp_directory_path());  // nothing is taken from it
-  return choose_memory({.rows = rows,
-                        .columns = columns,
-                        .past = config.model.past,
-                        .leads = config.model.future,
-                        .spec = &config.model,
-                        .guide = config.guide},
-                       &backend, &scratch, memory_limit(arguments), resident_bytes());
+  return choose_memory(nowcast_work(config, rows, columns), &backend, &scratch, memory_limit(arguments),
+                       resident_bytes());
 }
 
 int run(const Arguments& arguments, Log& log) {

@@ -26,10 +26,6 @@ constexpr std::size_t kComputing = std::size_t{12} << 20;
 constexpr std::size_t kFiles = std::size_t{12}
                                << 20;  // code of libraries that read and write a nowcast's files
 
-std::size_t bytes_of(int64_t floats) {
-  return static_cast<std::size_t>(floats) * sizeof(float);
-}
-
 std::size_t archive_bytes(const std::vector<io::Archive>& archives) {
   std::size_t sum = 0;
   for (const io::Archive& archive : archives) {
@@ -139,22 +135,25 @@ TrainingPrediction predict_training(const Config& config, kernels::Backend& back
   return made;
 }
 
+ForecastWork nowcast_work(const Config& config, int64_t rows, int64_t columns) {
+  return {.rows = rows,
+          .columns = columns,
+          .past = config.model.past,
+          .leads = config.model.future,
+          .spec = &config.model,
+          .guide = config.guide};
+}
+
 model::PlanBytes predict_nowcast(const Config& config, kernels::Backend& backend, int64_t rows,
                                  int64_t columns, std::size_t process) {
   const model::ModelSpec& spec = config.model;
-  const int64_t pixels = rows * columns, leads = spec.future;
   model::PlanBytes bytes =
       model::Network::predict_bytes(spec, backend, {.batch = 1, .height = rows, .width = columns}, 1);
-  // Frames as they were read, one after the other, and as network values with their mask; the forecast.
-  int64_t frames = 4 * spec.past + leads * spec.out_channels();
-  if (spec.feed == model::Feed::advection) frames += (2 + (spec.tendency ? 1 : 0)) * leads;
-  std::size_t guide = 0;  // only while the guide is made
-  if (spec.feed == model::Feed::advection)
-    guide = static_cast<std::size_t>(model::Guide::bytes(config.guide, pixels, leads));
   // Weights as they were read, and in double, are gone before the first forecast.
   const std::size_t read =
       static_cast<std::size_t>(model::parameter_count(spec)) * (sizeof(double) + sizeof(float));
-  const std::size_t work = bytes.host + bytes_of(frames * pixels) + guide;
+  const std::size_t work =
+      bytes.host + static_cast<std::size_t>(held_bytes(nowcast_work(config, rows, columns)));
   bytes.host = process + kFiles + kComputing + std::max(work, read);
   return bytes;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "app/config.hpp"
+#include "app/forecast_memory.hpp"
 #include "app/training_data.hpp"
 #include "kernels/backend.hpp"
 #include "model/network.hpp"
@@ -37,7 +38,11 @@ struct TrainingPrediction {
 TrainingPrediction predict_training(const Config&, kernels::Backend&, std::int64_t rows, std::int64_t columns,
                                     const std::optional<LoaderTrial>&, std::size_t process);
 
-/// Of a nowcast on frames of this size, without pictures; the whole process at its peak.
+/// A nowcast with the config's network on frames of this size; refers to the config.
+ForecastWork nowcast_work(const Config&, std::int64_t rows, std::int64_t columns);
+
+/// Of a nowcast that holds everything, on frames of this size, without pictures; the whole process at its
+/// peak.
 model::PlanBytes predict_nowcast(const Config&, kernels::Backend&, std::int64_t rows, std::int64_t columns,
                                  std::size_t process);
 
