@@ -66,8 +66,8 @@ struct OptimizerRange {
   float decay = 0;         // added to the gradient; for adamw learning rate times decay
 };
 
-/// Outputs of a 3x3 convolution in tiles of 4x4, each made of 6x6 inputs; channels-last images.
-constexpr std::int64_t kWinogradTile = 4, kWinogradValues = 36;
+/// Outputs of a convolution in square tiles, each made of 6x6 inputs; channels-last images.
+constexpr std::int64_t kWinogradValues = 36;
 struct WinogradTiles {
   std::int64_t images = 1, height = 1, width = 1, out_height = 1, out_width = 1;
   std::int64_t padding_top = 1, padding_left = 1;
@@ -104,29 +104,33 @@ struct ActivationKernels {
                         T* gradient, std::int64_t begin, std::int64_t end);
 };
 
+/// Of convolutions with one size of kernel.
+struct WinogradKernels {
+  std::int64_t tile;  // outputs of a tile, a side
+  /// Tiles of x to values: 36 matrices [tile, channels], `stride` elements apart.
+  void (*input)(const WinogradTiles&, std::int64_t channels, const float* x, std::int64_t begin,
+                std::int64_t end, float* values, std::int64_t stride);
+  /// And such values to tiles of y, with a bias (or null), written or added.
+  void (*output)(const WinogradTiles&, std::int64_t channels, const float* values, std::int64_t stride,
+                 std::int64_t begin, std::int64_t end, const float* bias, bool adds, float* y);
+  /// Tiles of dy to values.
+  void (*gradient)(const WinogradTiles&, std::int64_t channels, const float* dy, std::int64_t begin,
+                   std::int64_t end, float* values, std::int64_t stride);
+  /// Weights in plain order to 36 matrices [inner, columns]; turned: of the adjoint.
+  void (*weights)(const float* weights, std::int64_t inner, std::int64_t columns, bool turned,
+                  std::int64_t begin, std::int64_t end, float* values);
+  /// The sum of `parts` times 36 matrices to the gradient of the weights, written or added.
+  void (*weight_gradient)(const float* values, std::int64_t parts, std::int64_t inner, std::int64_t columns,
+                          bool adds, std::int64_t begin, std::int64_t end, float* d_weights);
+};
+
 struct PointwiseKernels {
   const char* name;
   ActivationKernels<float> f32;
   ActivationKernels<Bf16> bf16;
   void (*optimizer)(const OptimizerRange&, float* value, const float* gradient, float* m, float* v,
                     std::int64_t begin, std::int64_t end);
-  /// Tiles of x to values: 36 matrices [tile, channels], `stride` elements apart.
-  void (*winograd_input)(const WinogradTiles&, std::int64_t channels, const float* x, std::int64_t begin,
-                         std::int64_t end, float* values, std::int64_t stride);
-  /// And such values to tiles of y, with a bias (or null), written or added.
-  void (*winograd_output)(const WinogradTiles&, std::int64_t channels, const float* values,
-                          std::int64_t stride, std::int64_t begin, std::int64_t end, const float* bias,
-                          bool adds, float* y);
-  /// Tiles of 4x4 of dy to values.
-  void (*winograd_gradient)(const WinogradTiles&, std::int64_t channels, const float* dy, std::int64_t begin,
-                            std::int64_t end, float* values, std::int64_t stride);
-  /// Weights in plain order to 36 matrices [inner, columns]; turned: of the adjoint.
-  void (*winograd_weights)(const float* weights, std::int64_t inner, std::int64_t columns, bool turned,
-                           std::int64_t begin, std::int64_t end, float* values);
-  /// The sum of `parts` times 36 matrices to the gradient of the weights, written or added.
-  void (*winograd_weight_gradient)(const float* values, std::int64_t parts, std::int64_t inner,
-                                   std::int64_t columns, bool adds, std::int64_t begin, std::int64_t end,
-                                   float* d_weights);
+  WinogradKernels winograd_3x3, winograd_5x5;
 };
 
 /// The same source compiled for any machine, for AVX2 with FMA, and for AVX-512.

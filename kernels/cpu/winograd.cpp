@@ -21,21 +21,27 @@ constexpr std::int64_t kGradientGroup = 128;  // more, because their products ad
 constexpr std::int64_t kLeastGroup = 16;      // products of fewer rows are slow
 // Below, the transforms cost more than they save: measured against oneDNN's direct convolution on AVX-512.
 constexpr std::int64_t kLeastChannels = 16, kLeastWeights = 1024, kLeastTiles = 16;
+constexpr std::int64_t kSide = 6;    // of a tile's inputs
 constexpr std::int64_t kApart = 16;  // elements between matrices, so that they do not share cache sets
 
 std::int64_t stride_of(std::int64_t rows, std::int64_t columns) {
   return rows * columns + kApart;
 }
 
-WinogradTiles tiles_of(std::int64_t images, std::int64_t height, std::int64_t width, std::int64_t out_height,
-                       std::int64_t out_width, std::int64_t top, std::int64_t left) {
-  const auto tiles = [](std::int64_t size) { return (size + kWinogradTile - 1) / kWinogradTile; };
-  return {images, height, width, out_height, out_width, top, left, tiles(out_width), tiles(out_height)};
+const WinogradKernels& kernels_for(std::int64_t kernel, const PointwiseKernels& kernels) {
+  return kernel == 3 ? kernels.winograd_3x3 : kernels.winograd_5x5;
 }
 
-WinogradTiles tiles_of(const ConvSpec& spec) {
-  return tiles_of(spec.images, spec.height, spec.width, spec.out_height(), spec.out_width(), spec.top(),
-                  spec.padding);
+/// Those of a convolution, or of its adjoint, which leads from y to x.
+WinogradTiles tiles_of(const ConvSpec& spec, bool adjoint = false) {
+  const std::int64_t tile = kSide + 1 - spec.kernel, edge = spec.kernel - 1;
+  const auto tiles = [&](std::int64_t size) { return (size + tile - 1) / tile; };
+  const std::int64_t out_height = spec.out_height(), out_width = spec.out_width();
+  return adjoint ? WinogradTiles{spec.images,         out_height,        out_width,
+                                 spec.height,         spec.width,        edge - spec.top(),
+                                 edge - spec.padding, tiles(spec.width), tiles(spec.height)}
+                 : WinogradTiles{spec.images, spec.height,  spec.width,       out_height,       out_width,
+                                 spec.top(),  spec.padding, tiles(out_width), tiles(out_height)};
 }
 
 std::int64_t count_of(const WinogradTiles& tiles) {
@@ -107,9 +113,10 @@ namespace {
 /// One direction: images with `inner` channels to images with `columns`.
 class Direction {
  public:
-  Direction(Winograd::State& state, const WinogradTiles& tiles, std::int64_t inner, std::int64_t columns,
-            bool turned)
+  Direction(Winograd::State& state, const WinogradKernels& kernels, const WinogradTiles& tiles,
+            std::int64_t inner, std::int64_t columns, bool turned)
       : state_(state),
+        kernels_(kernels),
         tiles_(tiles),
         count_(count_of(tiles)),
         inner_(inner),
@@ -134,7 +141,7 @@ class Direction {
   void load_weights(const float* weights) {
     auto* const values = static_cast<float*>(state_.weights.memory());
     parallel_parts(state_.threads, inner_, 2, [&](std::int64_t begin, std::int64_t end, int) {
-      state_.kernels.winograd_weights(weights, inner_, columns_, turned_, begin, end, values);
+      kernels_.weights(weights, inner_, columns_, turned_, begin, end, values);
     });
     products_.pack(values);
   }
@@ -142,25 +149,29 @@ class Direction {
     const std::int64_t left = stride_of(group_, inner_), right = stride_of(group_, columns_);
     state_.each_group(count_, group_, [&](std::int64_t first, std::int64_t count, int thread) {
       float *const values = state_.left(thread), *const sums = state_.right(thread);
-      state_.kernels.winograd_input(tiles_, inner_, x, first, first + count, values, left);
+      kernels_.input(tiles_, inner_, x, first, first + count, values, left);
       products_.run(thread, values, nullptr, sums);
-      state_.kernels.winograd_output(tiles_, columns_, sums, right, first, first + count, bias, adds, y);
+      kernels_.output(tiles_, columns_, sums, right, first, first + count, bias, adds, y);
     });
   }
 
  private:
   Winograd::State& state_;
+  const WinogradKernels& kernels_;
   WinogradTiles tiles_;
   std::int64_t count_, inner_, columns_, group_;
   bool turned_;
   Products products_;
 };
 
-/// The gradient of the weights: F(3x3, 4x4) with the gradient of the outputs in the place of weights.
+/// The gradient of the weights: F(3x3, 4x4) or F(5x5, 2x2) with the gradient of the outputs in the place of
+/// weights.
 class WeightGradient {
  public:
-  WeightGradient(Winograd::State& state, const WinogradTiles& tiles, std::int64_t inner, std::int64_t columns)
+  WeightGradient(Winograd::State& state, const WinogradKernels& kernels, const WinogradTiles& tiles,
+                 std::int64_t inner, std::int64_t columns)
       : state_(state),
+        kernels_(kernels),
         tiles_(tiles),
         count_(count_of(tiles)),
         inner_(inner),
@@ -191,15 +202,14 @@ class WeightGradient {
         [&](std::int64_t begin, std::int64_t end, int) { std::fill(sums + begin, sums + end, 0.F); });
     state_.each_group(count_, group_, [&](std::int64_t first, std::int64_t count, int thread) {
       float *const inputs = state_.left(thread), *const gradients = state_.right(thread);
-      state_.kernels.winograd_input(tiles_, inner_, x, first, first + count, inputs, left);
-      state_.kernels.winograd_gradient(tiles_, columns_, dy, first, first + count, gradients, right);
+      kernels_.input(tiles_, inner_, x, first, first + count, inputs, left);
+      kernels_.gradient(tiles_, columns_, dy, first, first + count, gradients, right);
       clear_rest(inputs, left, inner_, count);
       clear_rest(gradients, right, columns_, count);
       products_.run(thread, inputs, gradients, sums + thread * size());
     });
     parallel_parts(state_.threads, inner_, 2, [&](std::int64_t begin, std::int64_t end, int) {
-      state_.kernels.winograd_weight_gradient(sums, state_.threads, inner_, columns_, adds, begin, end,
-                                              d_weights);
+      kernels_.weight_gradient(sums, state_.threads, inner_, columns_, adds, begin, end, d_weights);
     });
   }
 
@@ -214,6 +224,7 @@ class WeightGradient {
   }
 
   Winograd::State& state_;
+  const WinogradKernels& kernels_;
   WinogradTiles tiles_;
   std::int64_t count_, inner_, columns_, group_;
   Products products_;
@@ -224,15 +235,14 @@ class WinogradPlan : public ConvPlan {
   WinogradPlan(Winograd::State& state, const ConvSpec& spec, ConvUse use, Placement x, Placement y)
       : ConvPlan(spec, use, DType::f32, x, y),
         state_(state),
+        kernels_(kernels_for(spec.kernel, state.kernels)),
         tiles_(tiles_of(spec)),
-        forward_(state, tiles_, spec.channels_in, spec.channels_out, false) {
+        forward_(state, kernels_, tiles_, spec.channels_in, spec.channels_out, false) {
     if (use == ConvUse::training) {
-      back_.emplace(state,
-                    tiles_of(spec.images, spec.out_height(), spec.out_width(), spec.height, spec.width,
-                             spec.kernel - 1 - spec.top(), spec.kernel - 1 - spec.padding),
-                    spec.channels_out, spec.channels_in, true);
+      back_.emplace(state, kernels_, tiles_of(spec, true), spec.channels_out, spec.channels_in, true);
     }
-    if (use != ConvUse::inference) gradient_.emplace(state, tiles_, spec.channels_in, spec.channels_out);
+    if (use != ConvUse::inference)
+      gradient_.emplace(state, kernels_, tiles_, spec.channels_in, spec.channels_out);
     if (!spec.bias) return;
     bias_ = allocate_host(static_cast<std::size_t>(spec.channels_out) * sizeof(float), "a bias", 1);
     state.channel_sums.reserve(spec.channels_out);
@@ -271,6 +281,7 @@ class WinogradPlan : public ConvPlan {
 
  private:
   Winograd::State& state_;
+  const WinogradKernels& kernels_;
   WinogradTiles tiles_;
   Direction forward_;
   std::optional<Direction> back_;
@@ -285,8 +296,8 @@ Winograd::Winograd(int threads, const PointwiseKernels& kernels)
 Winograd::~Winograd() = default;
 
 bool Winograd::suits(const ConvSpec& spec) {
-  if (spec.kernel != 3 || spec.stride != 1 || spec.transposed) return false;
-  if (std::max({spec.padding, spec.top(), spec.bottom()}) > 2) return false;
+  if ((spec.kernel != 3 && spec.kernel != 5) || spec.stride != 1 || spec.transposed) return false;
+  if (std::max({spec.padding, spec.top(), spec.bottom()}) >= spec.kernel) return false;
   const bool enough = spec.is_band() || count_of(tiles_of(spec)) >= kLeastTiles;  // a band is like its image
   return std::min(spec.channels_in, spec.channels_out) >= kLeastChannels &&
          spec.channels_in * spec.channels_out >= kLeastWeights && enough;

@@ -1,5 +1,5 @@
-// Winograd's convolution F(4x4, 3x3) in f32: a quarter of the multiplications, forwards, backwards and for
-// the gradient of the weights. Internal to the cpu backend.
+// Winograd's convolutions F(4x4, 3x3) and F(2x2, 5x5) in f32: a quarter and a little more than a third of the
+// multiplications, forwards, backwards and for the gradient of the weights. Internal to the cpu backend.
 #pragma once
 
 #include <memory>
@@ -15,8 +15,8 @@ class Winograd {
   Winograd(int threads, const PointwiseKernels&);
   ~Winograd();
 
-  /// Whether it takes the convolution and is faster than a direct one: 3x3 without stride, enough channels
-  /// and tiles. Its results differ from a direct one's by rounding: 1e-5 of the largest.
+  /// Whether it takes the convolution and is faster than a direct one: 3x3 or 5x5 without stride, enough
+  /// channels and tiles. Its results differ from a direct one's by rounding: 1e-5 of the largest.
   static bool suits(const ConvSpec&);
   /// The plan borrows this object. Throws DeviceError when the library has no product for it.
   std::unique_ptr<ConvPlan> plan(const ConvSpec&, ConvUse, Placement x, Placement y);
