@@ -7,6 +7,10 @@
 // channels exchanged; oneDNN's forward is a quarter faster than its backward_data and can add to what is
 // there. Nothing is created after the constructor: primitives, packed weights, argument lists and scratch
 // wait there.
+//
+// Where every thread gets as many images, each computes its own: oneDNN's threads wait for each other, and
+// its weight gradient in bf16 gains nothing from a second one (wgrad of 40 images 64->256: 104 ms in one
+// thread, 90 in two of the library's, 52 so).
 #include "kernels/cpu/conv_onednn.hpp"
 
 #include <algorithm>
@@ -81,13 +85,15 @@ struct Onednn::State {
   int threads;
   const PointwiseKernels& kernels;
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
-  dnnl::stream stream{engine};
-  Buffer scratch;    // oneDNN's own, shared by all plans
-  Buffer temporary;  // results that are added to something
+  std::vector<dnnl::stream> streams;  // one a thread
+  Buffer scratch;                     // oneDNN's own, shared by all plans
+  Buffer temporary;                   // results that are added to something
   ChannelSums channel_sums;
 
   State(int thread_count, const PointwiseKernels& pointwise)
-      : threads(thread_count), kernels(pointwise), channel_sums(thread_count, pointwise) {}
+      : threads(thread_count), kernels(pointwise), channel_sums(thread_count, pointwise) {
+    for (int i = 0; i < threads; ++i) streams.emplace_back(engine);
+  }
   void grow(Buffer& buffer, std::size_t bytes, const char* what) {
     if (bytes > buffer.bytes()) buffer = allocate_host(bytes, what, threads);
   }
@@ -102,15 +108,23 @@ struct Packed {
   bool turned;
 };
 
+/// One primitive for every share of the images.
+struct SharedCall {
+  std::vector<Call> shares;
+  std::size_t steps[2] = {0, 0};  // bytes from one share to the next of the first two arguments
+};
+
 class OnednnPlan : public ConvPlan {
  public:
   OnednnPlan(Onednn::State& state, const ConvSpec& spec, ConvUse use, DType type, Placement x, Placement y)
       : ConvPlan(spec, use, type, x, y),
         state_(state),
+        shares_(spec.images % state.threads == 0 ? state.threads : 1),
         bf16_(type == DType::bf16),
         type_(bf16_ ? memory::data_type::bf16 : memory::data_type::f32) {
     checked("convolution", spec.text(), [&] { build(x, y); });
-    state_.grow(state_.scratch, scratch_bytes_, "the scratch memory of convolutions");
+    state_.grow(state_.scratch, static_cast<std::size_t>(shares_) * scratch_bytes_,
+                "the scratch memory of convolutions");
     state_.grow(state_.temporary, temporary_bytes_, "the temporary of convolutions");
   }
 
@@ -119,11 +133,11 @@ class OnednnPlan : public ConvPlan {
 
  protected:
   void do_load_weights(ConstView weights, ConstView bias) override {
-    omp_set_num_threads(state_.threads);
+    omp_set_num_threads(threads_of_a_call());
     if (turned_.memory() != nullptr) turn(static_cast<const float*>(weights.memory));
     for (Packed& packed : packed_) {
       packed.reorder.place(0, packed.turned ? turned_.memory() : weights.memory);
-      run(packed.reorder, kScratchPosition, "reorder of weights");
+      run_whole(packed.reorder, "reorder of weights");
     }
     if (bias.empty()) return;
     std::memcpy(bias_.memory(), bias.memory, static_cast<std::size_t>(spec().channels_out) * sizeof(float));
@@ -147,10 +161,9 @@ class OnednnPlan : public ConvPlan {
 
   void do_backward_weights(ConstView x, ConstView dy, View d_weights, View d_bias,
                            Accumulate accumulate) override {
-    omp_set_num_threads(state_.threads);
-    weights_gradient_.place(0, spec().transposed ? dy.memory : x.memory);
-    weights_gradient_.place(1, spec().transposed ? x.memory : dy.memory);
-    run(weights_gradient_, kScratchPosition, "convolution_backward_weights");
+    run(weights_gradient_, spec().transposed ? dy.memory : x.memory, spec().transposed ? x.memory : dy.memory,
+        "convolution_backward_weights");
+    for (int share = 1; share < shares_; ++share) add_gradient(share);
     unpack_gradient(static_cast<float*>(d_weights.memory), d_weights.shape.elements(), accumulate);
     if (d_bias.empty()) return;
     auto* sum = static_cast<float*>(d_bias.memory);
@@ -190,17 +203,18 @@ class OnednnPlan : public ConvPlan {
   }
 
   void build(Placement x_placement, Placement y_placement) {
-    omp_set_num_threads(state_.threads);
+    omp_set_num_threads(threads_of_a_call());
     const ConvSpec& s = spec();
-    const Desc x = activation(s.images, s.channels_in, s.height, s.width, x_placement);
-    const Desc y = activation(s.images, s.channels_out, s.out_height(), s.out_width(), y_placement);
+    const std::int64_t images = s.images / shares_;
+    const Desc x = activation(images, s.channels_in, s.height, s.width, x_placement);
+    const Desc y = activation(images, s.channels_out, s.out_height(), s.out_width(), y_placement);
     const Shape w = s.weight_shape();
     const memory::dims sizes{w.n, w.c, w.h, w.w};
     plain_ = Desc(sizes, memory::data_type::f32, Tag::oihw);
     if (s.bias) {
       bias_ = allocate_host(static_cast<std::size_t>(s.channels_out) * sizeof(float), "a bias", 1);
-      bias_gradient_ =
-          allocate_host(static_cast<std::size_t>(s.channels_out) * sizeof(float), "a bias gradient", 1);
+      const auto sums = static_cast<std::size_t>(s.channels_out * shares_);
+      bias_gradient_ = allocate_host(sums * sizeof(float), "a bias gradient", 1);
     }
     const bool library_bias = s.bias && !s.transposed;
     const ConvShape shape{s.transposed ? y : x,
@@ -223,21 +237,38 @@ class OnednnPlan : public ConvPlan {
 
   void build_direct(const ConvShape& shape, const Desc* bias,
                     const dnnl::convolution_forward::primitive_desc& plain) {
-    add_forward(direct_[0], shape, plain, bias, false);
+    direct_[0] = forward_call(shape, plain, bias, false);
     const auto adding = describe<dnnl::convolution_forward>(state_.engine, shape, shape.x, shape.weights,
                                                             bias, shape.y, attributes(true));
-    add_forward(direct_[1], shape, adding, bias, false);
+    direct_[1] = forward_call(shape, adding, bias, false);
     note("forward", plain.impl_info_str());
   }
 
-  void add_forward(Call& call, const ConvShape& shape, const dnnl::convolution_forward::primitive_desc& made,
-                   const Desc* bias, bool turned) {
-    call = Call(dnnl::convolution_forward(made));
-    call.add_moving(DNNL_ARG_SRC, shape.x, state_.engine);
-    call.add_moving(DNNL_ARG_DST, shape.y, state_.engine);
-    add_scratch(call, made.scratchpad_desc());
-    call.add(DNNL_ARG_WEIGHTS, packed(made.weights_desc(), turned));
-    if (bias != nullptr) call.add(DNNL_ARG_BIAS, memory(*bias, state_.engine, bias_.memory()));
+  /// add(call, share) gives the arguments after the first two and the scratch memory.
+  template <class Add>
+  SharedCall shared(const dnnl::primitive& primitive, int first, const Desc& first_desc, int second,
+                    const Desc& second_desc, const Desc& scratch, const Add& add) {
+    SharedCall made;
+    made.steps[0] = first_desc.get_size();
+    made.steps[1] = second_desc.get_size();
+    for (int share = 0; share < shares_; ++share) {
+      Call& call = made.shares.emplace_back(primitive);
+      call.add_moving(first, first_desc, state_.engine);
+      call.add_moving(second, second_desc, state_.engine);
+      add_scratch(call, scratch);
+      add(call, share);
+    }
+    return made;
+  }
+
+  SharedCall forward_call(const ConvShape& shape, const dnnl::convolution_forward::primitive_desc& made,
+                          const Desc* bias, bool turned) {
+    return shared(dnnl::convolution_forward(made), DNNL_ARG_SRC, shape.x, DNNL_ARG_DST, shape.y,
+                  made.scratchpad_desc(), [&](Call& call, int) {
+                    call.add(DNNL_ARG_WEIGHTS, packed(made.weights_desc(), turned));
+                    if (bias != nullptr)
+                      call.add(DNNL_ARG_BIAS, memory(*bias, state_.engine, bias_.memory()));
+                  });
   }
 
   /// x = y convolved with the turned weights {O,I} -> {I,O}; padding is what the ordinary one left out.
@@ -257,7 +288,7 @@ class OnednnPlan : public ConvPlan {
     for (const bool sum : {false, true}) {
       const auto made = describe<dnnl::convolution_forward>(state_.engine, shape, shape.x, shape.weights,
                                                             nullptr, shape.y, attributes(sum));
-      add_forward(sum ? adding_adjoint_ : adjoint_, shape, made, nullptr, true);
+      (sum ? adding_adjoint_ : adjoint_) = forward_call(shape, made, nullptr, true);
       if (!sum) note("adjoint", std::string("turned ") + made.impl_info_str());
     }
   }
@@ -265,12 +296,11 @@ class OnednnPlan : public ConvPlan {
   void build_adjoint(const ConvShape& shape, const dnnl::convolution_forward::primitive_desc& hint) {
     const auto made = describe<dnnl::convolution_backward_data>(state_.engine, shape, shape.x, shape.weights,
                                                                 nullptr, shape.y, attributes(false), hint);
-    adjoint_ = Call(dnnl::convolution_backward_data(made));
-    adjoint_.add_moving(DNNL_ARG_DIFF_DST, shape.y, state_.engine);
-    adjoint_.add_moving(DNNL_ARG_DIFF_SRC, shape.x, state_.engine);
-    add_scratch(adjoint_, made.scratchpad_desc());
-    adjoint_.add(DNNL_ARG_WEIGHTS, packed(made.weights_desc(), false));
-    temporary_bytes_ = std::max(temporary_bytes_, shape.x.get_size());
+    adjoint_ = shared(dnnl::convolution_backward_data(made), DNNL_ARG_DIFF_DST, shape.y, DNNL_ARG_DIFF_SRC,
+                      shape.x, made.scratchpad_desc(), [&](Call& call, int) {
+                        call.add(DNNL_ARG_WEIGHTS, packed(made.weights_desc(), false));
+                      });
+    temporary_bytes_ = std::max(temporary_bytes_, static_cast<std::size_t>(shares_) * shape.x.get_size());
     note("adjoint", made.impl_info_str());
   }
 
@@ -280,21 +310,20 @@ class OnednnPlan : public ConvPlan {
     const Desc gradient_of_weights({w.n, w.c, w.h, w.w}, memory::data_type::f32, Tag::any);
     const auto made = describe<dnnl::convolution_backward_weights>(
         state_.engine, shape, shape.x, gradient_of_weights, bias, shape.y, attributes(false), hint);
-    weights_gradient_ = Call(dnnl::convolution_backward_weights(made));
-    weights_gradient_.add_moving(DNNL_ARG_SRC, shape.x, state_.engine);
-    weights_gradient_.add_moving(DNNL_ARG_DIFF_DST, shape.y, state_.engine);
-    add_scratch(weights_gradient_, made.scratchpad_desc());
-    memory gradient(made.diff_weights_desc(), state_.engine);
-    packed_bytes_ += made.diff_weights_desc().get_size();
-    weights_gradient_.add(DNNL_ARG_DIFF_WEIGHTS, gradient);
-    if (bias != nullptr) {
-      weights_gradient_.add(DNNL_ARG_DIFF_BIAS, memory(*bias, state_.engine, bias_gradient_.memory()));
-    }
+    weights_gradient_ =
+        shared(dnnl::convolution_backward_weights(made), DNNL_ARG_SRC, shape.x, DNNL_ARG_DIFF_DST, shape.y,
+               made.scratchpad_desc(), [&](Call& call, int share) {
+                 gradients_.emplace_back(made.diff_weights_desc(), state_.engine);
+                 packed_bytes_ += made.diff_weights_desc().get_size();
+                 call.add(DNNL_ARG_DIFF_WEIGHTS, gradients_.back());
+                 if (bias != nullptr)
+                   call.add(DNNL_ARG_DIFF_BIAS, memory(*bias, state_.engine, bias_gradient_of(share)));
+               });
     // Back into the plain order of the parameters.
     const dnnl::reorder::primitive_desc back(state_.engine, made.diff_weights_desc(), state_.engine, plain_,
                                              attributes(false));
     unpack_ = Call(dnnl::reorder(back));
-    unpack_.add(DNNL_ARG_FROM, gradient);
+    unpack_.add(DNNL_ARG_FROM, gradients_.front());
     unpack_.add_moving(DNNL_ARG_TO, plain_, state_.engine);
     add_scratch(unpack_, back.scratchpad_desc());
     temporary_bytes_ = std::max(temporary_bytes_, plain_.get_size());
@@ -304,7 +333,8 @@ class OnednnPlan : public ConvPlan {
 
   /// Scratch is always the third argument.
   void add_scratch(Call& call, const Desc& desc) {
-    scratch_bytes_ = std::max(scratch_bytes_, desc.get_size());
+    constexpr std::size_t kAlign = 4096;
+    scratch_bytes_ = std::max(scratch_bytes_, (desc.get_size() + kAlign - 1) / kAlign * kAlign);
     call.add_moving(DNNL_ARG_SCRATCHPAD, desc, state_.engine);
   }
 
@@ -331,29 +361,56 @@ class OnednnPlan : public ConvPlan {
 
   // --- running --------------------------------------------------------------------------------------------
 
-  void run(Call& call, std::size_t scratch_position, const char* name) {
-    call.place(scratch_position, state_.scratch.memory());
-    call.run(state_.stream, name);
+  int threads_of_a_call() const { return shares_ > 1 ? 1 : state_.threads; }
+  static std::byte* moved(const void* memory, std::size_t bytes) {
+    return static_cast<std::byte*>(const_cast<void*>(memory)) + bytes;
+  }
+
+  void run_whole(Call& call, const char* name) {
+    call.place(kScratchPosition, state_.scratch.memory());
+    call.run(state_.streams.front(), name);
+  }
+  /// All shares, from where the first two arguments begin.
+  void run(SharedCall& shared, const void* first, const void* second, const char* name) {
+    omp_set_num_threads(threads_of_a_call());
+    each_in_own_thread(shares_, [&](int share) {
+      const auto index = static_cast<std::size_t>(share);
+      Call& call = shared.shares[index];
+      call.place(0, moved(first, index * shared.steps[0]));
+      call.place(1, moved(second, index * shared.steps[1]));
+      call.place(kScratchPosition, moved(state_.scratch.memory(), index * scratch_bytes_));
+      call.run(state_.streams[index], name);
+    });
   }
 
   /// y (+)= ordinary convolution of x (+ bias)
   void direct(const void* x, void* y, Accumulate accumulate) {
-    omp_set_num_threads(state_.threads);
-    Call& call = direct_[accumulate == Accumulate::yes ? 1 : 0];
-    call.place(0, x);
-    call.place(1, y);
-    run(call, kScratchPosition, "convolution_forward");
+    run(direct_[accumulate == Accumulate::yes ? 1 : 0], x, y, "convolution_forward");
+  }
+
+  float* bias_gradient_of(int share) const {
+    return static_cast<float*>(bias_gradient_.memory()) + share * spec().channels_out;
+  }
+  /// Adds what a share has found to the first share's.
+  void add_gradient(int share) {
+    const memory& from = gradients_[static_cast<std::size_t>(share)];
+    auto* const sum = static_cast<float*>(gradients_.front().get_data_handle());
+    const auto* const gradient = static_cast<const float*>(from.get_data_handle());
+    const auto count = static_cast<std::int64_t>(from.get_desc().get_size() / sizeof(float));
+    parallel_parts(state_.threads, count, kSerialElements, [&](std::int64_t begin, std::int64_t end, int) {
+      state_.kernels.f32.add_scaled(sum, 1.F, gradient, begin, end);
+    });
+    if (spec().bias && !spec().transposed)
+      state_.kernels.f32.add_scaled(bias_gradient_of(0), 1.F, bias_gradient_of(share), 0,
+                                    spec().channels_out);
   }
 
   /// x (+)= adjoint of the ordinary convolution at y (+ bias of a transposed forward)
   void adjoint(const void* y, View x, Accumulate accumulate) {
-    omp_set_num_threads(state_.threads);
     const bool adds = accumulate == Accumulate::yes;
     const bool biased = spec().transposed && spec().bias, by_temporary = adds && turned_.memory() == nullptr;
-    Call& call = adds && !by_temporary ? adding_adjoint_ : adjoint_;
-    call.place(0, y);
-    call.place(1, by_temporary ? state_.temporary.memory() : x.memory);
-    run(call, kScratchPosition, "convolution_backward_data");
+    run(adds && !by_temporary ? adding_adjoint_ : adjoint_, y,
+        by_temporary ? state_.temporary.memory() : x.memory, "convolution_backward_data");
     if (!by_temporary && !biased) return;
     const void* addend = by_temporary ? state_.temporary.memory() : nullptr;
     const auto* bias = biased ? static_cast<const float*>(bias_.memory()) : nullptr;
@@ -405,7 +462,8 @@ class OnednnPlan : public ConvPlan {
   void unpack_gradient(float* d_weights, std::int64_t count, Accumulate accumulate) {
     const bool adds = accumulate == Accumulate::yes;
     unpack_.place(1, adds ? state_.temporary.memory() : d_weights);
-    run(unpack_, kScratchPosition, "reorder of a weight gradient");
+    omp_set_num_threads(threads_of_a_call());
+    run_whole(unpack_, "reorder of a weight gradient");
     if (!adds) return;
     const auto* gradient = static_cast<const float*>(state_.temporary.memory());
     parallel_parts(state_.threads, count, kSerialElements, [&](std::int64_t begin, std::int64_t end, int) {
@@ -416,13 +474,16 @@ class OnednnPlan : public ConvPlan {
   static constexpr std::size_t kScratchPosition = 2;
 
   Onednn::State& state_;
+  int shares_;  // of the images, each a thread's; 1: the library's threads share all
   bool bf16_;
   memory::data_type type_;  // of activations
   Desc plain_, turned_plain_;
   std::vector<Packed> packed_;
   Buffer bias_, bias_gradient_, turned_;
-  Call direct_[2];  // overwriting, adding
-  Call adjoint_, adding_adjoint_, weights_gradient_, unpack_;
+  std::vector<memory> gradients_;  // of the weights, one a share
+  SharedCall direct_[2];           // overwriting, adding
+  SharedCall adjoint_, adding_adjoint_, weights_gradient_;
+  Call unpack_;
   std::size_t packed_bytes_ = 0, scratch_bytes_ = 0, temporary_bytes_ = 0;
   std::string implementation_;
 };

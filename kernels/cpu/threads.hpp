@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <cstdint>
+#include <exception>
 
 namespace raincell::kernels::cpu {
 
@@ -35,6 +36,26 @@ void parallel_parts(int threads, std::int64_t count, std::int64_t serial_below, 
       if (range.begin < range.end) work(range.begin, range.end, part);
     }
   }
+}
+
+/// Calls work(index) for `count` indices, each in a thread of its own; the first failure is thrown once all
+/// are done. In this thread when there is one.
+template <class Work>
+void each_in_own_thread(int count, const Work& work) {
+  if (count == 1) return work(0);
+  std::exception_ptr failure;
+#pragma omp parallel num_threads(count)
+  {
+    for (int index = omp_get_thread_num(); index < count; index += omp_get_num_threads()) {
+      try {
+        work(index);
+      } catch (...) {
+#pragma omp critical(raincell_failure)
+        if (!failure) failure = std::current_exception();
+      }
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
 }
 
 /// Elements below which one thread is faster.

@@ -3,7 +3,6 @@
 #include "kernels/cpu/winograd.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <optional>
 
@@ -86,25 +85,15 @@ struct Winograd::State {
     return static_cast<float*>(own[static_cast<std::size_t>(thread)].right.memory());
   }
 
-  /// work(first tile, tiles, thread) for groups of tiles. What fails in a thread is thrown once all are done.
+  /// work(first tile, tiles, thread) for groups of tiles.
   template <class Work>
   void each_group(std::int64_t tiles, std::int64_t group, const Work& work) {
-    std::atomic<bool> failed{false};
     const std::int64_t groups = (tiles + group - 1) / group;
-#pragma omp parallel num_threads(threads)
-    {
-      for (int part = omp_get_thread_num(); part < threads; part += omp_get_num_threads()) {
-        const std::int64_t last = groups * (part + 1) / threads;
-        for (std::int64_t i = groups * part / threads; i < last; ++i) {
-          try {
-            work(i * group, std::min(group, tiles - i * group), part);
-          } catch (const DeviceError&) {
-            failed = true;
-          }
-        }
-      }
-    }
-    if (failed) throw DeviceError("oneDNN", "matmul", "a product of Winograd's convolution failed");
+    each_in_own_thread(threads, [&](int thread) {
+      const std::int64_t last = groups * (thread + 1) / threads;
+      for (std::int64_t i = groups * thread / threads; i < last; ++i)
+        work(i * group, std::min(group, tiles - i * group), thread);
+    });
   }
 };
 

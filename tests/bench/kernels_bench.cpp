@@ -1,7 +1,7 @@
 // How fast every kernel of a backend is: the table of cases of tests/kernels, and the convolutions and cells
 // of the reference workloads. Convolutions say what they computed with.
 //
-//   kernels_bench --backend cpu --threads 2 --benchmark_filter=conv
+//   kernels_bench --backend cpu --threads 2 --precision bf16 --benchmark_filter=conv
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
@@ -20,7 +20,16 @@ using namespace kernels;
 struct Options {
   std::string backend = "cpu";
   int threads = 0;
+  Precision precision = Precision::f32;
 };
+
+Precision precision_of(std::string_view word) {
+  if (word == "f32") return Precision::f32;
+  if (word == "tf32") return Precision::tf32;
+  if (word == "bf16") return Precision::bf16;
+  std::fprintf(stderr, "kernels_bench: --precision %s: expected f32, tf32 or bf16\n", word.data());
+  std::exit(2);
+}
 
 /// Takes our options out of the words; what is left is Google Benchmark's.
 Options take_options(int& argc, char** argv) {
@@ -32,6 +41,8 @@ Options take_options(int& argc, char** argv) {
       options.backend = argv[++i];
     } else if (word == "--threads" && i + 1 < argc) {
       options.threads = std::atoi(argv[++i]);
+    } else if (word == "--precision" && i + 1 < argc) {
+      options.precision = precision_of(argv[++i]);
     } else {
       argv[kept++] = argv[i];
     }
@@ -184,7 +195,7 @@ int run(int argc, char** argv) {
   const Options options = take_options(argc, argv);
   std::unique_ptr<Backend> backend;
   try {
-    backend = make_backend(options.backend, {.threads = options.threads});
+    backend = make_backend(options.backend, {.threads = options.threads, .precision = options.precision});
   } catch (const BackendUnavailable& absence) {
     std::fprintf(stderr, "kernels_bench: --backend %s: %s\n", options.backend.c_str(), absence.what());
     return 2;
