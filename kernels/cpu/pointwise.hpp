@@ -104,24 +104,31 @@ struct ActivationKernels {
                         T* gradient, std::int64_t begin, std::int64_t end);
 };
 
-/// Of convolutions with one size of kernel.
+/// The right-hand sides and the results of Winograd's products lie in panels of so many channels: 32 were 6 %
+/// slower, and 128 no faster.
+constexpr std::int64_t kWinogradPanel = 64;
+
+/// Of convolutions with one size of kernel. A panel's values are those of its channels [first, first +
+/// count).
 struct WinogradKernels {
   std::int64_t tile;  // outputs of a tile, a side
   /// Tiles of x to values: 36 matrices [tile, channels], `stride` elements apart.
   void (*input)(const WinogradTiles&, std::int64_t channels, const float* x, std::int64_t begin,
                 std::int64_t end, float* values, std::int64_t stride);
-  /// And such values to tiles of y, with a bias (or null), written or added.
-  void (*output)(const WinogradTiles&, std::int64_t channels, const float* values, std::int64_t stride,
-                 std::int64_t begin, std::int64_t end, const float* bias, bool adds, float* y);
-  /// Tiles of dy to values.
-  void (*gradient)(const WinogradTiles&, std::int64_t channels, const float* dy, std::int64_t begin,
-                   std::int64_t end, float* values, std::int64_t stride);
-  /// Weights in plain order to 36 matrices [inner, columns]; turned: of the adjoint.
+  /// 36 matrices [tile, panel] to tiles of y, with a bias (or null), written or added.
+  void (*output)(const WinogradTiles&, std::int64_t channels, std::int64_t first, std::int64_t count,
+                 const float* values, std::int64_t stride, std::int64_t begin, std::int64_t end,
+                 const float* bias, bool adds, float* y);
+  /// Tiles of dy to 36 matrices [tile, panel].
+  void (*gradient)(const WinogradTiles&, std::int64_t channels, std::int64_t first, std::int64_t count,
+                   const float* dy, std::int64_t begin, std::int64_t end, float* values, std::int64_t stride);
+  /// Weights in plain order to [panel][36][inner, panel]; turned: of the adjoint.
   void (*weights)(const float* weights, std::int64_t inner, std::int64_t columns, bool turned,
                   std::int64_t begin, std::int64_t end, float* values);
-  /// The sum of `parts` times 36 matrices to the gradient of the weights, written or added.
-  void (*weight_gradient)(const float* values, std::int64_t parts, std::int64_t inner, std::int64_t columns,
-                          bool adds, std::int64_t begin, std::int64_t end, float* d_weights);
+  /// The sum of `parts` such values, `part_size` apart, to the gradient of the weights, written or added.
+  void (*weight_gradient)(const float* values, std::int64_t parts, std::int64_t part_size, std::int64_t inner,
+                          std::int64_t columns, bool adds, std::int64_t begin, std::int64_t end,
+                          float* d_weights);
 };
 
 struct PointwiseKernels {
@@ -131,6 +138,10 @@ struct PointwiseKernels {
   void (*optimizer)(const OptimizerRange&, float* value, const float* gradient, float* m, float* v,
                     std::int64_t begin, std::int64_t end);
   WinogradKernels winograd_3x3, winograd_5x5;
+  /// c (+)= a b: a[rows, inner] with steps from row to row and along a row, b[inner, panel], c[rows, panel],
+  /// of which `columns`, a multiple of 16.
+  void (*winograd_multiply)(std::int64_t rows, std::int64_t inner, std::int64_t columns, const float* a,
+                            std::int64_t a_row, std::int64_t a_inner, const float* b, bool adds, float* c);
 };
 
 /// The same source compiled for any machine, for AVX2 with FMA, and for AVX-512.

@@ -1,5 +1,6 @@
-// Tiles are taken in groups that fit a core's cache: transformed, multiplied by the library as 36 matrices,
-// and transformed back, so that scratch memory does not grow with the image.
+// Tiles are taken in groups that fit a core's cache, so that scratch memory does not grow with the image:
+// their inputs are transformed, and then, a panel of output channels at a time, multiplied as 36 matrices
+// and transformed back. Weights lie in the order in which they are read.
 #include "kernels/cpu/winograd.hpp"
 
 #include <algorithm>
@@ -8,7 +9,6 @@
 
 #include "kernels/cpu/channel_sums.hpp"
 #include "kernels/cpu/memory.hpp"
-#include "kernels/cpu/product_onednn.hpp"
 #include "kernels/cpu/threads.hpp"
 
 namespace raincell::kernels::cpu {
@@ -17,7 +17,8 @@ namespace {
 
 constexpr std::int64_t kGroup = 64;           // tiles that are transformed and multiplied together at most
 constexpr std::int64_t kGradientGroup = 128;  // more, because their products add to all weights
-constexpr std::int64_t kLeastGroup = 16;      // products of fewer rows are slow
+constexpr std::int64_t kLeastGroup = 16, kUnit = 8;
+constexpr std::int64_t kCacheBytes = 1200 << 10;  // of a group's inputs: the rest of 2 MiB is for the others
 // Below, the transforms cost more than they save: measured against oneDNN's direct convolution on AVX-512.
 constexpr std::int64_t kLeastChannels = 16, kLeastWeights = 1024, kLeastTiles = 16;
 constexpr std::int64_t kSide = 6;    // of a tile's inputs
@@ -47,22 +48,43 @@ std::int64_t count_of(const WinogradTiles& tiles) {
   return tiles.images * tiles.across * tiles.down;
 }
 
-/// Tiles of a group: no more than give every thread one, so that small images are shared and not filled up.
-std::int64_t group_of(std::int64_t tiles, int threads, std::int64_t most) {
-  return std::clamp((tiles + threads - 1) / threads, kLeastGroup, most);
+/// Tiles of a group: as many as fit a core's cache, but no more than give every thread one, so that small
+/// images are shared.
+std::int64_t group_of(std::int64_t tiles, int threads, std::int64_t inner, std::int64_t most) {
+  const std::int64_t fit = kCacheBytes / (kWinogradValues * inner * std::int64_t{sizeof(float)});
+  return std::clamp(std::min(fit, (tiles + threads - 1) / threads), kLeastGroup, most) / kUnit * kUnit;
+}
+
+std::int64_t panels_of(std::int64_t columns) {
+  return (columns + kWinogradPanel - 1) / kWinogradPanel;
+}
+std::int64_t panel_size(std::int64_t inner) {
+  return kWinogradValues * inner * kWinogradPanel;
+}
+
+struct Panel {
+  std::int64_t index, first, count;  // of its channels
+  std::int64_t columns;              // that are computed: whole registers
+};
+
+template <class Visit>
+void each_panel(std::int64_t columns, const Visit& visit) {
+  for (std::int64_t first = 0; first < columns; first += kWinogradPanel) {
+    const std::int64_t count = std::min(kWinogradPanel, columns - first);
+    visit(Panel{first / kWinogradPanel, first, count, (count + 15) / 16 * 16});
+  }
 }
 
 }  // namespace
 
 struct Winograd::State {
   struct Thread {
-    Buffer left, right;  // values of inputs and of outputs
+    Buffer left, right;  // values of inputs, and of outputs of a panel
   };
   int threads;
   const PointwiseKernels& kernels;
   std::vector<Thread> own;
-  Buffer weights;  // transformed, on their way to a layout of the library
-  Buffer sums;     // of weight gradients, [thread][36][inner, columns]
+  Buffer sums;  // of weight gradients, [thread][panel][36][inner, panel]
   ChannelSums channel_sums;
 
   State(int count, const PointwiseKernels& pointwise)
@@ -107,40 +129,40 @@ class Direction {
       : state_(state),
         kernels_(kernels),
         tiles_(tiles),
-        count_(count_of(tiles)),
         inner_(inner),
         columns_(columns),
-        group_(group_of(count_, state.threads, kGroup)),
+        group_(group_of(count_of(tiles), state.threads, inner, kGroup)),
         turned_(turned),
-        products_({.count = kWinogradValues,
-                   .rows = group_,
-                   .inner = inner,
-                   .columns = columns,
-                   .a_stride = stride_of(group_, inner),
-                   .c_stride = stride_of(group_, columns),
-                   .packed = true},
-                  state.threads) {
+        weights_(
+            allocate_host(static_cast<std::size_t>(panels_of(columns) * panel_size(inner)) * sizeof(float),
+                          "transformed weights", 1)) {
     state.grow_scratch(kWinogradValues * stride_of(group_, inner),
-                       kWinogradValues * stride_of(group_, columns));
-    Winograd::State::grow(state.weights, kWinogradValues * inner * columns, "transformed weights", 1);
+                       kWinogradValues * stride_of(group_, kWinogradPanel));
   }
-  std::size_t bytes() const { return products_.bytes(); }
-  const std::string& name() const { return products_.name(); }
+  std::size_t bytes() const { return weights_.bytes(); }
 
   void load_weights(const float* weights) {
-    auto* const values = static_cast<float*>(state_.weights.memory());
+    auto* const values = static_cast<float*>(weights_.memory());
     parallel_parts(state_.threads, inner_, 2, [&](std::int64_t begin, std::int64_t end, int) {
       kernels_.weights(weights, inner_, columns_, turned_, begin, end, values);
     });
-    products_.pack(values);
   }
   void run(const float* x, const float* bias, bool adds, float* y) {
-    const std::int64_t left = stride_of(group_, inner_), right = stride_of(group_, columns_);
-    state_.each_group(count_, group_, [&](std::int64_t first, std::int64_t count, int thread) {
-      float *const values = state_.left(thread), *const sums = state_.right(thread);
+    const auto* const weights = static_cast<const float*>(weights_.memory());
+    const std::int64_t left = stride_of(group_, inner_), right = stride_of(group_, kWinogradPanel);
+    state_.each_group(count_of(tiles_), group_, [&](std::int64_t first, std::int64_t count, int thread) {
+      float *const values = state_.left(thread), *const results = state_.right(thread);
       kernels_.input(tiles_, inner_, x, first, first + count, values, left);
-      products_.run(thread, values, nullptr, sums);
-      kernels_.output(tiles_, columns_, sums, right, first, first + count, bias, adds, y);
+      each_panel(columns_, [&](const Panel& panel) {
+        const float* const own = weights + panel.index * panel_size(inner_);
+        for (std::int64_t matrix = 0; matrix < kWinogradValues; ++matrix) {
+          state_.kernels.winograd_multiply(count, inner_, panel.columns, values + matrix * left, inner_, 1,
+                                           own + matrix * inner_ * kWinogradPanel, false,
+                                           results + matrix * right);
+        }
+        kernels_.output(tiles_, columns_, panel.first, panel.count, results, right, first, first + count,
+                        bias, adds, y);
+      });
     });
   }
 
@@ -148,9 +170,9 @@ class Direction {
   Winograd::State& state_;
   const WinogradKernels& kernels_;
   WinogradTiles tiles_;
-  std::int64_t count_, inner_, columns_, group_;
+  std::int64_t inner_, columns_, group_;
   bool turned_;
-  Products products_;
+  Buffer weights_;  // [panel][36][inner, panel]
 };
 
 /// The gradient of the weights: F(3x3, 4x4) or F(5x5, 2x2) with the gradient of the outputs in the place of
@@ -162,61 +184,46 @@ class WeightGradient {
       : state_(state),
         kernels_(kernels),
         tiles_(tiles),
-        count_(count_of(tiles)),
         inner_(inner),
         columns_(columns),
-        group_(group_of(count_, state.threads, kGradientGroup)),
-        products_({.count = kWinogradValues,
-                   .rows = inner,
-                   .inner = group_,
-                   .columns = columns,
-                   .a_stride = stride_of(group_, inner),
-                   .b_stride = stride_of(group_, columns),
-                   .c_stride = inner * columns,
-                   .a_turned = true,
-                   .adds = true},
-                  state.threads) {
+        group_(group_of(count_of(tiles), state.threads, inner, kGradientGroup)) {
     state.grow_scratch(kWinogradValues * stride_of(group_, inner),
-                       kWinogradValues * stride_of(group_, columns));
+                       kWinogradValues * stride_of(group_, kWinogradPanel));
     Winograd::State::grow(state.sums, state.threads * size(), "sums of weight gradients", state.threads);
   }
-  std::size_t bytes() const { return products_.bytes(); }
-  const std::string& name() const { return products_.name(); }
 
   void run(const float* x, const float* dy, bool adds, float* d_weights) {
-    const std::int64_t left = stride_of(group_, inner_), right = stride_of(group_, columns_);
+    const std::int64_t left = stride_of(group_, inner_), right = stride_of(group_, kWinogradPanel);
     auto* const sums = static_cast<float*>(state_.sums.memory());
     parallel_parts(
         state_.threads, state_.threads * size(), 0,
         [&](std::int64_t begin, std::int64_t end, int) { std::fill(sums + begin, sums + end, 0.F); });
-    state_.each_group(count_, group_, [&](std::int64_t first, std::int64_t count, int thread) {
+    state_.each_group(count_of(tiles_), group_, [&](std::int64_t first, std::int64_t count, int thread) {
       float *const inputs = state_.left(thread), *const gradients = state_.right(thread);
       kernels_.input(tiles_, inner_, x, first, first + count, inputs, left);
-      kernels_.gradient(tiles_, columns_, dy, first, first + count, gradients, right);
-      clear_rest(inputs, left, inner_, count);
-      clear_rest(gradients, right, columns_, count);
-      products_.run(thread, inputs, gradients, sums + thread * size());
+      each_panel(columns_, [&](const Panel& panel) {
+        float* const own = sums + thread * size() + panel.index * panel_size(inner_);
+        kernels_.gradient(tiles_, columns_, panel.first, panel.count, dy, first, first + count, gradients,
+                          right);
+        for (std::int64_t matrix = 0; matrix < kWinogradValues; ++matrix) {
+          state_.kernels.winograd_multiply(inner_, count, panel.columns, inputs + matrix * left, 1, inner_,
+                                           gradients + matrix * right, true,
+                                           own + matrix * inner_ * kWinogradPanel);
+        }
+      });
     });
     parallel_parts(state_.threads, inner_, 2, [&](std::int64_t begin, std::int64_t end, int) {
-      kernels_.weight_gradient(sums, state_.threads, inner_, columns_, adds, begin, end, d_weights);
+      kernels_.weight_gradient(sums, state_.threads, size(), inner_, columns_, adds, begin, end, d_weights);
     });
   }
 
  private:
-  std::int64_t size() const { return kWinogradValues * inner_ * columns_; }
-  /// The last group has fewer tiles: the rows of the others, left from before, must not count.
-  void clear_rest(float* values, std::int64_t stride, std::int64_t channels, std::int64_t count) const {
-    if (count == group_) return;
-    for (std::int64_t matrix = 0; matrix < kWinogradValues; ++matrix)
-      std::fill(values + matrix * stride + count * channels, values + matrix * stride + group_ * channels,
-                0.F);
-  }
+  std::int64_t size() const { return panels_of(columns_) * panel_size(inner_); }
 
   Winograd::State& state_;
   const WinogradKernels& kernels_;
   WinogradTiles tiles_;
-  std::int64_t count_, inner_, columns_, group_;
-  Products products_;
+  std::int64_t inner_, columns_, group_;
 };
 
 class WinogradPlan : public ConvPlan {
@@ -237,14 +244,10 @@ class WinogradPlan : public ConvPlan {
     state.channel_sums.reserve(spec.channels_out);
   }
   std::string implementation() const override {
-    std::string text = "forward Winograd with " + forward_.name();
-    if (back_) text += ", adjoint Winograd with " + back_->name();
-    if (gradient_) text += ", weights Winograd with " + gradient_->name();
-    return text;
+    const std::string name = spec().kernel == 3 ? "Winograd F(4x4, 3x3)" : "Winograd F(2x2, 5x5)";
+    return "forward " + name + (back_ ? ", adjoint " + name : "") + (gradient_ ? ", weights " + name : "");
   }
-  std::size_t bytes() const override {
-    return forward_.bytes() + (back_ ? back_->bytes() : 0) + (gradient_ ? gradient_->bytes() : 0);
-  }
+  std::size_t bytes() const override { return forward_.bytes() + (back_ ? back_->bytes() : 0); }
 
  protected:
   void do_load_weights(ConstView weights, ConstView bias) override {
@@ -297,7 +300,7 @@ std::unique_ptr<ConvPlan> Winograd::plan(const ConvSpec& spec, ConvUse use, Plac
 }
 
 std::size_t Winograd::bytes() const {
-  std::size_t sum = state_->weights.bytes() + state_->sums.bytes();
+  std::size_t sum = state_->sums.bytes();
   for (const State::Thread& thread : state_->own) sum += thread.left.bytes() + thread.right.bytes();
   return sum;
 }

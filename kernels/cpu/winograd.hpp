@@ -18,7 +18,7 @@ class Winograd {
   /// Whether it takes the convolution and is faster than a direct one: 3x3 or 5x5 without stride, enough
   /// channels and tiles. Its results differ from a direct one's by rounding: 1e-5 of the largest.
   static bool suits(const ConvSpec&);
-  /// The plan borrows this object. Throws DeviceError when the library has no product for it.
+  /// The plan borrows this object.
   std::unique_ptr<ConvPlan> plan(const ConvSpec&, ConvUse, Placement x, Placement y);
   /// Bytes that all plans share.
   std::size_t bytes() const;
