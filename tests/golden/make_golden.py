@@ -272,8 +272,9 @@ CASES = {
     # what changed along the motion is fed as well, at the scale of every stage; the lower one has the frame's own
     "tendency": ({"feed": "advection", "head_skip": True, "tendency": True, "mask_channel": True, "patch": 2,
                   "stages": [stage(3), stage(4, 3, 3, down=(3, 3, 2, 1, True))]}, {}),
-    # wide enough for convolutions by Winograd's transforms
-    "wide": ({"forecaster": "shared", "feed": "previous", "stages": [stage(16), stage(16)]}, {"predict_input": True}),
+    # wide enough for convolutions by Winograd's transforms, of 3x3 and of 5x5
+    "wide": ({"forecaster": "shared", "feed": "previous", "stages": [stage(16), stage(16, 3, 5)]},
+             {"predict_input": True}),
 }
 SIZES = {"wide": 16}  # of frames; 8 for the rest
 
