@@ -28,7 +28,12 @@ class Bands : public OnEveryBackend {
     return plan.implementation().find("Winograd") != std::string::npos;
   }
 
-  /// The largest difference, of the largest value; exact where no tiles are transformed.
+  /// oneDNN 3 orders the sums of a strided adjoint by the size of the image and the number of threads.
+  bool blocked_by_size(const ConvSpec& spec) {
+    return spec.transposed && backend_->info().libraries.find("oneDNN 3.") != std::string::npos;
+  }
+
+  /// The largest difference, of the largest value; exact where sums have the same order.
   void compare(const ConvSpec& spec, std::int64_t rows, Accumulate accumulate) {
     SCOPED_TRACE(spec.text() + " in bands of " + std::to_string(rows));
     const Shape from{1, 1, spec.channels_in, spec.height, spec.width},
@@ -61,7 +66,7 @@ class Bands : public OnEveryBackend {
       largest = std::max(largest, std::abs(want[i]));
       difference = std::max(difference, std::abs(have[i] - want[i]));
     }
-    EXPECT_LE(difference, winograd ? 1e-6 * largest : 0.);
+    EXPECT_LE(difference, winograd || blocked_by_size(spec) ? 1e-6 * largest : 0.);
     EXPECT_GT(largest, 0.1);
     ++compared_;
   }
