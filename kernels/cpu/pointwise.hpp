@@ -104,6 +104,19 @@ struct ActivationKernels {
                         T* gradient, std::int64_t begin, std::int64_t end);
 };
 
+/// c (+)= a b for a[rows, inner], b[inner, columns] and c[rows, columns] in f32; columns are a multiple
+/// of 16.
+struct Product {
+  std::int64_t rows = 1, inner = 1, columns = 16;
+  const float* a = nullptr;
+  std::int64_t a_row = 1, a_inner = 1;  // elements from one row to the next, and along a row
+  const float* b = nullptr;
+  std::int64_t b_row = 16;
+  float* c = nullptr;
+  std::int64_t c_row = 16;
+  bool adds = false;
+};
+
 /// The right-hand sides and the results of Winograd's products lie in panels of so many channels: 32 were 6 %
 /// slower, and 128 no faster.
 constexpr std::int64_t kWinogradPanel = 64;
@@ -138,10 +151,7 @@ struct PointwiseKernels {
   void (*optimizer)(const OptimizerRange&, float* value, const float* gradient, float* m, float* v,
                     std::int64_t begin, std::int64_t end);
   WinogradKernels winograd_3x3, winograd_5x5;
-  /// c (+)= a b: a[rows, inner] with steps from row to row and along a row, b[inner, panel], c[rows, panel],
-  /// of which `columns`, a multiple of 16.
-  void (*winograd_multiply)(std::int64_t rows, std::int64_t inner, std::int64_t columns, const float* a,
-                            std::int64_t a_row, std::int64_t a_inner, const float* b, bool adds, float* c);
+  void (*multiply)(const Product&);
 };
 
 /// The same source compiled for any machine, for AVX2 with FMA, and for AVX-512.

@@ -15,8 +15,7 @@ namespace raincell::kernels::cpu {
 
 namespace {
 
-constexpr std::int64_t kGroup = 64;           // tiles that are transformed and multiplied together at most
-constexpr std::int64_t kGradientGroup = 128;  // more, because their products add to all weights
+constexpr std::int64_t kGroup = 48;  // tiles that are transformed and multiplied together at most
 constexpr std::int64_t kLeastGroup = 16, kUnit = 8;
 constexpr std::int64_t kCacheBytes = 1200 << 10;  // of a group's inputs: the rest of 2 MiB is for the others
 // Below, the transforms cost more than they save: measured against oneDNN's direct convolution on AVX-512.
@@ -50,9 +49,9 @@ std::int64_t count_of(const WinogradTiles& tiles) {
 
 /// Tiles of a group: as many as fit a core's cache, but no more than give every thread one, so that small
 /// images are shared.
-std::int64_t group_of(std::int64_t tiles, int threads, std::int64_t inner, std::int64_t most) {
+std::int64_t group_of(std::int64_t tiles, int threads, std::int64_t inner) {
   const std::int64_t fit = kCacheBytes / (kWinogradValues * inner * std::int64_t{sizeof(float)});
-  return std::clamp(std::min(fit, (tiles + threads - 1) / threads), kLeastGroup, most) / kUnit * kUnit;
+  return std::clamp(std::min(fit, (tiles + threads - 1) / threads), kLeastGroup, kGroup) / kUnit * kUnit;
 }
 
 std::int64_t panels_of(std::int64_t columns) {
@@ -131,7 +130,7 @@ class Direction {
         tiles_(tiles),
         inner_(inner),
         columns_(columns),
-        group_(group_of(count_of(tiles), state.threads, inner, kGroup)),
+        group_(group_of(count_of(tiles), state.threads, inner)),
         turned_(turned),
         weights_(
             allocate_host(static_cast<std::size_t>(panels_of(columns) * panel_size(inner)) * sizeof(float),
@@ -156,9 +155,15 @@ class Direction {
       each_panel(columns_, [&](const Panel& panel) {
         const float* const own = weights + panel.index * panel_size(inner_);
         for (std::int64_t matrix = 0; matrix < kWinogradValues; ++matrix) {
-          state_.kernels.winograd_multiply(count, inner_, panel.columns, values + matrix * left, inner_, 1,
-                                           own + matrix * inner_ * kWinogradPanel, false,
-                                           results + matrix * right);
+          state_.kernels.multiply({.rows = count,
+                                   .inner = inner_,
+                                   .columns = panel.columns,
+                                   .a = values + matrix * left,
+                                   .a_row = inner_,
+                                   .b = own + matrix * inner_ * kWinogradPanel,
+                                   .b_row = kWinogradPanel,
+                                   .c = results + matrix * right,
+                                   .c_row = kWinogradPanel});
         }
         kernels_.output(tiles_, columns_, panel.first, panel.count, results, right, first, first + count,
                         bias, adds, y);
@@ -186,7 +191,7 @@ class WeightGradient {
         tiles_(tiles),
         inner_(inner),
         columns_(columns),
-        group_(group_of(count_of(tiles), state.threads, inner, kGradientGroup)) {
+        group_(group_of(count_of(tiles), state.threads, inner)) {
     state.grow_scratch(kWinogradValues * stride_of(group_, inner),
                        kWinogradValues * stride_of(group_, kWinogradPanel));
     Winograd::State::grow(state.sums, state.threads * size(), "sums of weight gradients", state.threads);
@@ -206,9 +211,16 @@ class WeightGradient {
         kernels_.gradient(tiles_, columns_, panel.first, panel.count, dy, first, first + count, gradients,
                           right);
         for (std::int64_t matrix = 0; matrix < kWinogradValues; ++matrix) {
-          state_.kernels.winograd_multiply(inner_, count, panel.columns, inputs + matrix * left, 1, inner_,
-                                           gradients + matrix * right, true,
-                                           own + matrix * inner_ * kWinogradPanel);
+          state_.kernels.multiply({.rows = inner_,
+                                   .inner = count,
+                                   .columns = panel.columns,
+                                   .a = inputs + matrix * left,
+                                   .a_inner = inner_,
+                                   .b = gradients + matrix * right,
+                                   .b_row = kWinogradPanel,
+                                   .c = own + matrix * inner_ * kWinogradPanel,
+                                   .c_row = kWinogradPanel,
+                                   .adds = true});
         }
       });
     });
