@@ -106,6 +106,14 @@ struct Winograd::State {
     return static_cast<float*>(own[static_cast<std::size_t>(thread)].right.memory());
   }
 
+  /// The product of every matrix, from the first one and the steps to the next.
+  void multiply(Product product, std::int64_t a_step, std::int64_t b_step, std::int64_t c_step) const {
+    for (std::int64_t matrix = 0; matrix < kWinogradValues; ++matrix) {
+      kernels.multiply(product);
+      product.a += a_step, product.b += b_step, product.c += c_step;
+    }
+  }
+
   /// work(first tile, tiles, thread) for groups of tiles.
   template <class Work>
   void each_group(std::int64_t tiles, std::int64_t group, const Work& work) {
@@ -153,18 +161,16 @@ class Direction {
       float *const values = state_.left(thread), *const results = state_.right(thread);
       kernels_.input(tiles_, inner_, x, first, first + count, values, left);
       each_panel(columns_, [&](const Panel& panel) {
-        const float* const own = weights + panel.index * panel_size(inner_);
-        for (std::int64_t matrix = 0; matrix < kWinogradValues; ++matrix) {
-          state_.kernels.multiply({.rows = count,
-                                   .inner = inner_,
-                                   .columns = panel.columns,
-                                   .a = values + matrix * left,
-                                   .a_row = inner_,
-                                   .b = own + matrix * inner_ * kWinogradPanel,
-                                   .b_row = kWinogradPanel,
-                                   .c = results + matrix * right,
-                                   .c_row = kWinogradPanel});
-        }
+        state_.multiply({.rows = count,
+                         .inner = inner_,
+                         .columns = panel.columns,
+                         .a = values,
+                         .a_row = inner_,
+                         .b = weights + panel.index * panel_size(inner_),
+                         .b_row = kWinogradPanel,
+                         .c = results,
+                         .c_row = kWinogradPanel},
+                        left, inner_ * kWinogradPanel, right);
         kernels_.output(tiles_, columns_, panel.first, panel.count, results, right, first, first + count,
                         bias, adds, y);
       });
@@ -207,21 +213,19 @@ class WeightGradient {
       float *const inputs = state_.left(thread), *const gradients = state_.right(thread);
       kernels_.input(tiles_, inner_, x, first, first + count, inputs, left);
       each_panel(columns_, [&](const Panel& panel) {
-        float* const own = sums + thread * size() + panel.index * panel_size(inner_);
         kernels_.gradient(tiles_, columns_, panel.first, panel.count, dy, first, first + count, gradients,
                           right);
-        for (std::int64_t matrix = 0; matrix < kWinogradValues; ++matrix) {
-          state_.kernels.multiply({.rows = inner_,
-                                   .inner = count,
-                                   .columns = panel.columns,
-                                   .a = inputs + matrix * left,
-                                   .a_inner = inner_,
-                                   .b = gradients + matrix * right,
-                                   .b_row = kWinogradPanel,
-                                   .c = own + matrix * inner_ * kWinogradPanel,
-                                   .c_row = kWinogradPanel,
-                                   .adds = true});
-        }
+        state_.multiply({.rows = inner_,
+                         .inner = count,
+                         .columns = panel.columns,
+                         .a = inputs,
+                         .a_inner = inner_,
+                         .b = gradients,
+                         .b_row = kWinogradPanel,
+                         .c = sums + thread * size() + panel.index * panel_size(inner_),
+                         .c_row = kWinogradPanel,
+                         .adds = true},
+                        left, right, inner_ * kWinogradPanel);
       });
     });
     parallel_parts(state_.threads, inner_, 2, [&](std::int64_t begin, std::int64_t end, int) {
