@@ -501,10 +501,21 @@ std::unique_ptr<ConvPlan> Onednn::plan(const ConvSpec& spec, ConvUse use, DType 
   return std::make_unique<OnednnPlan>(*state_, spec, use, type, x, y);
 }
 
-bool Onednn::has_bf16() {
+bool Onednn::has(InstructionSet set) {
+  const auto bits = [&] {
+    switch (set) {
+      case InstructionSet::avx2:
+        return dnnl::cpu_isa::avx2;
+      case InstructionSet::avx512:
+        return dnnl::cpu_isa::avx512_core;
+      case InstructionSet::avx512_bf16:
+        break;
+    }
+    return dnnl::cpu_isa::avx512_core_bf16;
+  };
   // An instruction set's number has the bits of all that it includes.
   const auto have = static_cast<unsigned>(dnnl::get_effective_cpu_isa()),
-             wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+             wanted = static_cast<unsigned>(bits());
   return (have & wanted) == wanted;
 }
 

@@ -96,7 +96,7 @@ class CpuBackend : public Backend {
         onednn_(threads_, kernels_),
         winograd_(threads_, kernels_),
         partial_(static_cast<std::size_t>(threads_)) {
-    if (activations_ == DType::bf16 && !Onednn::has_bf16())
+    if (activations_ == DType::bf16 && !Onednn::has(InstructionSet::avx512_bf16))
       throw BackendUnavailable(
           "this processor does not multiply bf16 numbers (AVX-512 BF16 or AMX): leave precision at f32");
     info_.name = "cpu";

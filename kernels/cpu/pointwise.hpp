@@ -169,7 +169,7 @@ const ActivationKernels<T>& activation_kernels(const PointwiseKernels& kernels) 
   }
 }
 
-/// The best that this processor runs.
+/// The best that this processor runs and ONEDNN_MAX_CPU_ISA allows.
 const PointwiseKernels& pointwise_kernels();
 
 }  // namespace raincell::kernels::cpu

@@ -1,14 +1,12 @@
-// Chooses the instruction set at run time, so that one binary serves every x86-64.
-#include "kernels/cpu/pointwise.hpp"
+// Chooses the instruction set at run time, so that one binary serves every x86-64: the one that oneDNN
+// chooses, too.
+#include "kernels/cpu/conv_onednn.hpp"
 
 namespace raincell::kernels::cpu {
 
 const PointwiseKernels& pointwise_kernels() {
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-  if (avx512) return kPointwiseAvx512;
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  return avx2 ? kPointwiseAvx2 : kPointwisePortable;
+  if (Onednn::has(InstructionSet::avx512)) return kPointwiseAvx512;
+  return Onednn::has(InstructionSet::avx2) ? kPointwiseAvx2 : kPointwisePortable;
 }
 
 }  // namespace raincell::kernels::cpu

@@ -25,6 +25,7 @@ CASES = {  # config, columns x rows and number of the frames, first time, --set,
     "hko7": ("hko7.yaml", "480x480", 40, "2024-06-01T00:00Z", ["training.batch=1", "data.validation=0"], 12),
     "ref-train": ("bench/ref-train.yaml", "128x128", 40, "2024-06-01T00:00Z", ["training.batch=1", "data.crop=64x64", "data.validation=0"], 12),
     "cpu-small": ("bench/cpu-small.yaml", "64x64", 40, "2024-06-01T00:00Z", [], 22),
+    "cpu-5x5": ("bench/cpu-5x5.yaml", "64x64", 40, "2024-06-01T00:00Z", [], 12),
 }
 MIB = 1 << 20
 
