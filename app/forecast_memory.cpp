@@ -73,6 +73,11 @@ std::filesystem::path scratch_folder(const Arguments& arguments) {
   return folder.empty() ? "." : folder;
 }
 
+void keep_freed_memory() {
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
+}
+
 void give_freed_memory_back() {
   // Blocks of this size and more lie in mappings of their own and not in a heap that keeps what is freed.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 20);

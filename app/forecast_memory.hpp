@@ -75,6 +75,8 @@ std::filesystem::path scratch_folder(const Arguments&);
 /// All frames of past, guide and forecast at once, and the product; beside the network.
 std::int64_t held_bytes(const ForecastWork&);
 
+/// From now on what is freed stays for the next one, as far as it can: pages from the system cost time.
+void keep_freed_memory();
 /// From now on what is freed leaves the process, as far as it can.
 void give_freed_memory_back();
 /// Bytes of this process in memory, now and at most so far.

@@ -12,7 +12,8 @@ FrameSeries::FrameSeries(const std::filesystem::path& folder, const io::SourceOp
                          std::size_t kept, Log& log)
     : reader_(options), kept_(kept) {
   Progress progress(log, "looking through " + folder.string(), 1, "files");
-  catalogue_ = io::scan({folder}, reader_, [&](std::int64_t done, std::int64_t all) {
+  io::ReaderPool readers(options);
+  catalogue_ = io::scan({folder}, readers, [&](std::int64_t done, std::int64_t all) {
     stop_if_asked();
     progress.total(all);
     progress.update(done);

@@ -6,10 +6,12 @@
 
 #include "app/commands.hpp"
 #include "app/config.hpp"
+#include "app/forecast_memory.hpp"
+#include "app/report_pack.hpp"
 #include "app/signals.hpp"
 #include "app/version.hpp"
-#include "io/archive_writer.hpp"
-#include "io/catalogue.hpp"
+#include "io/packing.hpp"
+#include "io/publish.hpp"
 
 namespace raincell::app {
 
@@ -17,12 +19,65 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+/// The lists of remarks of a report, by key and title.
+struct NoteList {
+  const char *key, *title;
+  std::vector<io::PackNote> io::PackReport::*notes;
+};
+constexpr NoteList kNoteLists[] = {
+    {"stuck", "stuck (rain identical to the frame before; packed)", &io::PackReport::stuck},
+    {"changes", "other grid or quantity (left out)", &io::PackReport::changes},
+    {"unit_changes", "unit or window changed (packed)", &io::PackReport::unit_changes},
+    {"coding_changes", "gain, offset or codes changed (packed)", &io::PackReport::coding_changes},
+    {"jitter", "off the steps (packed)", &io::PackReport::jitter},
+    {"overlapping", "amounts that overlap (packed)", &io::PackReport::overlapping},
+    {"out_of_order", "out of order (left out)", &io::PackReport::out_of_order},
+    {"all_missing", "nothing observed (packed)", &io::PackReport::all_missing}};
+
 Json notes(const std::vector<io::PackNote>& list) {
   Json json = Json::array();
   for (const io::PackNote& note : list) {
     json.push_back({{"time", io::format_time(note.time)}, {"source", note.source}, {"reason", note.reason}});
   }
   return json;
+}
+
+Json files(const std::vector<io::Rejected>& list) {
+  Json json = Json::array();
+  for (const io::Rejected& file : list)
+    json.push_back({{"source", file.file.string()}, {"reason", file.reason}});
+  return json;
+}
+
+/// Of the hours or months that were met, numbered from `first`.
+template <std::size_t N>
+Json climates(const std::array<io::Climate, N>& all, const char* name, std::size_t first) {
+  Json json = Json::array();
+  for (std::size_t i = 0; i < N; ++i) {
+    const io::Climate& climate = all[i];
+    if (climate.frames == 0) continue;
+    json.push_back({{name, i + first},
+                    {"frames", climate.frames},
+                    {"wet_fraction", climate.covered > 0. ? climate.wet / climate.covered : 0.},
+                    {"mean", climate.mean},
+                    {"p99", climate.p99},
+                    {"max", climate.max}});
+  }
+  return json;
+}
+
+std::string range_text(const std::pair<io::TimePoint, io::TimePoint>& range) {
+  return io::format_time(range.first) + "/" + io::format_time(range.second);
+}
+
+Json split_json(const std::optional<io::PackSplit>& split) {
+  if (!split) return nullptr;
+  Json train = Json::array();
+  for (const auto& range : split->train) train.push_back(range_text(range));
+  return {{"train", train},
+          {"test", range_text(split->test)},
+          {"wet_fraction_train", split->wet_train},
+          {"wet_fraction_test", split->wet_test}};
 }
 
 Json report_json(const io::PackReport& report, const io::Catalogue& catalogue, const std::string& output) {
@@ -43,35 +98,28 @@ Json report_json(const io::PackReport& report, const io::Catalogue& catalogue, c
                {"max", report.max},
                {"clipped", report.clipped},
                {"clutter_pixels", report.clutter_pixels}};
+  json["clutter"] = Json::array();
+  for (const io::ClutterHint& pixel : report.clutter)
+    json["clutter"].push_back({{"row", pixel.row}, {"column", pixel.column}, {"wet_share", pixel.wet_share}});
   json["gaps"] = Json::array();
   for (const io::PackGap& gap : report.gaps) {
     json["gaps"].push_back({{"after", io::format_time(gap.last_before)},
                             {"before", io::format_time(gap.first_after)},
                             {"missing_frames", gap.missing}});
   }
+  json["steps"] = Json::array();
+  for (const io::PackStep& step : report.steps)
+    json["steps"].push_back(
+        {{"from", io::format_time(step.from)}, {"step_seconds", step.step_s}, {"frames", step.frames}});
   json["duplicates"] = notes(report.duplicates);
-  for (const io::Rejected& file : catalogue.duplicates) {
-    json["duplicates"].push_back({{"source", file.file.string()}, {"reason", file.reason}});
-  }
-  json["rejected"] = Json::array();
-  for (const io::Rejected& file : catalogue.rejected) {
-    json["rejected"].push_back({{"source", file.file.string()}, {"reason", file.reason}});
-  }
-  json["stuck"] = notes(report.stuck);
-  json["changes"] = notes(report.changes);
-  json["unit_changes"] = notes(report.unit_changes);
-  json["out_of_order"] = notes(report.out_of_order);
-  json["all_missing"] = notes(report.all_missing);
-  json["climatology_by_hour"] = Json::array();
-  for (std::size_t hour = 0; hour < report.hours.size(); ++hour) {
-    const io::HourClimate& climate = report.hours[hour];
-    if (climate.frames == 0) continue;
-    json["climatology_by_hour"].push_back({{"hour", hour},
-                                           {"frames", climate.frames},
-                                           {"mean", climate.mean},
-                                           {"p99", climate.p99},
-                                           {"max", climate.max}});
-  }
+  for (Json& file : files(catalogue.duplicates)) json["duplicates"].push_back(std::move(file));
+  json["rejected"] = files(catalogue.rejected);
+  for (const NoteList& list : kNoteLists) json[list.key] = notes(report.*list.notes);
+  json["climatology_by_hour"] = climates(report.hours, "hour", 0);
+  json["climatology_by_month"] = climates(report.months, "month", 1);
+  json["split"] = split_json(io::suggest_split(report.moments));
+  json["parts"] = Json::array();
+  for (const auto& part : report.written) json["parts"].push_back(part.string());
   return json;
 }
 
@@ -80,7 +128,8 @@ void list_notes(std::string& text, const char* title, const std::vector<io::Pack
   if (notes.empty()) return;
   text += fmt::format("  {}: {}\n", title, notes.size());
   for (std::size_t i = 0; i < std::min(kShown, notes.size()); ++i) {
-    text += fmt::format("    {}  {}: {}\n", io::format_time(notes[i].time), notes[i].source, notes[i].reason);
+    text += fmt::format("    {}  {}{}{}\n", io::format_time(notes[i].time), notes[i].source,
+                        notes[i].source.empty() ? "" : ": ", notes[i].reason);
   }
   if (notes.size() > kShown)
     text += fmt::format("    and {} more (--json lists all)\n", notes.size() - kShown);
@@ -105,57 +154,28 @@ std::string report_text(const io::PackReport& report, const io::Catalogue& catal
     text += fmt::format("  gap: {} frames missing between {} and {}\n", gap.missing,
                         io::format_time(gap.last_before), io::format_time(gap.first_after));
   }
-  std::vector<io::PackNote> duplicates = report.duplicates;
-  for (const io::Rejected& file : catalogue.duplicates) {
-    duplicates.push_back({{}, file.file.filename().string(), file.reason});
+  for (std::size_t i = 1; i < report.steps.size(); ++i) {
+    text += fmt::format("  step changes at {}: {} instead of {}\n", io::format_time(report.steps[i].from),
+                        format_duration(static_cast<double>(report.steps[i].step_s)),
+                        format_duration(static_cast<double>(report.steps[i - 1].step_s)));
   }
-  if (!duplicates.empty()) text += fmt::format("  duplicates left out: {}\n", duplicates.size());
+  const std::size_t duplicates = report.duplicates.size() + catalogue.duplicates.size();
+  if (duplicates > 0) text += fmt::format("  duplicates left out: {}\n", duplicates);
   for (const io::Rejected& file : catalogue.rejected) text += fmt::format("  rejected: {}\n", file.reason);
-  list_notes(text, "stuck (rain identical to the frame before; packed)", report.stuck);
-  list_notes(text, "other grid or quantity (left out)", report.changes);
-  list_notes(text, "unit or window changed (packed)", report.unit_changes);
-  list_notes(text, "out of order (left out)", report.out_of_order);
-  list_notes(text, "nothing observed (packed)", report.all_missing);
+  for (const NoteList& list : kNoteLists) list_notes(text, list.title, report.*list.notes);
+  if (const auto split = io::suggest_split(report.moments)) {
+    text += fmt::format("  to test on: {} (wet {:.2f} %)\n  to train on:", range_text(split->test),
+                        100. * split->wet_test);
+    for (std::size_t i = 0; i < split->train.size(); ++i)
+      text += fmt::format("{} {}", i == 0 ? "" : ",", range_text(split->train[i]));
+    text += fmt::format(" (wet {:.2f} %)\n", 100. * split->wet_train);
+  }
   text.pop_back();
   return text;
 }
 
-/// Reads the frames of the catalogue in the order of time; a file with several frames is read once for a run
-/// of them.
-void add_frames(const io::Catalogue& catalogue, io::FrameReader& reader, io::ArchiveWriter& writer,
-                Log& log) {
-  Progress progress(log, "packing", static_cast<std::int64_t>(catalogue.frames.size()), "frames");
-  std::filesystem::path open;
-  std::vector<io::Frame> frames;
-  std::int64_t done = 0;
-  for (const io::CatalogueEntry& entry : catalogue.frames) {
-    stop_if_asked();
-    progress.update(++done);
-    if (!writer.wants(entry.key.valid_time)) continue;
-    if (entry.key.file != open) {
-      frames = reader.read(entry.key.file);
-      open = entry.key.file;
-    }
-    const auto frame = std::find_if(frames.begin(), frames.end(),
-                                    [&](const io::Frame& f) { return f.valid_time == entry.key.valid_time; });
-    if (frame == frames.end()) {
-      throw io::DataError(fmt::format("{}: the frame of {} is gone; the file changed while it was packed",
-                                      entry.key.file.string(), io::format_time(entry.key.valid_time)));
-    }
-    writer.add(*frame, entry.key.file.filename().string());
-  }
-}
-
-io::Catalogue look_through(const std::vector<std::string>& inputs, io::FrameReader& reader, Log& log) {
-  Progress progress(log, "looking through the files", 1, "files");
-  return io::scan({inputs.begin(), inputs.end()}, reader, [&](std::int64_t done, std::int64_t all) {
-    stop_if_asked();
-    progress.total(all);
-    progress.update(done);
-  });
-}
-
 int run(const Arguments& arguments, Log& log) {
+  keep_freed_memory();
   const Config config = config_from_settings(arguments.list("set"), {"source."}, "pack");
   const std::string output = arguments.text("output");
   if (arguments.positional.empty() && !arguments.has("compact")) {
@@ -178,14 +198,23 @@ int run(const Arguments& arguments, Log& log) {
   io::PackReport report;
   io::Catalogue catalogue;
   if (!arguments.positional.empty()) {
-    io::FrameReader reader(config.source);
-    catalogue = look_through(arguments.positional, reader, log);
-    io::ArchiveWriter writer(output, options);
-    add_frames(catalogue, reader, writer, log);
-    report = writer.finish();
+    io::ReaderPool readers(config.source, static_cast<int>(arguments.integer("threads", 0, 1, 64)));
+    Progress progress(log, "packing", 1, "files");
+    io::Packed packed = io::pack_files({arguments.positional.begin(), arguments.positional.end()}, readers,
+                                       output, options, [&](std::int64_t done, std::int64_t all) {
+                                         stop_if_asked();
+                                         progress.total(all);
+                                         progress.update(done);
+                                       });
+    report = std::move(packed.report);
+    catalogue = std::move(packed.catalogue);
   }
   if (arguments.has("compact")) report = io::compact(output, options);
   for (const io::Rejected& file : catalogue.rejected) log.warning("left out: " + file.reason);
+  if (arguments.has("report")) {
+    io::publish(arguments.text("report"), pack_report_page(report, catalogue, output));
+    log.info(fmt::format("wrote {}", arguments.text("report")));
+  }
   log.result(arguments.has("json") ? json_text(report_json(report, catalogue, output))
                                    : report_text(report, catalogue, output));
   if (!arguments.has("json")) {
@@ -208,6 +237,8 @@ Command pack_command() {
        {{"output", "PATH", "archive.nc, or a folder of parts", false},
         {"append", "", "adds the new frames to the archive that is there", false},
         {"compress", "", "smaller file, slower training", false},
+        {"threads", "N", "how many files are read at once; default: one a core, at most 8", false},
+        {"report", "FILE.html", "the report as one page with maps and curves", false},
         {"compact", "", "merges the parts of the archive", false},
         {"json", "", "the report as one JSON object on stdout", false},
         {"set", "KEY=VALUE", "source.* keys of configs/README.md; may be repeated", true}},

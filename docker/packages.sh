@@ -10,7 +10,7 @@ packages=(
   # tools
   ca-certificates cmake g++ git make ninja-build pkgconf
   # files and grids: NetCDF, HDF5, YAML, JSON, PROJ
-  libhdf5-dev libnetcdf-dev libproj-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev
+  libdeflate-dev libhdf5-dev libnetcdf-dev libproj-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev
   # numbers: oneDNN, OpenCV's optical flow
   libdnnl-dev libopencv-core-dev libopencv-imgproc-dev libopencv-video-dev
   # the program: options, log, hashes, the reader's jail

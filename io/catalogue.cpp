@@ -38,24 +38,6 @@ void list_folder(const fs::path& folder, std::vector<fs::path>& files, std::vect
   }
 }
 
-std::vector<fs::path> list_files(const std::vector<fs::path>& sources, std::vector<Rejected>& rejected) {
-  std::vector<fs::path> files;
-  for (const fs::path& source : sources) {
-    std::error_code error;
-    const fs::file_status status = fs::status(source, error);
-    if (!fs::exists(status))
-      throw DataError(fmt::format("{}: not found; expected a folder or a file; check the path", source.string()));
-    const std::size_t before = files.size();
-    if (fs::is_directory(status)) {
-      list_folder(source, files, rejected);
-    } else {
-      files.push_back(source);
-    }
-    std::sort(files.begin() + static_cast<std::ptrdiff_t>(before), files.end());
-  }
-  return files;
-}
-
 /// Frames of the same time: the first stays, the others are named.
 void drop_duplicates(Catalogue& catalogue) {
   std::stable_sort(
@@ -103,41 +85,75 @@ void refuse_overlap(const Catalogue& catalogue, const SourceOptions& options) {
 
 }  // namespace
 
-Catalogue scan(const std::vector<fs::path>& sources, FrameReader& reader,
-               const std::function<void(std::int64_t done, std::int64_t all)>& progress) {
-  Catalogue catalogue;
-  const std::vector<fs::path> files = list_files(sources, catalogue.rejected);
-  const auto all = static_cast<std::int64_t>(files.size());
-  for (std::int64_t done = 0; done < all; ++done) {
-    const fs::path& file = files[static_cast<std::size_t>(done)];
-    try {
-      const std::vector<Frame> frames = reader.describe(file);
-      for (std::size_t i = 0; i < frames.size(); ++i) {
-        const Frame& frame = frames[i];
-        catalogue.frames.push_back({{file, static_cast<std::int64_t>(i), frame.valid_time},
-                                    frame.grid,
-                                    frame.quantity,
-                                    frame.window_s,
-                                    frame.accumulation});
-      }
-    } catch (const DataError& error) {
-      catalogue.rejected.push_back({file, error.what()});
+std::vector<fs::path> list_files(const std::vector<fs::path>& sources, std::vector<Rejected>& rejected) {
+  std::vector<fs::path> files;
+  for (const fs::path& source : sources) {
+    std::error_code error;
+    const fs::file_status status = fs::status(source, error);
+    if (!fs::exists(status))
+      throw DataError(fmt::format("{}: not found; expected a folder or a file; check the path", source.string()));
+    const std::size_t before = files.size();
+    if (fs::is_directory(status)) {
+      list_folder(source, files, rejected);
+    } else {
+      files.push_back(source);
     }
-    if (progress) progress(done + 1, all);
+    std::sort(files.begin() + static_cast<std::ptrdiff_t>(before), files.end());
   }
-  if (catalogue.frames.empty()) {
-    const std::string where = sources.empty() ? std::string("input") : sources.front().string();
-    if (catalogue.rejected.empty()) {
-      throw DataError(where +
+  return files;
+}
+
+void CatalogueBuilder::add(const fs::path& file, const std::vector<Frame>& frames) {
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    const Frame& frame = frames[i];
+    catalogue_.frames.push_back({{file, static_cast<std::int64_t>(i), frame.valid_time},
+                                 frame.grid,
+                                 frame.quantity,
+                                 frame.window_s,
+                                 frame.accumulation});
+  }
+}
+
+void CatalogueBuilder::refuse(const fs::path& file, std::string reason) {
+  catalogue_.rejected.push_back({file, std::move(reason)});
+}
+
+void CatalogueBuilder::check(const SourceOptions& options) const {
+  Catalogue so_far = catalogue_;
+  find_step_and_gaps(so_far);
+  refuse_overlap(so_far, options);
+}
+
+Catalogue CatalogueBuilder::finish(const fs::path& source, const SourceOptions& options) {
+  if (catalogue_.frames.empty()) {
+    if (catalogue_.rejected.empty()) {
+      throw DataError(source.string() +
                       ": holds no file (hidden and temporary names are left out); expected radar files");
     }
-    throw DataError(fmt::format("{}: none of {} files is readable; the first: {}", where,
-                                catalogue.rejected.size(), catalogue.rejected.front().reason));
+    throw DataError(fmt::format("{}: none of {} files is readable; the first: {}", source.string(),
+                                catalogue_.rejected.size(), catalogue_.rejected.front().reason));
   }
-  drop_duplicates(catalogue);
-  find_step_and_gaps(catalogue);
-  refuse_overlap(catalogue, reader.options());
-  return catalogue;
+  drop_duplicates(catalogue_);
+  find_step_and_gaps(catalogue_);
+  refuse_overlap(catalogue_, options);
+  return std::move(catalogue_);
+}
+
+Catalogue scan(const std::vector<fs::path>& sources, ReaderPool& readers,
+               const std::function<void(std::int64_t done, std::int64_t all)>& progress) {
+  CatalogueBuilder builder;
+  std::vector<Rejected> unlisted;
+  const std::vector<fs::path> files = list_files(sources, unlisted);
+  for (Rejected& folder : unlisted) builder.refuse(folder.file, std::move(folder.reason));
+  readers.read(files, Wanted::description, [&](std::size_t i, ReadAnswer&& answer) {
+    if (answer.refused.empty()) {
+      builder.add(files[i], answer.frames);
+    } else {
+      builder.refuse(files[i], std::move(answer.refused));
+    }
+    if (progress) progress(static_cast<std::int64_t>(i) + 1, static_cast<std::int64_t>(files.size()));
+  });
+  return builder.finish(sources.empty() ? fs::path("input") : sources.front(), readers.options());
 }
 
 }  // namespace raincell::io

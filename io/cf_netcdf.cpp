@@ -217,42 +217,39 @@ void check_storage(const Content& content, const NetcdfFile& file, const NetcdfV
   }
 }
 
-/// Stored with x before y: columns become rows.
-void transpose(Frame& frame) {
-  std::vector<float> values(frame.values.size());
-  std::vector<PixelState> states(frame.states.size());
-  const auto rows = static_cast<std::size_t>(frame.grid.rows),
-             columns = static_cast<std::size_t>(frame.grid.columns);
-  for (std::size_t row = 0; row < rows; ++row) {
-    for (std::size_t column = 0; column < columns; ++column) {
-      values[row * columns + column] = frame.values[column * rows + row];
-      states[row * columns + column] = frame.states[column * rows + row];
-    }
-  }
-  frame.values = std::move(values);
-  frame.states = std::move(states);
+/// Arrays of HDF5 are read by our own reader, which knows a chunk that was never written from one full of
+/// fill values; the classic format by the library.
+Field read_field(const Content& content, const NetcdfFile& file, const NetcdfVariable& variable,
+                 const std::vector<std::int64_t>& start, const std::vector<std::int64_t>& count) {
+  const std::string path = "/" + variable.name;
+  if (content.hdf5 && content.hdf5->exists(path)) return content.hdf5->read(path, start, count);
+  return file.read(variable, {start.begin(), start.end()}, {count.begin(), count.end()});
 }
 
-void mirror_columns(Frame& frame) {
-  for (std::int64_t row = 0; row < frame.grid.rows; ++row) {
-    const std::int64_t from = row * frame.grid.columns, to = from + frame.grid.columns;
-    std::reverse(frame.values.begin() + from, frame.values.begin() + to);
-    std::reverse(frame.states.begin() + from, frame.states.begin() + to);
-  }
-}
+/// Where a step of a variable is read, and how its numbers are turned into a frame.
+struct StepPlan {
+  const Content& content;
+  const NetcdfFile& file;
+  const NetcdfVariable& variable;
+  const CfAxes& axes;
+  const CfPlace& place;
+  Wanted wanted;
+};
 
-void read_values(const NetcdfFile& file, const NetcdfVariable& variable, const CfAxes& axes, std::size_t step,
-                 const CfPlace& place, const Coding& coding, const Conversion& conversion, Frame& frame) {
-  std::vector<std::size_t> start(variable.sides.size(), 0), count(variable.sides.size(), 1);
-  if (axes.time >= 0) start[static_cast<std::size_t>(axes.time)] = step;
-  count[static_cast<std::size_t>(axes.y)] = static_cast<std::size_t>(frame.grid.rows);
-  count[static_cast<std::size_t>(axes.x)] = static_cast<std::size_t>(frame.grid.columns);
-  Stored stored = file.read(variable, start, count);
-  if (is_reinterpreted(file, variable)) stored = reinterpret_unsigned(std::move(stored));
-  decode("cf: " + variable.name, stored, coding, conversion, frame);
+void read_step(const StepPlan& plan, std::size_t step, const Coding& coding, const Conversion& conversion,
+               Frame& frame) {
+  const NetcdfVariable& variable = plan.variable;
+  const CfAxes& axes = plan.axes;
+  std::vector<std::int64_t> start(variable.sides.size(), 0), count(variable.sides.size(), 1);
+  if (axes.time >= 0) start[static_cast<std::size_t>(axes.time)] = static_cast<std::int64_t>(step);
+  count[static_cast<std::size_t>(axes.y)] = frame.grid.rows;
+  count[static_cast<std::size_t>(axes.x)] = frame.grid.columns;
+  Field field = read_field(plan.content, plan.file, variable, start, count);
+  if (is_reinterpreted(plan.file, variable)) field.values = reinterpret_unsigned(std::move(field.values));
+  decode("cf: " + variable.name, field, coding, conversion, frame, plan.wanted);
   if (axes.x < axes.y) transpose(frame);
-  if (place.y_ascends) flip_rows(frame);
-  if (place.x_descends) mirror_columns(frame);
+  if (plan.place.y_ascends) flip_rows(frame);
+  if (plan.place.x_descends) mirror_columns(frame);
 }
 
 }  // namespace
@@ -304,7 +301,8 @@ std::vector<Frame> read_cf(const Content& content, const ReadRequest& request) {
     // 0 dBZ is a faint echo; 0 mm is nothing.
     coding.zero_is_dry = conversion.quantity != Quantity::reflectivity && !conversion.from_dbz;
     if (!conversion.accumulation && options.accumulation_s <= 0.) frame.window_s = times[step].window_s;
-    if (request.with_values) read_values(file, variable, axes, step, place, coding, conversion, frame);
+    if (request.wanted != Wanted::description)
+      read_step({content, file, variable, axes, place, request.wanted}, step, coding, conversion, frame);
     frames.push_back(std::move(frame));
   }
   return frames;

@@ -52,16 +52,18 @@ Packing packing_of(Quantity quantity) {
 }
 
 std::int64_t pack(std::span<const float> values, const Packing& packing, std::span<std::int16_t> codes) {
+  constexpr double kRounding =
+      0x1.8p52;  // added and taken away it leaves the nearest whole number, without a call
+  const double lowest = packing.lowest, highest = packing.highest;
   std::int64_t clipped = 0;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (std::isnan(values[i])) {
-      codes[i] = Packing::kFill;
-      continue;
-    }
-    const double code = std::nearbyint(static_cast<double>(values[i]) / packing.scale);
-    const double inside = std::clamp<double>(code, packing.lowest, packing.highest);
-    clipped += inside != code;
-    codes[i] = static_cast<std::int16_t>(inside);
+    const bool missing = std::isnan(values[i]);
+    const double exact = missing ? 0. : static_cast<double>(values[i]) / packing.scale;
+    const double near = std::min(std::max(exact, lowest - 1.), highest + 1.);
+    const double code = (near + kRounding) - kRounding;
+    const double inside = std::min(std::max(code, lowest), highest);
+    clipped += inside != code ? 1 : 0;
+    codes[i] = missing ? Packing::kFill : static_cast<std::int16_t>(inside);
   }
   return clipped;
 }

@@ -1,13 +1,19 @@
 #include "io/decode.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cctype>
 #include <cmath>
 #include <cstddef>
 #include <map>
+#include <span>
 #include <type_traits>
+
+#include "io/cf_out.hpp"
 
 namespace raincell::io {
 namespace {
@@ -78,14 +84,8 @@ class Classifier {
   explicit Classifier(const Coding& coding)
       : missing_(codes_of<T>(coding.missing)),
         dry_(codes_of<T>(coding.dry)),
-        low_(coding.valid_min),
-        high_(coding.valid_max) {
-    if constexpr (std::is_same_v<T, float>) {
-      // A limit may be given in double for a float field.
-      low_ = static_cast<double>(static_cast<float>(low_));
-      high_ = static_cast<double>(static_cast<float>(high_));
-    }
-  }
+        low_(static_cast<Limit>(coding.valid_min)),
+        high_(static_cast<Limit>(coding.valid_max)) {}
 
   PixelState operator()(T raw) {
     if constexpr (std::is_floating_point_v<T>) {
@@ -99,7 +99,7 @@ class Classifier {
         return PixelState::missing;
       }
     }
-    const double value = static_cast<double>(raw);
+    const auto value = static_cast<Limit>(raw);
     if (value < low_ || value > high_) return PixelState::missing;
     return PixelState::valued;
   }
@@ -107,13 +107,15 @@ class Classifier {
 
  private:
   static bool is_one_of(T raw, const std::vector<T>& codes) {
-    for (const T code : codes) {
-      if (raw == code) return true;
-    }
-    return false;
+    // One code or two, without a loop: nearly all files.
+    if (codes.size() == 1) return raw == codes[0];
+    if (codes.size() == 2) return (raw == codes[0]) | (raw == codes[1]);
+    return std::find(codes.begin(), codes.end(), raw) != codes.end();
   }
+  using Limit =
+      std::conditional_t<std::is_same_v<T, float>, float, double>;  // often given in double for a float field
   std::vector<T> missing_, dry_;
-  double low_, high_;
+  Limit low_, high_;
   std::int64_t infinite_ = 0;
 };
 
@@ -144,67 +146,212 @@ void refuse_implausible(const std::string& where, const Conversion& conversion, 
   }
 }
 
-template <typename T>
-void decode_as(const std::string& where, const std::vector<T>& raw, const Coding& coding,
-               const Conversion& conversion, Frame& frame) {
-  SourceSummary& source = frame.source;
-  Classifier<T> classify(coding);
-  const bool rain = is_rain(conversion);
-  const double limit = rain                                            ? kImpossibleRate
-                       : conversion.quantity == Quantity::reflectivity ? kImpossibleDbz
-                                                                       : 1e30;
-  double worst_low = 0., worst_high = 0.;
-  std::int64_t low = 0, high = 0;
-  bool first = true;
-  T last_raw{};
-  float last_value = 0.F;
-  bool cached = false;
-  for (std::size_t i = 0; i < raw.size(); ++i) {
-    PixelState state = classify(raw[i]);
+/// Physical values turned into the frame's and into codes, those met lately kept: radar files hold few
+/// different numbers, and a power takes as long as a hundred comparisons.
+class Converter {
+ public:
+  struct Converted {
     float value = 0.F;
-    if (state == PixelState::missing) {
-      value = kMissing;
-      ++source.missing;
-    } else if (state == PixelState::valued) {
-      const double physical = coding.offset + coding.gain * static_cast<double>(raw[i]);
-      if (coding.zero_is_dry && physical == 0.) {
-        state = PixelState::dry;
-      } else {
-        ++source.valued;
-        source.sum += physical;
-        if (first || physical > source.max) source.max = physical;
-        first = false;
-        if (cached && raw[i] == last_raw) {
-          value = last_value;
-        } else {
-          value = static_cast<float>(convert(physical, conversion));
-          last_raw = raw[i];
-          last_value = value;
-          cached = true;
-        }
-        if (rain && value < 0.F) {
-          if (value <= kSmallestNegative) ++low, worst_low = std::min(worst_low, static_cast<double>(value));
-          value = 0.F;
-          ++frame.clipped;
-        } else if (!(static_cast<double>(value) <= limit)) {
-          ++high;
-          worst_high = std::max(worst_high, static_cast<double>(value));
-        } else if (conversion.cap > 0. && static_cast<double>(value) > conversion.cap) {
-          value = static_cast<float>(conversion.cap);
-          ++frame.clipped;
-        }
-      }
+    std::int16_t code = 0;
+    bool is_clipped = false;  // by the code
+  };
+
+  Converter(const Conversion& conversion, bool as_codes)
+      : conversion_(conversion), packing_(packing_of(conversion.quantity)), as_codes_(as_codes) {}
+  Converted operator()(double physical) {
+    const auto bits = std::bit_cast<std::uint64_t>(physical);
+    Entry& entry = entries_[(bits * 0x9e3779b97f4a7c15ULL) >> 54U];
+    if (entry.bits != bits) entry = {bits, convert_anew(physical)};
+    return entry.converted;
+  }
+
+ private:
+  struct Entry {
+    std::uint64_t bits = ~std::uint64_t{0};  // a NaN, which is no value
+    Converted converted;
+  };
+
+  Converted convert_anew(double physical) const {
+    Converted made{static_cast<float>(convert(physical, conversion_))};
+    if (is_rain(conversion_) && made.value < 0.F) return made;
+    if (as_codes_) {
+      const float kept =
+          conversion_.cap > 0. ? std::min(made.value, static_cast<float>(conversion_.cap)) : made.value;
+      made.is_clipped = pack(std::span(&kept, 1), packing_, std::span(&made.code, 1)) > 0;
     }
-    if (state == PixelState::dry) ++source.dry;
-    frame.values[i] = value;
-    frame.states[i] = state;
+    return made;
   }
-  refuse_implausible(where, conversion, worst_low, worst_high, low, high);
-  if (classify.infinite() > 0) {
-    source.warnings.push_back(
-        fmt::format("{}: {} infinite values that are no declared code were taken as missing", where,
-                    classify.infinite()));
+
+  const Conversion& conversion_;
+  Packing packing_;
+  bool as_codes_;
+  std::array<Entry, 1024> entries_;
+};
+
+struct Pixel {
+  float value = kMissing;
+  std::int16_t code = Packing::kFill;
+  PixelState state = PixelState::missing;
+};
+
+/// Where pixels go: values and states, or codes.
+class Canvas {
+ public:
+  Canvas(Frame& frame, std::size_t size, Wanted wanted) : as_codes_(wanted == Wanted::codes) {
+    if (as_codes_) {
+      frame.codes.resize(size);
+      codes_ = frame.codes.data();
+    } else {
+      frame.values.resize(size);
+      frame.states.resize(size);
+      values_ = frame.values.data();
+      states_ = frame.states.data();
+    }
   }
+  bool as_codes() const { return as_codes_; }
+  /// Fills everything with `pixel(i)`.
+  template <class Get>
+  void fill(std::size_t size, Get pixel) {
+    if (as_codes_) {
+      for (std::size_t i = 0; i < size; ++i) codes_[i] = pixel(i).code;
+    } else {
+      for (std::size_t i = 0; i < size; ++i) put(i, pixel(i));
+    }
+  }
+  void put(std::size_t i, const Pixel& pixel) {
+    if (as_codes_) {
+      codes_[i] = pixel.code;
+    } else {
+      values_[i] = pixel.value;
+      states_[i] = pixel.state;
+    }
+  }
+
+ private:
+  bool as_codes_;
+  float* values_ = nullptr;
+  PixelState* states_ = nullptr;
+  std::int16_t* codes_ = nullptr;
+};
+
+/// Stored numbers into pixels, with the counts that go into the frame.
+template <typename T>
+class PixelDecoder {
+ public:
+  PixelDecoder(const Coding& coding, const Conversion& conversion, bool as_codes)
+      : coding_(coding), conversion_(conversion), classify_(coding), converted_(conversion, as_codes) {}
+
+  /// A number that occurs so many times.
+  Pixel operator()(T raw, std::int64_t times) {
+    const PixelState state = classify_(raw);
+    if (state == PixelState::valued)
+      return valued(coding_.offset + coding_.gain * static_cast<double>(raw), times);
+    if (state == PixelState::dry) return dry(times);
+    return lost(times);
+  }
+  Pixel lost(std::int64_t times) {
+    missing_ += times;
+    return {};
+  }
+
+  /// Throws DataError when values are far outside what they can be.
+  void finish(const std::string& where, Frame& frame) const {
+    refuse_implausible(where, conversion_, worst_low_, worst_high_, low_, high_);
+    SourceSummary& source = frame.source;
+    source.missing = missing_;
+    source.dry = dry_;
+    source.valued = valued_;
+    source.max = max_;
+    source.sum = sum_;
+    frame.clipped += clipped_;
+    if (classify_.infinite() > 0) {
+      source.warnings.push_back(
+          fmt::format("{}: {} infinite values that are no declared code were taken as missing", where,
+                      classify_.infinite()));
+    }
+  }
+
+ private:
+  Pixel dry(std::int64_t times) {
+    dry_ += times;
+    return {0.F, 0, PixelState::dry};
+  }
+  Pixel valued(double physical, std::int64_t times) {
+    if (coding_.zero_is_dry && physical == 0.) return dry(times);
+    max_ = valued_ == 0 ? physical : std::max(max_, physical);
+    valued_ += times;
+    sum_ += physical * static_cast<double>(times);
+    const Converter::Converted converted = converted_(physical);
+    Pixel pixel{converted.value, converted.code, PixelState::valued};
+    if (is_rain(conversion_) && pixel.value < 0.F) {
+      if (pixel.value <= kSmallestNegative) {
+        low_ += times;
+        worst_low_ = std::min(worst_low_, static_cast<double>(pixel.value));
+      }
+      pixel.value = 0.F;
+      clipped_ += times;
+    } else if (!(static_cast<double>(pixel.value) <= limit_)) {
+      high_ += times;
+      worst_high_ = std::max(worst_high_, static_cast<double>(pixel.value));
+    } else if (conversion_.cap > 0. && static_cast<double>(pixel.value) > conversion_.cap) {
+      pixel.value = static_cast<float>(conversion_.cap);
+      clipped_ += times;
+    } else if (converted.is_clipped) {
+      clipped_ += times;
+    }
+    return pixel;
+  }
+
+  const Coding& coding_;
+  const Conversion& conversion_;
+  Classifier<T> classify_;
+  Converter converted_;
+  double limit_ = is_rain(conversion_)                             ? kImpossibleRate
+                  : conversion_.quantity == Quantity::reflectivity ? kImpossibleDbz
+                                                                   : 1e30;
+  std::int64_t missing_ = 0, dry_ = 0, valued_ = 0, clipped_ = 0, low_ = 0, high_ = 0;
+  double max_ = 0., sum_ = 0., worst_low_ = 0., worst_high_ = 0.;
+};
+
+/// Numbers of one or two bytes are decoded once each and looked up.
+template <typename T>
+void decode_by_table(const std::vector<T>& raw, const std::vector<bool>& lost, PixelDecoder<T>& decoder,
+                     Canvas& canvas) {
+  using U = std::make_unsigned_t<T>;
+  std::vector<std::int64_t> counts(std::size_t{1} << (8 * sizeof(T)), 0);
+  for (const T number : raw) ++counts[static_cast<U>(number)];
+  for (std::size_t i = 0; i < lost.size(); ++i) counts[static_cast<U>(raw[i])] -= lost[i] ? 1 : 0;
+  std::vector<Pixel> table(counts.size());
+  for (std::size_t n = 0; n < counts.size(); ++n) {
+    if (counts[n] > 0) table[n] = decoder(static_cast<T>(static_cast<U>(n)), counts[n]);
+  }
+  canvas.fill(raw.size(), [&](std::size_t i) { return table[static_cast<U>(raw[i])]; });
+  for (std::size_t i = 0; i < lost.size(); ++i) {
+    if (lost[i]) canvas.put(i, decoder.lost(1));
+  }
+}
+
+template <typename T>
+void decode_as(const std::string& where, const std::vector<T>& raw, const std::vector<bool>& lost,
+               const Coding& coding, const Conversion& conversion, Frame& frame, Wanted wanted) {
+  Canvas canvas(frame, raw.size(), wanted);
+  PixelDecoder<T> decoder(coding, conversion, canvas.as_codes());
+  if constexpr (std::is_integral_v<T> && sizeof(T) <= 2) {
+    decode_by_table(raw, lost, decoder, canvas);
+  } else {
+    canvas.fill(raw.size(), [&](std::size_t i) {
+      return !lost.empty() && lost[i] ? decoder.lost(1) : decoder(raw[i], 1);
+    });
+  }
+  decoder.finish(where, frame);
+}
+
+/// "gain 0.5, offset -32, missing 255, dry 0"
+std::string text_of(const Coding& coding) {
+  return fmt::format(
+      "gain {:.10g}, offset {:.10g}, missing {}, dry {}", coding.gain, coding.offset,
+      coding.missing.empty() ? "NaN alone" : fmt::format("{:.10g}", fmt::join(coding.missing, " or ")),
+      coding.dry.empty() ? "none" : fmt::format("{:.10g}", fmt::join(coding.dry, " or ")));
 }
 
 }  // namespace
@@ -270,37 +417,67 @@ Conversion conversion_for(const std::string& where, const std::string& unit, con
   return conversion;
 }
 
-void decode(const std::string& where, const Stored& stored, const Coding& coding,
-            const Conversion& conversion, Frame& frame) {
+void decode(const std::string& where, const Field& field, const Coding& coding, const Conversion& conversion,
+            Frame& frame, Wanted wanted) {
   if (!std::isfinite(coding.gain) || coding.gain == 0. || !std::isfinite(coding.offset)) {
     throw DataError(fmt::format(
         "{}: gain {} and offset {} turn every value into one; expected a finite gain other than 0", where,
         coding.gain, coding.offset));
   }
-  const std::size_t size = std::visit([](const auto& values) { return values.size(); }, stored);
+  const std::size_t size = std::visit([](const auto& values) { return values.size(); }, field.values);
   if (size != static_cast<std::size_t>(frame.grid.pixels())) {
     throw DataError(
         fmt::format("{}: {} values for {}x{} pixels", where, size, frame.grid.columns, frame.grid.rows));
   }
-  frame.values.assign(size, 0.F);
-  frame.states.assign(size, PixelState::missing);
+  frame.source.coding = text_of(coding);
   frame.source.pixels = frame.grid.pixels();
-  frame.source.missing = frame.source.dry = frame.source.valued = 0;
-  frame.source.max = frame.source.sum = 0.;
-  std::visit([&](const auto& raw) { decode_as(where, raw, coding, conversion, frame); }, stored);
+  std::visit([&](const auto& raw) { decode_as(where, raw, field.lost, coding, conversion, frame, wanted); },
+             field.values);
+  if (!field.why.empty()) frame.source.warnings.push_back(where + ": " + field.why);
   if (frame.source.missing == frame.source.pixels) {
     frame.source.warnings.push_back(where + ": every pixel is missing");
   }
 }
 
+namespace {
+
+/// Calls `turn` with each array of the frame that is there.
+template <class Turn>
+void each_array(Frame& frame, Turn turn) {
+  if (!frame.values.empty()) turn(frame.values);
+  if (!frame.states.empty()) turn(frame.states);
+  if (!frame.codes.empty()) turn(frame.codes);
+}
+
+}  // namespace
+
 void flip_rows(Frame& frame) {
-  const std::ptrdiff_t columns = frame.grid.columns;
-  for (std::int64_t top = 0, bottom = frame.grid.rows - 1; top < bottom; ++top, --bottom) {
-    std::swap_ranges(frame.values.begin() + top * columns, frame.values.begin() + (top + 1) * columns,
-                     frame.values.begin() + bottom * columns);
-    std::swap_ranges(frame.states.begin() + top * columns, frame.states.begin() + (top + 1) * columns,
-                     frame.states.begin() + bottom * columns);
-  }
+  const std::ptrdiff_t columns = frame.grid.columns, rows = frame.grid.rows;
+  each_array(frame, [&](auto& array) {
+    for (std::ptrdiff_t top = 0, bottom = rows - 1; top < bottom; ++top, --bottom)
+      std::swap_ranges(array.begin() + top * columns, array.begin() + (top + 1) * columns,
+                       array.begin() + bottom * columns);
+  });
+}
+
+void mirror_columns(Frame& frame) {
+  const std::ptrdiff_t columns = frame.grid.columns, rows = frame.grid.rows;
+  each_array(frame, [&](auto& array) {
+    for (std::ptrdiff_t row = 0; row < rows; ++row)
+      std::reverse(array.begin() + row * columns, array.begin() + (row + 1) * columns);
+  });
+}
+
+void transpose(Frame& frame) {
+  const auto columns = static_cast<std::size_t>(frame.grid.columns),
+             rows = static_cast<std::size_t>(frame.grid.rows);
+  each_array(frame, [&](auto& array) {
+    const auto stored = array;
+    for (std::size_t row = 0; row < rows; ++row) {
+      for (std::size_t column = 0; column < columns; ++column)
+        array[row * columns + column] = stored[column * rows + row];
+    }
+  });
 }
 
 }  // namespace raincell::io

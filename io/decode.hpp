@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -18,6 +19,18 @@ using Stored = std::variant<std::vector<std::int8_t>, std::vector<std::uint8_t>,
                             std::vector<std::uint16_t>, std::vector<std::int32_t>, std::vector<std::uint32_t>,
                             std::vector<std::int64_t>, std::vector<std::uint64_t>, std::vector<float>,
                             std::vector<double>>;
+
+/// An array as it was read. What could not be had is lost: missing, never zero.
+struct Field {
+  Stored values;
+  std::vector<bool> lost;  // one a value; empty: all were had
+  std::string why;         // how much is lost, and the reason
+
+  Field() = default;
+  Field(Stored stored) : values(std::move(stored)) {}  // NOLINT: whatever was read whole is a field
+  template <typename T>
+  Field(std::vector<T> stored) : values(std::move(stored)) {}  // NOLINT
+};
 
 /// What the stored numbers mean. Codes and limits are in the stored domain, before gain and offset.
 struct Coding {
@@ -52,11 +65,17 @@ Conversion conversion_for(const std::string& where, const std::string& unit, con
 /// True for a unit that conversion_for understands.
 bool known_unit(const std::string& unit);
 
-/// Fills values, states, counts, max and sum of `frame` ([rows, columns] in the order stored). Throws
-/// DataError when the number of values does not fit the grid, or values are far outside what rain can be.
-void decode(const std::string& where, const Stored&, const Coding&, const Conversion&, Frame& frame);
+/// Fills values and states (or codes), counts, max and sum of `frame` ([rows, columns] in the order stored).
+/// Throws DataError when the number of values does not fit the grid, or values are far outside what rain can
+/// be.
+void decode(const std::string& where, const Field&, const Coding&, const Conversion&, Frame& frame,
+            Wanted = Wanted::values);
 
 /// Turns the frame upside down (stored with row 0 = south).
 void flip_rows(Frame& frame);
+/// Turns the frame left to right (stored with x descending).
+void mirror_columns(Frame& frame);
+/// Stored with x before y: columns become rows. The grid is that of the result.
+void transpose(Frame& frame);
 
 }  // namespace raincell::io

@@ -157,8 +157,8 @@ std::vector<Frame> read_described(const Content& content, const ReadRequest& req
   const std::string rows = text(json, "rows", "north");
   if (rows != "north" && rows != "south")
     throw error_at("rows", fmt::format("\"{}\"; expected north or south", rows));
-  if (request.with_values) {
-    decode(where, file.read(dataset), coding, conversion, frame);
+  if (request.wanted != Wanted::description) {
+    decode(where, file.read(dataset), coding, conversion, frame, request.wanted);
     if (rows == "south") flip_rows(frame);
   }
   std::vector<Frame> frames;

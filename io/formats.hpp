@@ -22,7 +22,7 @@ struct Content {
 
 struct ReadRequest {
   SourceOptions options;
-  bool with_values = true;  // false: time, grid and quantity only
+  Wanted wanted = Wanted::values;
 };
 
 struct Format {

@@ -40,6 +40,7 @@ struct SourceSummary {
   std::string format;    // "odim", "knmi", "cf", "described"
   std::string quantity;  // the file's own word: "DBZH", "RATE", "precipitation", ...
   std::string unit;      // the file's own unit: "dBZ", "mm/h", "mm", "kg m-2", ...
+  std::string coding;    // "gain 0.5, offset -32, missing 255, dry 0"; empty when no values were read
   std::int64_t pixels = 0, missing = 0, dry = 0, valued = 0;
   double max = 0., sum = 0.;       // over valued pixels, in the file's unit
   std::vector<std::string> rules;  // why it was understood so: one line a decision
@@ -54,6 +55,9 @@ struct Frame {
   bool accumulation = false;       // the source was an amount over the window
   std::vector<float> values;       // [rows, columns], row 0 = north; kMissing where missing, 0 where dry
   std::vector<PixelState> states;  // [rows, columns]
+  std::vector<std::int16_t>
+      codes;               // [rows, columns], of an archive; instead of values and states when asked for
+  std::string codes_hash;  // of codes, where they are
   SourceSummary source;
   std::string zr;            // "a=200 b=1.6 (default)" when dBZ was converted, else empty
   std::int64_t clipped = 0;  // values above the cap, and small negatives set to 0

@@ -1,7 +1,6 @@
 #include "io/hdf5_file.hpp"
 
 #include <fmt/format.h>
-#include <hdf5.h>
 
 #include <algorithm>
 #include <array>
@@ -10,71 +9,36 @@
 #include <type_traits>
 #include <utility>
 
+#include "io/hdf5_chunks.hpp"
+#include "io/hdf5_handle.hpp"
+
 namespace raincell::io {
 namespace {
 
 constexpr hsize_t kMaxAttributeBytes = 1 << 16;
-
-/// The innermost message of HDF5's error stack, and the stack cleared.
-std::string last_error() {
-  std::string text;
-  const auto take = [](unsigned index, const H5E_error2_t* error, void* out) -> herr_t {
-    if (index == 0 && error->desc != nullptr) *static_cast<std::string*>(out) = error->desc;
-    return 0;
-  };
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take, &text);
-  H5Eclear2(H5E_DEFAULT);
-  return text.empty() ? "HDF5 gave no reason" : text;
-}
-
-/// An HDF5 identifier and the call that closes it.
-class Handle {
- public:
-  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
-  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
-  Handle& operator=(Handle&&) = delete;
-  ~Handle() {
-    if (id_ >= 0) close_(id_);
-  }
-  hid_t get() const { return id_; }
-  bool ok() const { return id_ >= 0; }
-
- private:
-  hid_t id_;
-  herr_t (*close_)(hid_t);
-};
-
-DataError error_at(const std::string& object, const std::string& what) {
-  return DataError(fmt::format("hdf5: {}: {}", object, what));
-}
-
-Handle checked(hid_t id, herr_t (*close)(hid_t), const std::string& object, const char* what) {
-  if (id < 0) throw error_at(object, fmt::format("{}: {}", what, last_error()));
-  return {id, close};
-}
 
 void refuse_filters(hid_t plist, const std::string& dataset) {
   static const std::set<H5Z_filter_t> known = {H5Z_FILTER_DEFLATE,    H5Z_FILTER_SHUFFLE,
                                                H5Z_FILTER_FLETCHER32, H5Z_FILTER_SZIP,
                                                H5Z_FILTER_NBIT,       H5Z_FILTER_SCALEOFFSET};
   const int count = H5Pget_nfilters(plist);
-  if (count < 0) throw error_at(dataset, "its filters cannot be read: " + last_error());
-  if (count > 4) throw error_at(dataset, fmt::format("{} filters; expected at most 4", count));
+  if (count < 0) throw hdf5_error(dataset, "its filters cannot be read: " + hdf5_reason());
+  if (count > 4) throw hdf5_error(dataset, fmt::format("{} filters; expected at most 4", count));
   std::set<H5Z_filter_t> seen;
   for (int i = 0; i < count; ++i) {
     unsigned flags = 0, config = 0;
     std::size_t elements = 0;
     const H5Z_filter_t filter =
         H5Pget_filter2(plist, static_cast<unsigned>(i), &flags, &elements, nullptr, 0, nullptr, &config);
-    if (filter < 0) throw error_at(dataset, "a filter cannot be read: " + last_error());
+    if (filter < 0) throw hdf5_error(dataset, "a filter cannot be read: " + hdf5_reason());
     if (known.count(filter) == 0) {
-      throw error_at(dataset,
-                     fmt::format("needs HDF5 filter {}; expected deflate, shuffle, fletcher32 or szip; "
-                                 "recompress the file (h5repack -f GZIP=4)",
-                                 static_cast<int>(filter)));
+      throw hdf5_error(dataset,
+                       fmt::format("needs HDF5 filter {}; expected deflate, shuffle, fletcher32 or szip; "
+                                   "recompress the file (h5repack -f GZIP=4)",
+                                   static_cast<int>(filter)));
     }
     if (!seen.insert(filter).second) {
-      throw error_at(
+      throw hdf5_error(
           dataset, fmt::format("filter {} is stacked on itself, as in a decompression bomb; expected it once",
                                static_cast<int>(filter)));
     }
@@ -84,14 +48,15 @@ void refuse_filters(hid_t plist, const std::string& dataset) {
 void refuse_chunks(hid_t plist, hid_t type, std::size_t rank, const std::string& dataset) {
   std::vector<hsize_t> chunk(rank);
   if (H5Pget_chunk(plist, static_cast<int>(rank), chunk.data()) != static_cast<int>(rank)) {
-    throw error_at(dataset, "its chunks cannot be read: " + last_error());
+    throw hdf5_error(dataset, "its chunks cannot be read: " + hdf5_reason());
   }
   std::uint64_t bytes = H5Tget_size(type);
   for (const hsize_t side : chunk) {
     if (__builtin_mul_overflow(bytes, side, &bytes)) bytes = ~std::uint64_t{0};
   }
   if (bytes > static_cast<std::uint64_t>(kMaxChunkBytes)) {
-    throw error_at(dataset, fmt::format("one chunk is {} bytes; expected at most {}", bytes, kMaxChunkBytes));
+    throw hdf5_error(dataset,
+                     fmt::format("one chunk is {} bytes; expected at most {}", bytes, kMaxChunkBytes));
   }
 }
 
@@ -128,32 +93,67 @@ Stored empty_like(hid_t type, const std::string& dataset) {
         return is_signed ? Stored(std::vector<std::int64_t>()) : Stored(std::vector<std::uint64_t>());
     }
   }
-  throw error_at(dataset,
-                 fmt::format("holds neither integers nor reals (type class {}, {} bytes); expected numbers",
-                             static_cast<int>(kind), size));
+  throw hdf5_error(dataset,
+                   fmt::format("holds neither integers nor reals (type class {}, {} bytes); expected numbers",
+                               static_cast<int>(kind), size));
+}
+
+/// A contiguous or compact dataset, or a part of it.
+void read_whole(hid_t dataset, hid_t native, const Slab& slab, const std::string& path,
+                std::span<std::byte> out) {
+  H5D_space_status_t status = H5D_SPACE_STATUS_ERROR;
+  if (H5Dget_space_status(dataset, &status) < 0)
+    throw hdf5_error(path, "its storage cannot be read: " + hdf5_reason());
+  if (status == H5D_SPACE_STATUS_NOT_ALLOCATED)
+    throw hdf5_error(path, "was never written; the file is incomplete");
+  const Hdf5Handle space = hdf5_checked(H5Dget_space(dataset), H5Sclose, path, "has no extent");
+  const std::vector<hsize_t> from(slab.start.begin(), slab.start.end()),
+      take(slab.count.begin(), slab.count.end());
+  if (!from.empty() &&
+      H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, from.data(), nullptr, take.data(), nullptr) < 0) {
+    throw hdf5_error(path, "cannot select: " + hdf5_reason());
+  }
+  const Hdf5Handle memory =
+      hdf5_checked(take.empty() ? H5Screate(H5S_SCALAR)
+                                : H5Screate_simple(static_cast<int>(take.size()), take.data(), nullptr),
+                   H5Sclose, path, "no memory extent");
+  if (H5Dread(dataset, native, memory.get(), space.get(), H5P_DEFAULT, out.data()) < 0)
+    throw hdf5_error(path, fmt::format("read error: {}; the file is damaged", hdf5_reason()));
+}
+
+void take_lost(LostValues lost, Field& field) {
+  if (lost.chunks == 0) return;
+  field.why = fmt::format("{} of its chunks cannot be had: {}; their {} pixels are missing", lost.chunks,
+                          lost.first, std::count(lost.values.begin(), lost.values.end(), true));
+  field.lost = std::move(lost.values);
 }
 
 }  // namespace
 
 struct Hdf5File::State {
-  Handle file{-1, H5Fclose};
-  Handle access{-1, H5Pclose};  // dataset access: external links refused
+  Hdf5Handle file{-1, H5Fclose};
+  Hdf5Handle access{-1, H5Pclose};  // dataset access: external links refused
 
-  explicit State(Handle opened, Handle plist) : file(std::move(opened)), access(std::move(plist)) {}
+  explicit State(Hdf5Handle opened, Hdf5Handle plist) : file(std::move(opened)), access(std::move(plist)) {}
 
-  Handle open_dataset(const std::string& path) const {
-    return checked(H5Dopen2(file.get(), path.c_str(), access.get()), H5Dclose, path, "cannot be opened");
+  Hdf5Handle open_dataset(const std::string& path) const {
+    return hdf5_checked(H5Dopen2(file.get(), path.c_str(), access.get()), H5Dclose, path, "cannot be opened");
+  }
+  static bool is_chunked(hid_t dataset, const std::string& path) {
+    const Hdf5Handle creation =
+        hdf5_checked(H5Dget_create_plist(dataset), H5Pclose, path, "has no creation list");
+    return H5Pget_layout(creation.get()) == H5D_CHUNKED;
   }
   /// The attribute, or a closed handle when there is none.
-  Handle open_attribute(const std::string& object, const std::string& name) const {
+  Hdf5Handle open_attribute(const std::string& object, const std::string& name) const {
     const htri_t there = H5Aexists_by_name(file.get(), object.c_str(), name.c_str(), H5P_DEFAULT);
-    if (there < 0) throw error_at(object, "its attributes cannot be read: " + last_error());
+    if (there < 0) throw hdf5_error(object, "its attributes cannot be read: " + hdf5_reason());
     if (there == 0) return {-1, H5Aclose};
-    Handle attribute =
-        checked(H5Aopen_by_name(file.get(), object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
-                object + "@" + name, "cannot be opened");
+    Hdf5Handle attribute =
+        hdf5_checked(H5Aopen_by_name(file.get(), object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
+                     H5Aclose, object + "@" + name, "cannot be opened");
     if (H5Aget_storage_size(attribute.get()) > kMaxAttributeBytes) {
-      throw error_at(object + "@" + name, fmt::format("is larger than {} bytes", kMaxAttributeBytes));
+      throw hdf5_error(object + "@" + name, fmt::format("is larger than {} bytes", kMaxAttributeBytes));
     }
     return attribute;
   }
@@ -170,13 +170,13 @@ bool looks_like_hdf5(std::span<const std::byte> bytes) {
 Hdf5File::Hdf5File(std::span<const std::byte> bytes) {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   H5PLset_loading_state(0);
-  const Handle fapl = checked(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "/", "no file access list");
+  const Hdf5Handle fapl = hdf5_checked(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "/", "no file access list");
   // The image is copied once by the library; the core driver then never touches a path.
   if (H5Pset_fapl_core(fapl.get(), 1 << 16, false) < 0 ||
       H5Pset_file_image(fapl.get(), const_cast<std::byte*>(bytes.data()), bytes.size()) < 0) {
-    throw error_at("/", "no file image: " + last_error());
+    throw hdf5_error("/", "no file image: " + hdf5_reason());
   }
-  Handle dapl = checked(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose, "/", "no dataset access list");
+  Hdf5Handle dapl = hdf5_checked(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose, "/", "no dataset access list");
   const auto refuse_link = [](const char*, const char*, const char*, const char*, unsigned*, hid_t,
                               void*) -> herr_t { return -1; };
   H5Pset_elink_cb(dapl.get(), refuse_link, nullptr);
@@ -184,10 +184,10 @@ Hdf5File::Hdf5File(std::span<const std::byte> bytes) {
   H5Pset_chunk_cache(dapl.get(), 12421, std::size_t{64} << 20, 0.75);
   const hid_t file = H5Fopen("memory", H5F_ACC_RDONLY, fapl.get());
   if (file < 0) {
-    throw error_at(
-        "/", fmt::format("cannot be opened: {}; truncated or incomplete (partial download?)", last_error()));
+    throw hdf5_error(
+        "/", fmt::format("cannot be opened: {}; truncated or incomplete (partial download?)", hdf5_reason()));
   }
-  state_ = std::make_unique<State>(Handle(file, H5Fclose), std::move(dapl));
+  state_ = std::make_unique<State>(Hdf5Handle(file, H5Fclose), std::move(dapl));
 }
 
 Hdf5File::Hdf5File(Hdf5File&&) noexcept = default;
@@ -205,12 +205,12 @@ bool Hdf5File::exists(const std::string& path) const {
     }
     H5L_info_t info{};
     if (H5Lget_info(state_->file.get(), part.c_str(), &info, H5P_DEFAULT) < 0)
-      throw error_at(part, last_error());
+      throw hdf5_error(part, hdf5_reason());
     if (info.type == H5L_TYPE_EXTERNAL || info.type >= H5L_TYPE_UD_MIN) {
-      throw error_at(part, "is a link to another file; expected the data in this file; refused");
+      throw hdf5_error(part, "is a link to another file; expected the data in this file; refused");
     }
     if (info.type != H5L_TYPE_HARD)
-      throw error_at(part, "is a soft link; expected the object itself; refused");
+      throw hdf5_error(part, "is a soft link; expected the object itself; refused");
     at = end == path.size() ? std::string::npos : end + 1;
   }
   return true;
@@ -218,8 +218,8 @@ bool Hdf5File::exists(const std::string& path) const {
 
 bool Hdf5File::is_dataset(const std::string& path) const {
   if (!exists(path)) return false;
-  const Handle object(H5Oopen(state_->file.get(), path.c_str(), H5P_DEFAULT), H5Oclose);
-  if (!object.ok()) throw error_at(path, "cannot be opened: " + last_error());
+  const Hdf5Handle object(H5Oopen(state_->file.get(), path.c_str(), H5P_DEFAULT), H5Oclose);
+  if (!object.ok()) throw hdf5_error(path, "cannot be opened: " + hdf5_reason());
   return H5Iget_type(object.get()) == H5I_DATASET;
 }
 
@@ -235,35 +235,35 @@ std::vector<std::string> Hdf5File::root_members(std::size_t limit) const {
   };
   hsize_t index = 0;
   if (H5Literate(state_->file.get(), H5_INDEX_NAME, H5_ITER_NATIVE, &index, add, &names) < 0) {
-    throw error_at("/", "its members cannot be listed: " + last_error());
+    throw hdf5_error("/", "its members cannot be listed: " + hdf5_reason());
   }
   return names.list;
 }
 
 std::optional<std::string> Hdf5File::text(const std::string& object, const std::string& name) const {
-  const Handle attribute = state_->open_attribute(object, name);
+  const Hdf5Handle attribute = state_->open_attribute(object, name);
   if (!attribute.ok()) return std::nullopt;
   const std::string where = object + "@" + name;
-  const Handle type = checked(H5Aget_type(attribute.get()), H5Tclose, where, "has no type");
-  const Handle space = checked(H5Aget_space(attribute.get()), H5Sclose, where, "has no extent");
+  const Hdf5Handle type = hdf5_checked(H5Aget_type(attribute.get()), H5Tclose, where, "has no type");
+  const Hdf5Handle space = hdf5_checked(H5Aget_space(attribute.get()), H5Sclose, where, "has no extent");
   if (H5Tget_class(type.get()) != H5T_STRING || H5Sget_simple_extent_npoints(space.get()) != 1) {
-    throw error_at(where, "is not one text; expected a string");
+    throw hdf5_error(where, "is not one text; expected a string");
   }
   std::string value;
   if (H5Tis_variable_str(type.get()) > 0) {
     char* pointer = nullptr;
-    const Handle memory = checked(H5Tcopy(H5T_C_S1), H5Tclose, where, "no string type");
+    const Hdf5Handle memory = hdf5_checked(H5Tcopy(H5T_C_S1), H5Tclose, where, "no string type");
     H5Tset_size(memory.get(), H5T_VARIABLE);
     H5Tset_cset(memory.get(), H5Tget_cset(type.get()));
     if (H5Aread(attribute.get(), memory.get(), &pointer) < 0)
-      throw error_at(where, "cannot be read: " + last_error());
+      throw hdf5_error(where, "cannot be read: " + hdf5_reason());
     if (pointer != nullptr) value.assign(pointer, strnlen(pointer, kMaxAttributeBytes));
     H5free_memory(pointer);
   } else {
     value.assign(H5Tget_size(type.get()) + 1, '\0');
-    if (value.size() > kMaxAttributeBytes) throw error_at(where, "is too long");
+    if (value.size() > kMaxAttributeBytes) throw hdf5_error(where, "is too long");
     if (H5Aread(attribute.get(), type.get(), value.data()) < 0)
-      throw error_at(where, "cannot be read: " + last_error());
+      throw hdf5_error(where, "cannot be read: " + hdf5_reason());
     value.resize(std::strlen(value.c_str()));
   }
   while (!value.empty() && (value.back() == ' ' || value.back() == '\n')) value.pop_back();
@@ -271,21 +271,21 @@ std::optional<std::string> Hdf5File::text(const std::string& object, const std::
 }
 
 std::vector<double> Hdf5File::numbers(const std::string& object, const std::string& name) const {
-  const Handle attribute = state_->open_attribute(object, name);
+  const Hdf5Handle attribute = state_->open_attribute(object, name);
   if (!attribute.ok()) return {};
   const std::string where = object + "@" + name;
-  const Handle type = checked(H5Aget_type(attribute.get()), H5Tclose, where, "has no type");
-  const Handle space = checked(H5Aget_space(attribute.get()), H5Sclose, where, "has no extent");
+  const Hdf5Handle type = hdf5_checked(H5Aget_type(attribute.get()), H5Tclose, where, "has no type");
+  const Hdf5Handle space = hdf5_checked(H5Aget_space(attribute.get()), H5Sclose, where, "has no extent");
   const H5T_class_t kind = H5Tget_class(type.get());
   const hssize_t count = H5Sget_simple_extent_npoints(space.get());
   if ((kind != H5T_INTEGER && kind != H5T_FLOAT) || H5Tget_size(type.get()) > 16) {
-    throw error_at(where, "is not a number; expected one");
+    throw hdf5_error(where, "is not a number; expected one");
   }
   if (count < 1 || count > 1024)
-    throw error_at(where, fmt::format("has {} numbers; expected 1 to 1024", count));
+    throw hdf5_error(where, fmt::format("has {} numbers; expected 1 to 1024", count));
   std::vector<double> values(static_cast<std::size_t>(count));
   if (H5Aread(attribute.get(), H5T_NATIVE_DOUBLE, values.data()) < 0) {
-    throw error_at(where, "cannot be read: " + last_error());
+    throw hdf5_error(where, "cannot be read: " + hdf5_reason());
   }
   return values;
 }
@@ -294,36 +294,38 @@ std::optional<double> Hdf5File::number(const std::string& object, const std::str
   const std::vector<double> values = numbers(object, name);
   if (values.empty()) return std::nullopt;
   if (values.size() != 1)
-    throw error_at(object + "@" + name, fmt::format("has {} numbers; expected one", values.size()));
+    throw hdf5_error(object + "@" + name, fmt::format("has {} numbers; expected one", values.size()));
   return values.front();
 }
 
 std::vector<std::int64_t> Hdf5File::checked_dimensions(const std::string& path) const {
-  if (!exists(path)) throw error_at(path, "does not exist; expected a dataset");
-  const Handle dataset = state_->open_dataset(path);
-  const Handle plist = checked(H5Dget_create_plist(dataset.get()), H5Pclose, path, "has no creation list");
-  const Handle type = checked(H5Dget_type(dataset.get()), H5Tclose, path, "has no type");
-  const Handle space = checked(H5Dget_space(dataset.get()), H5Sclose, path, "has no extent");
+  if (!exists(path)) throw hdf5_error(path, "does not exist; expected a dataset");
+  const Hdf5Handle dataset = state_->open_dataset(path);
+  const Hdf5Handle plist =
+      hdf5_checked(H5Dget_create_plist(dataset.get()), H5Pclose, path, "has no creation list");
+  const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset.get()), H5Tclose, path, "has no type");
+  const Hdf5Handle space = hdf5_checked(H5Dget_space(dataset.get()), H5Sclose, path, "has no extent");
   const H5D_layout_t layout = H5Pget_layout(plist.get());
   if (layout == H5D_VIRTUAL)
-    throw error_at(path, "is a virtual dataset, which points to other files; refused");
-  if (layout < 0) throw error_at(path, "has no known layout: " + last_error());
+    throw hdf5_error(path, "is a virtual dataset, which points to other files; refused");
+  if (layout < 0) throw hdf5_error(path, "has no known layout: " + hdf5_reason());
   if (layout != H5D_VIRTUAL && H5Pget_external_count(plist.get()) != 0) {
-    throw error_at(path, "keeps its data in another file (external storage); refused");
+    throw hdf5_error(path, "keeps its data in another file (external storage); refused");
   }
   const int rank = H5Sget_simple_extent_ndims(space.get());
-  if (rank < 0 || rank > 8) throw error_at(path, fmt::format("has {} dimensions; expected at most 8", rank));
+  if (rank < 0 || rank > 8)
+    throw hdf5_error(path, fmt::format("has {} dimensions; expected at most 8", rank));
   std::vector<hsize_t> sides(static_cast<std::size_t>(rank));
   if (rank > 0 && H5Sget_simple_extent_dims(space.get(), sides.data(), nullptr) < 0) {
-    throw error_at(path, "its dimensions cannot be read: " + last_error());
+    throw hdf5_error(path, "its dimensions cannot be read: " + hdf5_reason());
   }
   std::vector<std::int64_t> out;
   std::int64_t all = 1;
   for (const hsize_t side : sides) {
     if (side > static_cast<hsize_t>(kMaxFileValues) ||
         __builtin_mul_overflow(all, static_cast<std::int64_t>(side), &all) || all > kMaxFileValues) {
-      throw error_at(path, fmt::format("dimension {} asks for too much; expected at most {} values in all",
-                                       side, kMaxFileValues));
+      throw hdf5_error(path, fmt::format("dimension {} asks for too much; expected at most {} values in all",
+                                         side, kMaxFileValues));
     }
     out.push_back(static_cast<std::int64_t>(side));
   }
@@ -332,48 +334,38 @@ std::vector<std::int64_t> Hdf5File::checked_dimensions(const std::string& path) 
   return out;
 }
 
-Stored Hdf5File::read(const std::string& path) const {
+Field Hdf5File::read(const std::string& path) const {
   const std::vector<std::int64_t> sides = checked_dimensions(path);
   return read(path, std::vector<std::int64_t>(sides.size(), 0), sides);
 }
 
-Stored Hdf5File::read(const std::string& path, const std::vector<std::int64_t>& start,
-                      const std::vector<std::int64_t>& count) const {
-  const std::vector<std::int64_t> sides = checked_dimensions(path);
-  if (start.size() != sides.size() || count.size() != sides.size())
-    throw error_at(path, "hyperslab of another rank");
-  const Handle dataset = state_->open_dataset(path);
-  const Handle type = checked(H5Dget_type(dataset.get()), H5Tclose, path, "has no type");
-  const Handle space = checked(H5Dget_space(dataset.get()), H5Sclose, path, "has no extent");
+Field Hdf5File::read(const std::string& path, const std::vector<std::int64_t>& start,
+                     const std::vector<std::int64_t>& count) const {
+  const Slab slab{checked_dimensions(path), start, count};
+  if (start.size() != slab.sides.size() || count.size() != slab.sides.size())
+    throw hdf5_error(path, "hyperslab of another rank");
+  const Hdf5Handle dataset = state_->open_dataset(path);
+  const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset.get()), H5Tclose, path, "has no type");
   std::size_t values = 1;
-  std::vector<hsize_t> from, take;
-  for (std::size_t i = 0; i < sides.size(); ++i) {
-    if (start[i] < 0 || count[i] < 1 || start[i] + count[i] > sides[i])
-      throw error_at(path, "hyperslab outside");
-    from.push_back(static_cast<hsize_t>(start[i]));
-    take.push_back(static_cast<hsize_t>(count[i]));
+  for (std::size_t i = 0; i < slab.sides.size(); ++i) {
+    if (start[i] < 0 || count[i] < 1 || start[i] + count[i] > slab.sides[i])
+      throw hdf5_error(path, "hyperslab outside");
     values *= static_cast<std::size_t>(count[i]);
   }
-  if (!sides.empty() &&
-      H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, from.data(), nullptr, take.data(), nullptr) < 0) {
-    throw error_at(path, "cannot select: " + last_error());
-  }
-  const Handle memory =
-      checked(sides.empty() ? H5Screate(H5S_SCALAR)
-                            : H5Screate_simple(static_cast<int>(take.size()), take.data(), nullptr),
-              H5Sclose, path, "no memory extent");
-  Stored out = empty_like(type.get(), path);
+  Field field(empty_like(type.get(), path));
   std::visit(
       [&](auto& vector) {
         using T = typename std::decay_t<decltype(vector)>::value_type;
         vector.resize(values);
-        if (H5Dread(dataset.get(), native_type<T>(), memory.get(), space.get(), H5P_DEFAULT, vector.data()) <
-            0) {
-          throw error_at(path, fmt::format("read error: {}; the file is damaged", last_error()));
+        const std::span<std::byte> out = std::as_writable_bytes(std::span(vector));
+        if (state_->is_chunked(dataset.get(), path)) {
+          take_lost(read_chunks(dataset.get(), native_type<T>(), slab, path, out), field);
+        } else {
+          read_whole(dataset.get(), native_type<T>(), slab, path, out);
         }
       },
-      out);
-  return out;
+      field.values);
+  return field;
 }
 
 }  // namespace raincell::io

@@ -41,10 +41,11 @@ class Hdf5File {
   /// Dimensions, after the storage was checked: no virtual dataset, external storage, unknown or stacked
   /// filter, huge chunk. Throws DataError.
   std::vector<std::int64_t> checked_dimensions(const std::string& dataset) const;
-  /// The whole dataset in its stored type, or the hyperslab from `start` of `count`.
-  Stored read(const std::string& dataset) const;
-  Stored read(const std::string& dataset, const std::vector<std::int64_t>& start,
-              const std::vector<std::int64_t>& count) const;
+  /// The whole dataset in its stored type, or the hyperslab from `start` of `count`. Throws DataError when
+  /// nothing of it can be had; single chunks that cannot are lost.
+  Field read(const std::string& dataset) const;
+  Field read(const std::string& dataset, const std::vector<std::int64_t>& start,
+             const std::vector<std::int64_t>& count) const;
 
  private:
   struct State;

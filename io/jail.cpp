@@ -64,34 +64,45 @@ struct SpawnFiles {
   ~SpawnFiles() { posix_spawn_file_actions_destroy(&actions); }
 };
 
-/// Shared memory of a fixed size, which the child can fill but neither shrink nor grow.
-Descriptor shared_memory(std::uint64_t bytes) {
-  Descriptor memory(::memfd_create("raincell-frames", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!memory.open() || ::ftruncate(memory.get(), static_cast<off_t>(bytes)) != 0 ||
-      ::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    throw DataError(fmt::format("reader: shared memory: no {} bytes: {}", bytes, std::strerror(errno)));
+MessageKind kind_of(Wanted wanted) {
+  switch (wanted) {
+    case Wanted::description:
+      return MessageKind::describe;
+    case Wanted::values:
+      return MessageKind::read;
+    case Wanted::codes:
+      break;
   }
-  return memory;
+  return MessageKind::read_codes;
 }
 
-/// A read-only view of shared memory.
-class Mapping {
- public:
-  Mapping(int fd, std::uint64_t bytes)
-      : bytes_(bytes), at_(::mmap(nullptr, bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0)) {
-    if (at_ == MAP_FAILED) throw DataError(fmt::format("reader: shared memory: cannot map {} bytes", bytes));
-  }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  ~Mapping() { ::munmap(at_, bytes_); }
-  std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(at_), bytes_}; }
-
- private:
-  std::uint64_t bytes_;
-  void* at_;
-};
-
 }  // namespace
+
+SharedMemory::SharedMemory(std::uint64_t bytes)
+    : descriptor_(::memfd_create("raincell-frames", MFD_CLOEXEC | MFD_ALLOW_SEALING)), bytes_(bytes) {
+  if (!descriptor_.open() || ::ftruncate(descriptor_.get(), static_cast<off_t>(bytes)) != 0 ||
+      ::fcntl(descriptor_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    throw DataError(fmt::format("reader: shared memory: no {} bytes: {}", bytes, std::strerror(errno)));
+  }
+  void* const at = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, descriptor_.get(), 0);
+  if (at == MAP_FAILED) throw DataError(fmt::format("reader: shared memory: cannot map {} bytes", bytes));
+  at_ = static_cast<const std::byte*>(at);
+}
+
+SharedMemory::SharedMemory(SharedMemory&& other) noexcept {
+  *this = std::move(other);
+}
+
+SharedMemory& SharedMemory::operator=(SharedMemory&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(bytes_, other.bytes_);
+  std::swap(at_, other.at_);
+  return *this;
+}
+
+SharedMemory::~SharedMemory() {
+  if (at_ != nullptr) ::munmap(const_cast<std::byte*>(at_), bytes_);
+}
 
 fs::path reader_executable() {
   if (const char* named = std::getenv("RAINCELL_READER"); named != nullptr && *named != '\0') return named;
@@ -117,6 +128,7 @@ void Jail::retire() {
   }
   pid_ = -1;
   served_ = 0;
+  memory_ = {};
 }
 
 void Jail::ensure() {
@@ -206,32 +218,31 @@ Message Jail::expect(MessageKind kind, std::chrono::steady_clock::time_point dea
 }
 
 std::vector<Frame> Jail::exchange(const Descriptor& input, const std::string& name,
-                                  const SourceOptions& options, bool with_values) {
+                                  const SourceOptions& options, Wanted wanted) {
   const auto deadline = std::chrono::steady_clock::now() + patience_;
-  if (!send_message(socket_.get(), with_values ? MessageKind::read : MessageKind::describe,
-                    pack_request(name, options), input.get())) {
+  if (!send_message(socket_.get(), kind_of(wanted), pack_request(name, options), input.get())) {
     throw DataError("reader: /: " + how_it_ended());
   }
-  std::vector<Frame> frames = unpack_frames(expect(MessageKind::frames, deadline).payload, with_values);
-  if (!with_values) return frames;
-  const std::uint64_t bytes = shared_bytes(frames);
-  const Descriptor memory = shared_memory(bytes);
-  if (!send_message(socket_.get(), MessageKind::memory, {}, memory.get()))
+  std::vector<Frame> frames = unpack_frames(expect(MessageKind::frames, deadline).payload, wanted);
+  if (wanted == Wanted::description) return frames;
+  const std::uint64_t bytes = shared_bytes(frames, wanted);
+  const bool fits = memory_.bytes().size() >= bytes;
+  if (!fits) memory_ = SharedMemory(bytes);
+  if (!send_message(socket_.get(), MessageKind::memory, {}, fits ? -1 : memory_.descriptor()))
     throw DataError("reader: /: " + how_it_ended());
   expect(MessageKind::done, deadline);
-  const Mapping mapping(memory.get(), bytes);
-  load_values(mapping.bytes(), frames);
+  load_values(memory_.bytes(), wanted, frames);
   return frames;
 }
 
-std::vector<Frame> Jail::read(const fs::path& path, const SourceOptions& options, bool with_values) {
+std::vector<Frame> Jail::read(const fs::path& path, const SourceOptions& options, Wanted wanted) {
   try {
     struct stat before {};
     const Descriptor input = open_input(path, before);
     ensure();
     std::vector<Frame> frames;
     try {
-      frames = exchange(input, path.filename().string(), options, with_values);
+      frames = exchange(input, path.filename().string(), options, wanted);
     } catch (...) {
       retire();
       throw;

@@ -157,7 +157,8 @@ Frame read_image(const Hdf5File& file, const std::string& image, const ReadReque
     throw DataError(fmt::format("{}: shape ({}) does not match geo_number_rows={}, geo_number_columns={}",
                                 where, fmt::join(sides, ", "), frame.grid.rows, frame.grid.columns));
   }
-  if (request.with_values) decode(where, file.read(array), coding, conversion, frame);
+  if (request.wanted != Wanted::description)
+    decode(where, file.read(array), coding, conversion, frame, request.wanted);
   return frame;
 }
 

@@ -311,7 +311,8 @@ std::vector<Frame> read_odim(const Content& content, const ReadRequest& request)
   const ZRelation zr{at.number("how", "zr_a", true).value_or(0.),
                      at.number("how", "zr_b", true).value_or(0.)};
   const Conversion conversion = conversion_for(where, frame.source.unit, request.options, zr, frame);
-  if (request.with_values) decode(where, file.read(array), coding, conversion, frame);
+  if (request.wanted != Wanted::description)
+    decode(where, file.read(array), coding, conversion, frame, request.wanted);
   std::vector<Frame> frames;
   frames.push_back(std::move(frame));
   return frames;

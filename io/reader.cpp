@@ -21,11 +21,15 @@ const SourceOptions& FrameReader::options() const {
 }
 
 std::vector<Frame> FrameReader::read(const std::filesystem::path& path) {
-  return state_->jail.read(path, state_->options, true);
+  return read(path, Wanted::values);
 }
 
 std::vector<Frame> FrameReader::describe(const std::filesystem::path& path) {
-  return state_->jail.read(path, state_->options, false);
+  return read(path, Wanted::description);
+}
+
+std::vector<Frame> FrameReader::read(const std::filesystem::path& path, Wanted wanted) {
+  return state_->jail.read(path, state_->options, wanted);
 }
 
 }  // namespace raincell::io

@@ -30,6 +30,10 @@ struct SourceOptions {
   std::string description;  // described: YAML turned into JSON text by the app
 };
 
+/// What is wanted of the frames of a file: time, grid and quantity only; values and states as well; or,
+/// instead of these, the codes of an archive, which are a quarter as many bytes.
+enum class Wanted : std::uint8_t { description, values, codes };
+
 /// One readable field of a file. Files with a time axis hold several.
 struct FrameKey {
   std::filesystem::path file;
@@ -50,6 +54,7 @@ class FrameReader {
   std::vector<Frame> read(const std::filesystem::path&);
   /// The frames of a file without their values: time, grid, quantity.
   std::vector<Frame> describe(const std::filesystem::path&);
+  std::vector<Frame> read(const std::filesystem::path&, Wanted);
   const SourceOptions& options() const;
 
  private:

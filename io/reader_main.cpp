@@ -1,6 +1,7 @@
 // raincell-reader: parses one file after another inside narrow limits, for a parent that trusts nothing it
 // answers. Descriptor 3 is the socket; each request brings the file as a descriptor.
 #include <fcntl.h>
+#include <malloc.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -127,12 +129,12 @@ std::vector<std::byte> read_all(int fd) {
 }
 
 /// The frames, or the reason why not.
-std::vector<Frame> parse(Message& request, std::string& reason) {
+std::vector<Frame> parse(Message& request, Wanted what, std::string& reason) {
   try {
     ReadRequest wanted;
     std::string name;
     unpack_request(request.payload, name, wanted.options);
-    wanted.with_values = request.header.kind == MessageKind::read;
+    wanted.wanted = what;
     const std::vector<std::byte> bytes = read_all(request.descriptor.get());
     request.descriptor.reset();
     allow_open_files(false);
@@ -147,39 +149,71 @@ std::vector<Frame> parse(Message& request, std::string& reason) {
   return {};
 }
 
+/// The parent's memory, kept from file to file.
+class Memory {
+ public:
+  /// Takes another one where the message brings it. False when it cannot be mapped or is smaller than
+  /// `bytes`.
+  bool take(const Message& message, std::uint64_t bytes) {
+    if (message.descriptor.open()) {
+      if (at_ != nullptr) ::munmap(at_, bytes_);
+      at_ = nullptr;
+      bytes_ = 0;
+      struct stat info {};
+      if (::fstat(message.descriptor.get(), &info) != 0 || info.st_size <= 0) return false;
+      const auto size = static_cast<std::size_t>(info.st_size);
+      void* const at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, message.descriptor.get(), 0);
+      if (at == MAP_FAILED) return false;
+      at_ = static_cast<std::byte*>(at);
+      bytes_ = size;
+    }
+    return bytes_ >= bytes;
+  }
+  std::span<std::byte> bytes() const { return {at_, bytes_}; }
+
+ private:
+  std::byte* at_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
 /// Sends frames: first what describes them, then, into memory of the parent's making, their values.
-bool answer(const std::vector<Frame>& frames, bool with_values) {
+bool answer(const std::vector<Frame>& frames, Wanted wanted, Memory& memory) {
   if (!send_message(kSocket, MessageKind::frames, pack_frames(frames))) return false;
-  if (!with_values) return true;
-  Message memory;
-  if (receive_message(kSocket, memory) != Arrival::message || memory.header.kind != MessageKind::memory)
+  if (wanted == Wanted::description) return true;
+  Message message;
+  if (receive_message(kSocket, message) != Arrival::message || message.header.kind != MessageKind::memory)
     return false;
-  const std::uint64_t bytes = shared_bytes(frames);
-  struct stat info {};
-  if (::fstat(memory.descriptor.get(), &info) != 0 || static_cast<std::uint64_t>(info.st_size) != bytes)
-    return false;
-  void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory.descriptor.get(), 0);
-  if (at == MAP_FAILED)
+  if (!memory.take(message, shared_bytes(frames, wanted)))
     return send_message(kSocket, MessageKind::refused, "reader: /: shared memory cannot be mapped");
-  store_values(frames, {static_cast<std::byte*>(at), bytes});
-  ::munmap(at, bytes);
+  store_values(frames, wanted, memory.bytes());
   return send_message(kSocket, MessageKind::done, {});
+}
+
+std::optional<Wanted> wanted_of(MessageKind kind) {
+  if (kind == MessageKind::describe) return Wanted::description;
+  if (kind == MessageKind::read) return Wanted::values;
+  if (kind == MessageKind::read_codes) return Wanted::codes;
+  return std::nullopt;
 }
 
 }  // namespace
 
 int main() {
+  // Freed memory is kept for the next file: pages from the system cost as much as inflating what they hold.
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
   enter_jail();
+  Memory memory;
   for (;;) {
     Message request;
     if (receive_message(kSocket, request) != Arrival::message) break;
-    const bool with_values = request.header.kind == MessageKind::read;
-    if (!with_values && request.header.kind != MessageKind::describe) break;
+    const std::optional<Wanted> wanted = wanted_of(request.header.kind);
+    if (!wanted) break;
     std::string reason;
-    const std::vector<Frame> frames = parse(request, reason);
+    const std::vector<Frame> frames = parse(request, *wanted, reason);
     allow_open_files(true);
-    const bool sent =
-        reason.empty() ? answer(frames, with_values) : send_message(kSocket, MessageKind::refused, reason);
+    const bool sent = reason.empty() ? answer(frames, *wanted, memory)
+                                     : send_message(kSocket, MessageKind::refused, reason);
     if (!sent) break;
   }
   // The libraries' exit handlers have crashed on damaged files before.

@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
+
+#include "io/cf_out.hpp"
 
 namespace raincell::io {
 namespace {
@@ -50,7 +53,7 @@ void pack_frame(WireWriter& out, const Frame& frame) {
   out.put(static_cast<std::uint64_t>(frame.accumulation));
   out.put(std::string_view(frame.zr));
   out.put(frame.clipped);
-  for (const std::string* text : {&source.format, &source.quantity, &source.unit})
+  for (const std::string* text : {&source.format, &source.quantity, &source.unit, &source.coding})
     out.put(std::string_view(*text));
   for (const std::int64_t count : {source.pixels, source.missing, source.dry, source.valued}) out.put(count);
   out.put(source.max);
@@ -102,7 +105,7 @@ Frame unpack_frame(WireReader& in) {
   frame.accumulation = in.take_count(1) == 1;
   frame.zr = clean_text(in.take_string(200));
   frame.clipped = in.take_signed();
-  for (std::string* text : {&source.format, &source.quantity, &source.unit})
+  for (std::string* text : {&source.format, &source.quantity, &source.unit, &source.coding})
     *text = clean_text(in.take_string(4096));
   for (std::int64_t* count : {&source.pixels, &source.missing, &source.dry, &source.valued})
     *count = in.take_signed();
@@ -127,6 +130,11 @@ void check_values(const Frame& frame) {
   if (counts[0] != source.missing || counts[1] != source.dry || counts[2] != source.valued) {
     throw unfit("the counts of missing, dry and valued pixels are not those of the field");
   }
+}
+
+void check_codes(const Frame& frame) {
+  if (std::count(frame.codes.begin(), frame.codes.end(), Packing::kFill) != frame.source.missing)
+    throw unfit("the count of missing pixels is not that of the field");
 }
 
 }  // namespace
@@ -201,7 +209,8 @@ std::string pack_frames(const std::vector<Frame>& frames) {
   return out.bytes();
 }
 
-std::vector<Frame> unpack_frames(std::string_view bytes, bool with_values) {
+std::vector<Frame> unpack_frames(std::string_view bytes, Wanted wanted) {
+  const bool with_values = wanted != Wanted::description;
   WireReader in(bytes);
   const std::uint64_t count = in.take_count(kMaxFrames);
   if (count == 0) throw unfit("it holds no frame");
@@ -218,34 +227,49 @@ std::vector<Frame> unpack_frames(std::string_view bytes, bool with_values) {
   return frames;
 }
 
-std::uint64_t shared_bytes(const std::vector<Frame>& frames) {
+// A frame takes 8 bytes a pixel: its values, then its states, padded so that the next values stay aligned; or
+// its codes.
+std::uint64_t shared_bytes(const std::vector<Frame>& frames, Wanted wanted) {
   std::uint64_t bytes = 0;
-  for (const Frame& frame : frames) bytes += static_cast<std::uint64_t>(frame.grid.pixels()) * 8;
+  for (const Frame& frame : frames)
+    bytes += static_cast<std::uint64_t>(frame.grid.pixels()) *
+             (wanted == Wanted::codes ? sizeof(std::int16_t) : 8);
   return bytes;
 }
 
-// A frame takes 8 bytes a pixel: its values, then its states, padded so that the next values stay aligned.
-void store_values(const std::vector<Frame>& frames, std::span<std::byte> shared) {
+void store_values(const std::vector<Frame>& frames, Wanted wanted, std::span<std::byte> shared) {
   std::byte* to = shared.data();
   for (const Frame& frame : frames) {
     const auto pixels = static_cast<std::size_t>(frame.grid.pixels());
-    std::memcpy(to, frame.values.data(), pixels * sizeof(float));
-    std::memcpy(to + pixels * sizeof(float), frame.states.data(), pixels);
-    to += pixels * 8;
+    if (wanted == Wanted::codes) {
+      std::memcpy(to, frame.codes.data(), pixels * sizeof(std::int16_t));
+      to += pixels * sizeof(std::int16_t);
+    } else {
+      std::memcpy(to, frame.values.data(), pixels * sizeof(float));
+      std::memcpy(to + pixels * sizeof(float), frame.states.data(), pixels);
+      to += pixels * 8;
+    }
   }
 }
 
-void load_values(std::span<const std::byte> shared, std::vector<Frame>& frames) {
+void load_values(std::span<const std::byte> shared, Wanted wanted, std::vector<Frame>& frames) {
   const std::byte* from = shared.data();
   for (Frame& frame : frames) {
     const auto pixels = static_cast<std::size_t>(frame.grid.pixels());
-    frame.values.resize(pixels);
-    frame.states.resize(pixels);
     // Copied first, checked afterwards: the child could still write to the shared pages.
-    std::memcpy(frame.values.data(), from, pixels * sizeof(float));
-    std::memcpy(frame.states.data(), from + pixels * sizeof(float), pixels);
-    from += pixels * 8;
-    check_values(frame);
+    if (wanted == Wanted::codes) {
+      frame.codes.resize(pixels);
+      std::memcpy(frame.codes.data(), from, pixels * sizeof(std::int16_t));
+      from += pixels * sizeof(std::int16_t);
+      check_codes(frame);
+    } else {
+      frame.values.resize(pixels);
+      frame.states.resize(pixels);
+      std::memcpy(frame.values.data(), from, pixels * sizeof(float));
+      std::memcpy(frame.states.data(), from + pixels * sizeof(float), pixels);
+      from += pixels * 8;
+      check_values(frame);
+    }
   }
 }
 

@@ -24,7 +24,8 @@ enum class MessageKind : std::uint32_t {
   frames = 3,
   refused = 4,
   memory = 5,
-  done = 6
+  done = 6,
+  read_codes = 7
 };
 
 struct MessageHeader {
@@ -66,12 +67,13 @@ void unpack_request(std::string_view, std::string& name, SourceOptions&);
 /// The frames without values and states.
 std::string pack_frames(const std::vector<Frame>&);
 /// Checks sizes, grids, times, counts and texts. Throws DataError.
-std::vector<Frame> unpack_frames(std::string_view, bool with_values);
+std::vector<Frame> unpack_frames(std::string_view, Wanted);
 
-/// Bytes of shared memory for values and states of all frames.
-std::uint64_t shared_bytes(const std::vector<Frame>&);
-void store_values(const std::vector<Frame>&, std::span<std::byte> shared);
-/// Copies values and states out and checks them against each other and the counts. Throws DataError.
-void load_values(std::span<const std::byte> shared, std::vector<Frame>&);
+/// Bytes of shared memory for values and states, or codes, of all frames.
+std::uint64_t shared_bytes(const std::vector<Frame>&, Wanted);
+void store_values(const std::vector<Frame>&, Wanted, std::span<std::byte> shared);
+/// Copies values and states, or codes, out and checks them against each other and the counts. Throws
+/// DataError.
+void load_values(std::span<const std::byte> shared, Wanted, std::vector<Frame>&);
 
 }  // namespace raincell::io

@@ -25,7 +25,7 @@ class CatalogueTest : public testing::Test {
   }
   Catalogue scan_all(const std::string& window = "0", const std::string& unit = "mm/h") {
     options_.description = R"({"dataset": "/rain", "unit": ")" + unit + R"(", "window_s": )" + window + "}";
-    FrameReader reader(options_);
+    ReaderPool reader(options_, 2);
     return scan({folder_.path()}, reader);
   }
   SourceOptions options_;
@@ -75,7 +75,7 @@ TEST_F(CatalogueTest, NothingReadableIsAnErrorThatSaysWhy) {
   } catch (const DataError& error) {
     EXPECT_NE(std::string(error.what()).find("HTML"), std::string::npos) << error.what();
   }
-  FrameReader reader;
+  ReaderPool reader;
   EXPECT_THROW(scan({folder_.path() / "none"}, reader), DataError);
 }
 
@@ -96,7 +96,7 @@ TEST_F(CatalogueTest, OverlappingAccumulationsNeedAYes) {
 TEST_F(CatalogueTest, ProgressCountsEveryFile) {
   for (const char* name : {"r202001010000.h5", "r202001010015.h5"}) frame(name);
   options_.description = R"({"dataset": "/rain", "unit": "mm/h"})";
-  FrameReader reader(options_);
+  ReaderPool reader(options_, 2);
   std::int64_t last = 0;
   scan({folder_.path()}, reader, [&](std::int64_t done, std::int64_t all) {
     EXPECT_EQ(all, 2);
@@ -109,7 +109,7 @@ TEST_F(CatalogueTest, ProgressCountsEveryFile) {
 TEST(CatalogueOfRealFiles, ADayOfTheConvectiveArchive) {
   const char* data = std::getenv("RAINCELL_TEST_DATA");
   if (data == nullptr) GTEST_SKIP() << "needs real files: set RAINCELL_TEST_DATA to their folder";
-  FrameReader reader;
+  ReaderPool reader;
   const Catalogue catalogue = scan({fs::path(data) / "radar/cf/bom_c10_20201031"}, reader);
   EXPECT_EQ(catalogue.frames.size(), 144u);
   EXPECT_EQ(catalogue.step_s, 600);

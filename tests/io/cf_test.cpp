@@ -104,7 +104,7 @@ class Cf : public testing::Test {
   std::vector<Frame> read_all(const SourceOptions& options = {}) {
     const std::string bytes = read_file(path());
     return read_content("rain_201008260405.nc", std::as_bytes(std::span(bytes.data(), bytes.size())),
-                        {options, true});
+                        {options, Wanted::values});
   }
   Frame read(const CfFile& file, const SourceOptions& options = {}) {
     file.write(path());

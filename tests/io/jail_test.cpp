@@ -37,7 +37,7 @@ class JailTest : public testing::Test {
   }
   std::string message(Jail& jail, const fs::path& path, const SourceOptions& wanted = {}) {
     try {
-      jail.read(path, wanted, true);
+      jail.read(path, wanted, Wanted::values);
     } catch (const DataError& error) {
       return error.what();
     }
@@ -113,14 +113,14 @@ TEST_F(JailTest, SixtyFourFilesAChild) {
   fs::rename(good(), path);
   described.time_from = R"(filename:(\d{12}))";
   Jail jail;
-  for (int i = 0; i < 64; ++i) ASSERT_EQ(jail.read(path, described, true).front().source.valued, 2);
+  for (int i = 0; i < 64; ++i) ASSERT_EQ(jail.read(path, described, Wanted::values).front().source.valued, 2);
   EXPECT_EQ(jail.started(), 1);
-  const Frame frame = jail.read(path, described, true).front();
+  const Frame frame = jail.read(path, described, Wanted::values).front();
   EXPECT_EQ(jail.started(), 2);
   EXPECT_EQ(frame.values[2], 2.F);
   EXPECT_EQ(frame.states[3], PixelState::missing);
   EXPECT_EQ(frame.source.format, "described");
-  const Frame described_only = jail.read(path, described, false).front();
+  const Frame described_only = jail.read(path, described, Wanted::description).front();
   EXPECT_TRUE(described_only.values.empty());
   EXPECT_EQ(described_only.grid.columns, 2);
 }

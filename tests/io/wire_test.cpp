@@ -19,7 +19,7 @@ Frame good_frame() {
   frame.accumulation = true;
   frame.values = {kMissing, 0.F, 1.5F, 2.F};
   frame.states = {PixelState::missing, PixelState::dry, PixelState::valued, PixelState::valued};
-  frame.source = {"odim", "ACRR", "mm", 4, 1, 1, 2, 2., 3.5, {"a rule"}, {"a warning"}};
+  frame.source = {"odim", "ACRR", "mm", "gain 1", 4, 1, 1, 2, 2., 3.5, {"a rule"}, {"a warning"}};
   frame.zr = "a=200 b=1.6 (file)";
   frame.clipped = 3;
   return frame;
@@ -27,10 +27,10 @@ Frame good_frame() {
 
 /// Through the wire and back.
 std::vector<Frame> pass(const std::vector<Frame>& frames) {
-  std::vector<Frame> back = unpack_frames(pack_frames(frames), true);
-  std::vector<std::byte> shared(shared_bytes(frames));
-  store_values(frames, shared);
-  load_values(shared, back);
+  std::vector<Frame> back = unpack_frames(pack_frames(frames), Wanted::values);
+  std::vector<std::byte> shared(shared_bytes(frames, Wanted::values));
+  store_values(frames, Wanted::values, shared);
+  load_values(shared, Wanted::values, back);
   return back;
 }
 
@@ -48,6 +48,21 @@ TEST(Wire, FramesArriveAsTheyWere) {
   EXPECT_EQ(frame.source.rules, sent.source.rules);
   EXPECT_EQ(frame.zr, sent.zr);
   EXPECT_EQ(frame.clipped, 3);
+}
+
+TEST(Wire, CodesArriveInsteadOfValues) {
+  Frame sent = good_frame();
+  sent.codes = {-32768, 0, 150, 200};
+  std::vector<Frame> back = unpack_frames(pack_frames({sent}), Wanted::codes);
+  std::vector<std::byte> shared(shared_bytes({sent}, Wanted::codes));
+  EXPECT_EQ(shared.size(), 8U);
+  store_values({sent}, Wanted::codes, shared);
+  load_values(shared, Wanted::codes, back);
+  EXPECT_EQ(back.front().codes, sent.codes);
+  EXPECT_TRUE(back.front().values.empty());
+  sent.codes[1] = -32768;  // more missing pixels than were counted
+  store_values({sent}, Wanted::codes, shared);
+  EXPECT_THROW(load_values(shared, Wanted::codes, back), DataError);
 }
 
 TEST(Wire, RequestsArriveAsTheyWere) {
@@ -69,9 +84,10 @@ TEST(Wire, RequestsArriveAsTheyWere) {
 TEST(Wire, EveryTruncationIsRefused) {
   const std::string bytes = pack_frames({good_frame()});
   for (std::size_t length = 0; length < bytes.size(); ++length) {
-    EXPECT_THROW(unpack_frames(std::string_view(bytes).substr(0, length), true), DataError) << length;
+    EXPECT_THROW(unpack_frames(std::string_view(bytes).substr(0, length), Wanted::values), DataError)
+        << length;
   }
-  EXPECT_THROW(unpack_frames(bytes + "x", true), DataError);
+  EXPECT_THROW(unpack_frames(bytes + "x", Wanted::values), DataError);
 }
 
 TEST(Wire, EveryOverwrittenWordIsRefusedOrHarmless) {
@@ -81,7 +97,7 @@ TEST(Wire, EveryOverwrittenWordIsRefusedOrHarmless) {
       std::string broken = bytes;
       broken.replace(at, 8, 8, value);
       try {
-        const std::vector<Frame> frames = unpack_frames(broken, true);
+        const std::vector<Frame> frames = unpack_frames(broken, Wanted::values);
         EXPECT_LE(frames.front().grid.pixels(), std::int64_t{1} << 28);
       } catch (const DataError&) {
       }
@@ -110,7 +126,7 @@ TEST(Wire, LiesAreRefused) {
     Frame frame = good_frame();
     lies[i](frame);
     if (frame.grid.pixels() != 4) {
-      EXPECT_THROW(unpack_frames(pack_frames({frame}), true), DataError) << i;
+      EXPECT_THROW(unpack_frames(pack_frames({frame}), Wanted::values), DataError) << i;
     } else {
       EXPECT_THROW(pass({frame}), DataError) << i;
     }

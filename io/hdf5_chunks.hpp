@@ -1,0 +1,34 @@
+// A hyperslab of a chunked dataset, chunk by chunk: one that is damaged costs its own pixels, not the field.
+#pragma once
+
+#include <hdf5.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace raincell::io {
+
+/// The hyperslab wanted, and the dataset's sides.
+struct Slab {
+  std::vector<std::int64_t> sides, start, count;
+};
+
+/// Which values of a hyperslab were not had, and why.
+struct LostValues {
+  std::vector<bool> values;  // one a value of the hyperslab; empty: all were had
+  std::int64_t chunks = 0;   // lost
+  std::string first;         // "chunk at (760, 0): was never written"
+};
+
+/// Fills `out`, the hyperslab in the native type `memory`. Deflated and shuffled chunks are taken as they lie
+/// in the file and inflated by libdeflate, which is several times faster than the library's filter; others go
+/// through the library. Chunks that were never written are lost like damaged ones: the library would answer
+/// with its fill value, which says "no rain" in many files. Throws DataError when no chunk can be had, or
+/// when there are too many.
+LostValues read_chunks(hid_t dataset, hid_t memory, const Slab&, const std::string& path,
+                       std::span<std::byte> out);
+
+}  // namespace raincell::io
