@@ -202,6 +202,39 @@ void table_of(std::string& text, const std::vector<KeyRow>& rows) {
   }
 }
 
+constexpr const char* kLayoutReference = R"md(
+## A layout of one's own (`source.layout`)
+
+HDF5 that is neither ODIM, KNMI nor CF is described in a few lines, in a file of its own (`source.layout: mine.yaml`) or in
+the configuration. Wherever a number is expected, the path of an attribute may stand: `gain: /rain@scale`.
+
+| key | meaning |
+|---|---|
+| `dataset` | path of the array; or |
+| `datasets`, `group` | a regular expression for names in a group (default `/`): each array is a frame, or several |
+| `axes` | what each dimension is: `time`, `y`, `x`, or a name; default: the two that are longer than 1 are y and x |
+| `select` | places in the named dimensions: `{member: 0}` |
+| `unit` | `mm/h`, `mm`, `dBZ`, ... |
+| `gain`, `offset` | value = offset + gain * stored number; 1 and 0 |
+| `missing`, `dry` | stored numbers that mean not observed, and observed without rain: one or a list |
+| `zero_is_dry` | whether a value of 0 is dry; default: for rain, not for reflectivity |
+| `rows` | `north` (default) or `south`: where row 0 lies |
+| `window_s` | length of the window of amounts, s |
+| `quantity` | `reflectivity`, `vil`, `intensity`; default: rain |
+| `time` | one of `{attribute: /what@time}`, `{date: /what@date, time: /what@time}`, `{filename: REGEX}`, `{dataset: REGEX}` (digits caught in the name), `{start: TIME or /what@time, step_s: 300}`, `{values: /time, unit: "seconds since 1970-01-01"}` |
+| `grid` | `{projection: "+proj=...", x0: , y0: , dx: , dy: }`: outer upper left corner and pixel size, metres or degrees |
+
+```yaml
+dataset: /precipitation/rate
+axes: [time, y, x]
+unit: mm/h
+gain: /precipitation/rate@scale
+missing: 65535
+time: {values: /time, unit: "minutes since 2020-01-01"}
+grid: {projection: "+proj=laea +lat_0=55 +lon_0=10 +ellps=WGS84", x0: 0, y0: 0, dx: 1000}
+```
+)md";
+
 }  // namespace
 
 std::string config_reference() {
@@ -229,6 +262,7 @@ std::string config_reference() {
   table_of(text, stage_key_rows());
   text += "\n## Keys of a sampling or head convolution (`down`, `up`, `model.head`)\n\n";
   table_of(text, convolution_key_rows());
+  text += kLayoutReference;
   return text;
 }
 

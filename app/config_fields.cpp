@@ -1,6 +1,9 @@
 #include "app/config_fields.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include "app/config_types.hpp"
+#include "io/publish.hpp"
 
 namespace raincell::app {
 
@@ -173,16 +176,76 @@ std::vector<Field<Config>> data_fields() {
   };
 }
 
+nlohmann::ordered_json json_of(const YamlNode& node) {
+  using Json = nlohmann::ordered_json;
+  Json json;
+  switch (node.kind) {
+    case NodeKind::null:
+      break;
+    case NodeKind::scalar:
+      if (node.quoted) return node.text;
+      if (node.text == "true" || node.text == "false") return node.text == "true";
+      if (const auto whole = parse_integer(node.text)) return *whole;
+      if (const auto real = parse_real(node.text)) return *real;
+      return node.text;
+    case NodeKind::list:
+      json = Json::array();
+      for (const YamlNode& item : node.items) json.push_back(json_of(item));
+      break;
+    case NodeKind::map:
+      json = Json::object();
+      for (const auto& [name, value] : node.entries) json[name] = json_of(value);
+      break;
+  }
+  return json;
+}
+
+/// A description of a layout, or the path of a YAML file that holds one. The reader knows its keys.
+Field<Config> layout(std::string key, std::string meaning) {
+  return {std::move(key),
+          "section or path",
+          "",
+          std::move(meaning),
+          [](Config& config, const YamlNode& node, const Place& place) {
+            YamlNode described = node;
+            if (node.kind == NodeKind::scalar) {
+              std::vector<YamlProblem> wrong;
+              try {
+                described = parse_yaml(io::read_file(node.text, kLargestYaml), wrong);
+              } catch (const io::DataError& error) {
+                place.problems.add(place.file, node.line, place.key, error.what());
+                return;
+              }
+              for (const YamlProblem& problem : wrong)
+                place.problems.add(node.text, problem.line, problem.key, problem.reason);
+              if (!wrong.empty()) return;
+            }
+            if (described.kind != NodeKind::map) {
+              place.problems.add(
+                  place.file, node.line, place.key,
+                  seen(node) + "; expected keys and values, or the path of a YAML file that has them");
+              return;
+            }
+            if (described.entries.empty()) return;  // none, as a resolved configuration says
+            config.source.description = json_of(described).dump();
+            config.source.format = "described";
+          },
+          [](const Config& config) {
+            return config.source.description.empty() ? "{}" : config.source.description;
+          }};
+}
+
 std::vector<Field<Config>> source_fields() {
   using R = Config;
   return {
-      choice<R>("source.format", AT(source.format),
-                {{"auto", "auto"}, {"odim", "odim"}, {"knmi", "knmi"}, {"cf", "cf"}},
-                "how to read radar files; auto: by their content"),
+      choice<R>(
+          "source.format", AT(source.format),
+          {{"auto", "auto"}, {"odim", "odim"}, {"knmi", "knmi"}, {"cf", "cf"}, {"described", "described"}},
+          "how to read radar files; auto: by their content; described: by source.layout"),
       choice<R>("source.quantity", AT(source.quantity), {{"auto", "auto"}, {"reflectivity", "reflectivity"}},
                 "auto: rain rate, reflectivity converted; reflectivity: keep dBZ"),
       text<R>("source.dataset", AT(source.dataset),
-              "ODIM: the dataset, e.g. dataset2; empty: chosen by rule"),
+              "ODIM: the dataset, e.g. dataset2; described: its path; empty: chosen by rule"),
       text<R>("source.variable", AT(source.variable), "CF: the variable; empty: found by its standard_name"),
       text<R>("source.units", AT(source.units), "overrides the unit of the file"),
       reals<R>("source.missing_values", AT(source.missing_values), -1e30, 1e30,
@@ -197,6 +260,7 @@ std::vector<Field<Config>> source_fields() {
               "larger rain rates are cut to it; 0: no cap"),
       boolean<R>("source.allow_overlapping_accumulation", AT(source.allow_overlapping_accumulation),
                  "reads amounts whose windows overlap"),
+      layout("source.layout", "HDF5 of one's own layout, see below; sets source.format to described"),
   };
 }
 
@@ -375,7 +439,8 @@ std::vector<Field<Config>> all_fields() {
                 {{"f32", kernels::Precision::f32},
                  {"tf32", kernels::Precision::tf32},
                  {"bf16", kernels::Precision::bf16}},
-                "of activations and convolutions; tf32 on a GPU alone, bf16 there and on processors with AVX-512 BF16 or AMX"),
+                "of activations and convolutions; tf32 on a GPU alone, bf16 there and on processors with "
+                "AVX-512 BF16 or AMX"),
   };
   const auto append = [&](std::vector<Field<Config>> some) {
     for (auto& field : some) all.push_back(std::move(field));

@@ -170,7 +170,8 @@ Archive Archive::open(const fs::path& path) {
   auto state = std::make_unique<State>();
   state->serial = ++openings;
   state->paths = part_files(path);
-  for (const fs::path& file : state->paths) state->parts.push_back(ArchivePart::open(file));
+  Jail jail;
+  for (const fs::path& file : state->paths) state->parts.push_back(ArchivePart::open(file, jail));
   state->order_frames();
   state->value_of.resize(1U << 16);
   for (std::size_t code = 0; code < state->value_of.size(); ++code) {

@@ -100,7 +100,8 @@ class KnownTimes {
     std::set<TimePoint> times;  // once it was opened
   };
   static void open(Part& part) {
-    for (const PackedFrame& frame : ArchivePart::open(part.path)->frames()) part.times.insert(frame.time);
+    const auto opened = ArchivePart::open(part.path);
+    for (const PackedFrame& frame : opened->frames()) part.times.insert(frame.time);
   }
   std::vector<Part> parts_;
 };
@@ -348,7 +349,9 @@ void ArchiveWriter::State::verify() const {
   } catch (const DataError& error) {
     fail(error.what());
   }
-  if (part->frames().size() != rows.size() || part->grid() != grid) fail("number of frames or grid");
+  Grid expected = grid;
+  if (!expected.projection.empty()) expected.projection = clean_projection(expected.projection);
+  if (part->frames().size() != rows.size() || part->grid() != expected) fail("number of frames or grid");
   std::atomic<std::size_t> next = 0;
   std::mutex mutex;
   std::string wrong;

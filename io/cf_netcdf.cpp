@@ -263,7 +263,7 @@ bool is_cf(const Content& content) {
       return true;
   }
   if (file.text("/", "_NCProperties")) return true;
-  for (const std::string& name : file.root_members(64)) {
+  for (const std::string& name : file.members("/", 64)) {
     const std::string path = "/" + name;
     if (file.is_dataset(path) && file.text(path, "CLASS").value_or("") == "DIMENSION_SCALE") return true;
   }

@@ -1,19 +1,15 @@
 // HDF5 of any layout, described by the user. The description is JSON text (the application turns YAML into
-// it):
-//   dataset      path of the array (or SourceOptions.dataset)
-//   unit         mm/h, mm, dBZ, ...
-//   gain, offset, missing: [..], dry: [..], zero_is_dry
-//   rows         "north" (default) or "south": what row 0 is
-//   time         {attribute: "/what@time"} or {date: "/what@date", time: "/what@time"} or {filename: "REGEX"}
-//   window_s     length of the accumulation
-//   grid         {projection, x0, y0, dx, dy}: outer upper left corner and pixel size, in metres or degrees
+// it); its keys are listed in configs/README.md, "A layout of one's own".
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
 
+#include "io/cf_axes.hpp"
 #include "io/formats.hpp"
 
 namespace raincell::io {
@@ -21,28 +17,29 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr std::size_t kMaxNames = 100000;  // of a group that is searched for datasets
+
 DataError error_at(const std::string& key, const std::string& what) {
   return DataError(fmt::format("described: {}: {}", key, what));
 }
 
-Json parse(const std::string& text) {
-  if (text.empty()) throw error_at("description", "is missing; expected the layout of the file");
-  Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) throw error_at("description", "is no JSON object");
-  static const std::set<std::string> known = {"dataset", "unit",     "gain",        "offset",
-                                              "missing", "dry",      "zero_is_dry", "rows",
-                                              "time",    "window_s", "grid",        "quantity"};
+void check_keys(const std::string& at, const Json& json, const std::set<std::string>& known) {
   for (const auto& [key, value] : json.items()) {
     if (known.count(key) == 0)
-      throw error_at(key, fmt::format("is no known key; expected one of {}", fmt::join(known, ", ")));
+      throw error_at(at.empty() ? key : at + "." + key,
+                     fmt::format("is no known key; expected one of {}", fmt::join(known, ", ")));
   }
-  return json;
 }
 
-double number(const Json& json, const char* key, double otherwise) {
-  if (!json.contains(key)) return otherwise;
-  if (!json[key].is_number()) throw error_at(key, "is no number");
-  return json[key].get<double>();
+Json parse(const std::string& text) {
+  if (text.empty())
+    throw error_at("description", "is missing; expected the layout of the file; set source.layout");
+  Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) throw error_at("description", "is no JSON object");
+  check_keys("", json,
+             {"dataset", "datasets", "group", "axes", "select", "unit", "gain", "offset", "missing", "dry",
+              "zero_is_dry", "rows", "time", "window_s", "grid", "quantity"});
+  return json;
 }
 
 std::string text(const Json& json, const char* key, const std::string& otherwise = "") {
@@ -51,118 +48,304 @@ std::string text(const Json& json, const char* key, const std::string& otherwise
   return json[key].get<std::string>();
 }
 
-std::vector<double> list(const Json& json, const char* key) {
+/// An object and an attribute of it, from "/group@attribute"; empty when the text is none.
+std::optional<std::pair<std::string, std::string>> attribute_path(const std::string& path) {
+  const std::size_t at = path.find('@');
+  if (at == std::string::npos) return std::nullopt;
+  return std::pair{at == 0 ? std::string("/") : path.substr(0, at), path.substr(at + 1)};
+}
+
+/// A number, or the attribute that holds it.
+double number(const Hdf5File& file, const Json& json, const char* key, double otherwise) {
+  if (!json.contains(key)) return otherwise;
+  if (json[key].is_number()) return json[key].get<double>();
+  const auto place = json[key].is_string() ? attribute_path(json[key].get<std::string>()) : std::nullopt;
+  if (!place) throw error_at(key, "is neither a number nor the path of an attribute (/group@name)");
+  const auto value = place->first == "/" || file.exists(place->first)
+                         ? file.number(place->first, place->second)
+                         : std::nullopt;
+  if (!value)
+    throw error_at(key, fmt::format("{} does not exist; expected a number", json[key].get<std::string>()));
+  return *value;
+}
+
+std::vector<double> list(const Hdf5File& file, const Json& json, const char* key) {
   std::vector<double> values;
   if (!json.contains(key)) return values;
   const Json& all = json[key];
-  for (const Json& value : all.is_array() ? all : Json::array({all})) {
-    if (!value.is_number()) throw error_at(key, "holds something that is no number");
-    values.push_back(value.get<double>());
-  }
+  for (const Json& value : all.is_array() ? all : Json::array({all}))
+    values.push_back(number(file, {{key, value}}, key, 0.));
   return values;
 }
 
-/// "/group@attribute"
 std::string attribute_text(const Hdf5File& file, const std::string& path) {
-  const std::size_t at = path.find('@');
-  if (at == std::string::npos)
-    throw error_at("time", fmt::format("\"{}\" names no attribute; expected /group@name", path));
-  const std::string object = at == 0 ? "/" : path.substr(0, at);
-  if (object == "/" || file.exists(object)) {
-    if (const auto value = file.text(object, path.substr(at + 1))) return *value;
+  const auto place = attribute_path(path);
+  if (!place) throw error_at("time", fmt::format("\"{}\" names no attribute; expected /group@name", path));
+  if (place->first == "/" || file.exists(place->first)) {
+    if (const auto value = file.text(place->first, place->second)) return *value;
   }
   throw error_at(path, "does not exist; expected a text attribute");
 }
 
-TimePoint time_of_file(const Hdf5File& file, const Json& json, const ReadRequest& request,
-                       const std::string& name) {
-  if (const auto named = time_from_name(request.options, name)) return *named;
-  if (!json.contains("time") || !json["time"].is_object()) {
-    throw error_at("time",
-                   "is missing; expected {attribute: ...}, {date: ..., time: ...} or {filename: ...}");
-  }
-  const Json& time = json["time"];
-  if (time.contains("filename")) {
-    SourceOptions options = request.options;
-    options.time_from = "filename:" + text(time, "filename");
-    return *time_from_name(options, name);
-  }
-  if (time.contains("date")) {
-    return time_of("described: time", attribute_text(file, text(time, "date")),
-                   attribute_text(file, text(time, "time")));
-  }
-  const std::string value = attribute_text(file, text(time, "attribute"));
+/// ISO 8601, or the digits of a date and a time in a row.
+TimePoint time_of_text(const std::string& key, const std::string& value) {
   if (const auto parsed = parse_time(value)) return *parsed;
   std::string digits;
-  for (const char c : value) {
-    if (c >= '0' && c <= '9') digits += c;
-  }
+  std::copy_if(value.begin(), value.end(), std::back_inserter(digits),
+               [](char c) { return c >= '0' && c <= '9'; });
   if (digits.size() < 12)
-    throw error_at("time", fmt::format("\"{}\" is no time; expected 2010-08-26T06:00Z", value.substr(0, 60)));
-  return time_of("described: time", digits.substr(0, 8), digits.substr(8, digits.size() >= 14 ? 6 : 4));
+    throw error_at(key, fmt::format("\"{}\" is no time; expected 2010-08-26T06:00Z", value.substr(0, 60)));
+  return time_of("described: " + key, digits.substr(0, 8), digits.substr(8, digits.size() >= 14 ? 6 : 4));
 }
 
-Grid grid_of(const Json& json, const std::vector<std::int64_t>& sides) {
+/// The digits that an expression catches in a name.
+TimePoint time_of_name(const std::string& key, const std::string& name, const std::string& expression) {
+  SourceOptions options;
+  options.time_from = "filename:" + expression;
+  try {
+    return *time_from_name(options, name);
+  } catch (const DataError& error) {
+    throw error_at(key, error.what());
+  }
+}
+
+/// Which dimension is what.
+struct Axes {
+  int time = -1, y = -1, x = -1;
+  std::vector<std::int64_t> start;  // where the others are cut
+};
+
+Axes axes_of(const Json& json, const std::string& where, const std::vector<std::int64_t>& sides) {
+  Axes axes;
+  axes.start.assign(sides.size(), 0);
+  if (!json.contains("axes")) {
+    for (std::size_t i = 0; i < sides.size(); ++i) {
+      if (sides[i] == 1) continue;
+      (axes.y < 0 ? axes.y : axes.x < 0 ? axes.x : axes.time) = static_cast<int>(i);
+    }
+    if (axes.x < 0 || axes.time >= 0)
+      throw DataError(where +
+                      fmt::format(": its shape is ({}); expected two dimensions longer than 1; say axes",
+                                  fmt::join(sides, ", ")));
+    return axes;
+  }
+  const Json& names = json["axes"];
+  if (!names.is_array() || names.size() != sides.size())
+    throw error_at("axes", fmt::format("expected {} names, one a dimension of {}", sides.size(), where));
+  const Json select = json.value("select", Json::object());
+  if (!select.is_object()) throw error_at("select", "is no object; expected {NAME: INDEX}");
+  for (std::size_t i = 0; i < sides.size(); ++i) {
+    if (!names[i].is_string()) throw error_at("axes", "holds something that is no text");
+    const auto name = names[i].get<std::string>();
+    int* const slot = name == "time" ? &axes.time : name == "y" ? &axes.y : name == "x" ? &axes.x : nullptr;
+    if (slot != nullptr) {
+      if (*slot >= 0) throw error_at("axes", fmt::format("\"{}\" twice", name));
+      *slot = static_cast<int>(i);
+      continue;
+    }
+    const std::int64_t index = select.contains(name) && select[name].is_number_integer()
+                                   ? select[name].get<std::int64_t>()
+                               : sides[i] == 1 ? 0
+                                               : -1;
+    if (index < 0 || index >= sides[i])
+      throw error_at("select", fmt::format("{} has {} places; expected one of 0 to {} for it", name, sides[i],
+                                           sides[i] - 1));
+    axes.start[i] = index;
+  }
+  if (axes.y < 0 || axes.x < 0) throw error_at("axes", "expected y and x among them");
+  return axes;
+}
+
+Grid grid_of(const Hdf5File& file, const Json& json, std::int64_t rows, std::int64_t columns) {
   Grid grid;
-  grid.rows = sides[0];
-  grid.columns = sides[1];
+  grid.rows = rows;
+  grid.columns = columns;
   grid.y0 = static_cast<double>(grid.rows);
   if (!json.contains("grid")) return grid;
   const Json& given = json["grid"];
   if (!given.is_object()) throw error_at("grid", "is no object; expected {projection, x0, y0, dx, dy}");
+  check_keys("grid", given, {"projection", "x0", "y0", "dx", "dy"});
   const std::string projection = text(given, "projection");
-  if (!projection.empty()) grid.projection = clean_projection(projection);
-  grid.dx = number(given, "dx", 1.);
-  grid.dy = number(given, "dy", grid.dx);
-  grid.x0 = number(given, "x0", 0.);
-  grid.y0 = number(given, "y0", 0.);
+  if (const auto place = attribute_path(projection)) {
+    grid.projection = clean_projection(attribute_text(file, projection));
+  } else if (!projection.empty()) {
+    grid.projection = clean_projection(projection);
+  }
+  grid.dx = number(file, given, "dx", 1.);
+  grid.dy = number(file, given, "dy", grid.dx);
+  grid.x0 = number(file, given, "x0", 0.);
+  grid.y0 = number(file, given, "y0", 0.);
   if (!(grid.dx > 0.) || !(grid.dy > 0.)) throw error_at("grid", "dx and dy must be positive");
   return grid;
+}
+
+/// The times of the frames of a dataset, `steps` of them.
+class Clock {
+ public:
+  Clock(const Content& content, const Json& json, const ReadRequest& request)
+      : content_(content), file_(*content.hdf5), request_(request) {
+    if (json.contains("time") && json["time"].is_object()) {
+      time_ = json["time"];
+      check_keys("time", time_,
+                 {"attribute", "date", "time", "filename", "dataset", "start", "step_s", "values", "unit"});
+    } else if (request.options.time_from.empty()) {
+      throw error_at("time",
+                     "is missing; expected {attribute: ...}, {date: ..., time: ...}, {filename: ...}, "
+                     "{dataset: ...}, {start: ..., step_s: ...} or {values: ..., unit: ...}");
+    }
+  }
+
+  std::vector<TimePoint> times(const std::string& dataset, std::size_t steps) const {
+    if (time_.contains("values")) return listed(steps);
+    std::vector<TimePoint> all = {first(dataset)};
+    if (steps == 1) return all;
+    const double step_s = number(file_, time_, "step_s", 0.);
+    if (!(step_s > 0.))
+      throw error_at("time.step_s", fmt::format("is missing, but {} holds {} times", dataset, steps));
+    for (std::size_t i = 1; i < steps; ++i)
+      all.push_back(all.front() + std::chrono::seconds{std::llround(step_s * static_cast<double>(i))});
+    return all;
+  }
+
+ private:
+  TimePoint first(const std::string& dataset) const {
+    if (const auto named = time_from_name(request_.options, content_.name)) return *named;
+    if (time_.contains("filename"))
+      return time_of_name("time.filename", content_.name, text(time_, "filename"));
+    if (time_.contains("dataset"))
+      return time_of_name("time.dataset", dataset.substr(dataset.rfind('/') + 1), text(time_, "dataset"));
+    if (time_.contains("date")) {
+      return time_of("described: time", attribute_text(file_, text(time_, "date")),
+                     attribute_text(file_, text(time_, "time")));
+    }
+    if (time_.contains("start")) {
+      const std::string start = text(time_, "start");
+      return time_of_text("time.start", attribute_path(start) ? attribute_text(file_, start) : start);
+    }
+    return time_of_text("time.attribute", attribute_text(file_, text(time_, "attribute")));
+  }
+
+  std::vector<TimePoint> listed(std::size_t steps) const {
+    const std::string path = text(time_, "values"), unit = text(time_, "unit");
+    const auto parsed = parse_time_unit(unit);
+    if (!parsed)
+      throw error_at("time.unit",
+                     fmt::format("\"{}\" is not understood; expected seconds since 1970-01-01", unit));
+    const Field field = file_.read(path);
+    std::vector<TimePoint> all;
+    std::visit(
+        [&](const auto& values) {
+          for (const auto value : values) {
+            const double seconds = static_cast<double>(value) * parsed->first;
+            if (!std::isfinite(seconds) || std::abs(seconds) > 1e11)
+              throw error_at(path, fmt::format("{} is no time", value));
+            all.push_back(parsed->second + std::chrono::seconds{std::llround(seconds)});
+          }
+        },
+        field.values);
+    if (!field.lost.empty() || all.size() != steps)
+      throw error_at(path, fmt::format("holds {} times for {} frames", all.size(), steps));
+    return all;
+  }
+
+  const Content& content_;
+  const Hdf5File& file_;
+  const ReadRequest& request_;
+  Json time_ = Json::object();
+};
+
+std::string absolute(std::string path) {
+  return path.empty() || path.front() == '/' ? path : "/" + path;
+}
+
+/// The one that is named, or all of a group whose names match.
+std::vector<std::string> datasets_of(const Hdf5File& file, const Json& json, const SourceOptions& options) {
+  const std::string named = absolute(options.dataset.empty() ? text(json, "dataset") : options.dataset);
+  if (!named.empty()) return {named};
+  const std::string expression = text(json, "datasets"), group = absolute(text(json, "group", "/"));
+  if (expression.empty())
+    throw error_at("dataset", "is missing; expected the path of the array, or datasets: REGEX");
+  std::vector<std::string> found;
+  try {
+    const std::regex form(expression);
+    for (const std::string& name : file.members(group, kMaxNames)) {
+      const std::string path = (group == "/" ? "" : group) + "/" + name;
+      if (std::regex_match(name, form) && file.is_dataset(path)) found.push_back(path);
+    }
+  } catch (const std::regex_error& error) {
+    throw error_at("datasets", fmt::format("\"{}\" is no regular expression: {}", expression, error.what()));
+  }
+  if (found.empty())
+    throw error_at("datasets", fmt::format("nothing in {} is named like \"{}\"", group, expression));
+  return found;
+}
+
+/// All steps of one dataset.
+void read_dataset(const std::string& dataset, const Json& json, const Content& content,
+                  const ReadRequest& request, const Clock& clock, std::vector<Frame>& frames) {
+  const Hdf5File& file = *content.hdf5;
+  const std::string where = "described: " + dataset;
+  const std::vector<std::int64_t> sides = file.checked_dimensions(dataset);
+  const Axes axes = axes_of(json, where, sides);
+  const auto side = [&](int axis) {
+    return axis < 0 ? std::int64_t{1} : sides[static_cast<std::size_t>(axis)];
+  };
+  check_sides(where, side(axes.y), side(axes.x));
+  const std::vector<TimePoint> times = clock.times(dataset, static_cast<std::size_t>(side(axes.time)));
+  Frame model;
+  model.grid = grid_of(file, json, side(axes.y), side(axes.x));
+  model.window_s = std::llround(request.options.accumulation_s > 0. ? request.options.accumulation_s
+                                                                    : number(file, json, "window_s", 0.));
+  model.source.quantity = dataset;
+  model.source.unit = request.options.units.empty() ? text(json, "unit") : request.options.units;
+  model.source.rules.push_back("layout as described in the configuration");
+  Coding coding;
+  coding.gain = number(file, json, "gain", 1.);
+  coding.offset = number(file, json, "offset", 0.);
+  coding.missing = list(file, json, "missing");
+  coding.missing.insert(coding.missing.end(), request.options.missing_values.begin(),
+                        request.options.missing_values.end());
+  coding.dry = list(file, json, "dry");
+  SourceOptions options = request.options;
+  if (options.quantity == "auto" && json.contains("quantity")) options.quantity = text(json, "quantity");
+  const std::string rows = text(json, "rows", "north");
+  if (rows != "north" && rows != "south")
+    throw error_at("rows", fmt::format("\"{}\"; expected north or south", rows));
+  for (std::size_t step = 0; step < times.size(); ++step) {
+    Frame frame = model;
+    frame.valid_time = times[step];
+    const Conversion conversion = conversion_for(where, frame.source.unit, options, {}, frame);
+    coding.zero_is_dry = conversion.quantity == Quantity::rain_rate && !conversion.from_dbz;
+    if (json.contains("zero_is_dry") && json["zero_is_dry"].is_boolean())
+      coding.zero_is_dry = json["zero_is_dry"].get<bool>();
+    if (request.wanted != Wanted::description) {
+      std::vector<std::int64_t> start = axes.start, count(sides.size(), 1);
+      if (axes.time >= 0) start[static_cast<std::size_t>(axes.time)] = static_cast<std::int64_t>(step);
+      count[static_cast<std::size_t>(axes.y)] = frame.grid.rows;
+      count[static_cast<std::size_t>(axes.x)] = frame.grid.columns;
+      decode(where, file.read(dataset, start, count), coding, conversion, frame, request.wanted);
+      if (axes.x < axes.y) transpose(frame);
+      if (rows == "south") flip_rows(frame);
+    }
+    frames.push_back(std::move(frame));
+  }
 }
 
 }  // namespace
 
 std::vector<Frame> read_described(const Content& content, const ReadRequest& request) {
-  const Hdf5File& file = *content.hdf5;
   const Json json = parse(request.options.description);
-  std::string dataset = request.options.dataset.empty() ? text(json, "dataset") : request.options.dataset;
-  if (dataset.empty()) throw error_at("dataset", "is missing; expected the path of the array");
-  if (dataset.front() != '/') dataset.insert(dataset.begin(), '/');
-  const std::string where = "described: " + dataset;
-  std::vector<std::int64_t> sides = file.checked_dimensions(dataset);
-  std::erase(sides, 1);
-  if (sides.size() != 2)
-    throw DataError(where + fmt::format(": has {} dimensions longer than 1; expected 2", sides.size()));
-  check_sides(where, sides[0], sides[1]);
-  Frame frame;
-  frame.grid = grid_of(json, sides);
-  frame.valid_time = time_of_file(file, json, request, content.name);
-  frame.window_s = std::llround(request.options.accumulation_s > 0. ? request.options.accumulation_s
-                                                                    : number(json, "window_s", 0.));
-  frame.source.quantity = dataset;
-  frame.source.unit = request.options.units.empty() ? text(json, "unit") : request.options.units;
-  Coding coding;
-  coding.gain = number(json, "gain", 1.);
-  coding.offset = number(json, "offset", 0.);
-  coding.missing = list(json, "missing");
-  coding.missing.insert(coding.missing.end(), request.options.missing_values.begin(),
-                        request.options.missing_values.end());
-  coding.dry = list(json, "dry");
-  SourceOptions options = request.options;
-  if (options.quantity == "auto" && json.contains("quantity")) options.quantity = text(json, "quantity");
-  const Conversion conversion = conversion_for(where, frame.source.unit, options, {}, frame);
-  coding.zero_is_dry = conversion.quantity == Quantity::rain_rate && !conversion.from_dbz;
-  if (json.contains("zero_is_dry") && json["zero_is_dry"].is_boolean())
-    coding.zero_is_dry = json["zero_is_dry"].get<bool>();
-  const std::string rows = text(json, "rows", "north");
-  if (rows != "north" && rows != "south")
-    throw error_at("rows", fmt::format("\"{}\"; expected north or south", rows));
-  if (request.wanted != Wanted::description) {
-    decode(where, file.read(dataset), coding, conversion, frame, request.wanted);
-    if (rows == "south") flip_rows(frame);
-  }
+  const Clock clock(content, json, request);
   std::vector<Frame> frames;
-  frames.push_back(std::move(frame));
+  std::int64_t values = 0;
+  for (const std::string& dataset : datasets_of(*content.hdf5, json, request.options)) {
+    const std::size_t before = frames.size();
+    read_dataset(dataset, json, content, request, clock, frames);
+    for (std::size_t i = before; i < frames.size(); ++i) values += frames[i].grid.pixels();
+    if (values > kMaxFileValues)
+      throw DataError(
+          fmt::format("described: {}: more than {} values in a file; split it", dataset, kMaxFileValues));
+  }
   return frames;
 }
 

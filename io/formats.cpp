@@ -99,11 +99,10 @@ const Format& choose(const Content& content, const SourceOptions& options) {
     if (format.probe(content)) return format;
   }
   std::string members;
-  for (const std::string& name : content.hdf5->root_members())
-    members += (members.empty() ? "" : ", ") + name;
+  for (const std::string& name : content.hdf5->members("/")) members += (members.empty() ? "" : ", ") + name;
   throw DataError(
       fmt::format("hdf5: /: unrecognised layout (members: {}); expected ODIM_H5, KNMI or CF NetCDF; describe "
-                  "it under format: described",
+                  "it in YAML and set source.layout",
                   members.empty() ? "none" : members));
 }
 

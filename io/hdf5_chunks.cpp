@@ -158,26 +158,29 @@ class ChunkReader {
 
   void take(const std::vector<std::int64_t>& at) {
     const Part part = part_of(at);
-    hsize_t stored = 0;
-    const bool found = H5Dget_chunk_storage_size(dataset_, part.offset.data(), &stored) >= 0;
-    std::string why;
-    if (!found) {
-      why = hdf5_reason();
-    } else if (stored == 0) {
-      why = "was never written";
-    } else if (stored > kMaxStoredChunk) {
-      why = fmt::format("takes {} bytes; expected at most {}", stored, kMaxStoredChunk);
-    } else if (pipeline_.own) {
-      why = inflate(part, static_cast<std::size_t>(stored));
-      if (why.empty()) {
-        rows_of(part, [&](std::size_t from, std::size_t to, std::size_t values) {
-          std::memcpy(out_.data() + to * size_, chunk_bytes_.data() + from * size_, values * size_);
-        });
-      }
-    } else {
-      why = read_by_library(part);
-    }
+    const std::string why = bring(part);
     if (!why.empty()) lose(part, why);
+  }
+
+  /// Copies the part into the result; says why not where that fails.
+  std::string bring(const Part& part) {
+    hsize_t stored = 0;
+    if (H5Dget_chunk_storage_size(dataset_, part.offset.data(), &stored) < 0) {
+      const std::string reason = hdf5_reason();
+      // HDF5's words for it; other reasons are damage of the index.
+      return reason.find("not allocated") == std::string::npos ? reason : "was never written";
+    }
+    if (stored == 0) return "was never written";
+    if (stored > kMaxStoredChunk)
+      return fmt::format("takes {} bytes; expected at most {}", stored, kMaxStoredChunk);
+    if (!pipeline_.own) return read_by_library(part);
+    std::string why = inflate(part, static_cast<std::size_t>(stored));
+    if (why.empty()) {
+      rows_of(part, [&](std::size_t from, std::size_t to, std::size_t values) {
+        std::memcpy(out_.data() + to * size_, chunk_bytes_.data() + from * size_, values * size_);
+      });
+    }
+    return why;
   }
 
   /// Brings the chunk into chunk_bytes_, in the native type; says why not where that fails.

@@ -168,26 +168,14 @@ bool looks_like_hdf5(std::span<const std::byte> bytes) {
 }
 
 Hdf5File::Hdf5File(std::span<const std::byte> bytes) {
-  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  H5PLset_loading_state(0);
-  const Hdf5Handle fapl = hdf5_checked(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "/", "no file access list");
-  // The image is copied once by the library; the core driver then never touches a path.
-  if (H5Pset_fapl_core(fapl.get(), 1 << 16, false) < 0 ||
-      H5Pset_file_image(fapl.get(), const_cast<std::byte*>(bytes.data()), bytes.size()) < 0) {
-    throw hdf5_error("/", "no file image: " + hdf5_reason());
-  }
-  Hdf5Handle dapl = hdf5_checked(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose, "/", "no dataset access list");
+  Hdf5Handle file = hdf5_open_image(bytes);
+  Hdf5Handle access = hdf5_checked(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose, "/", "no dataset access list");
   const auto refuse_link = [](const char*, const char*, const char*, const char*, unsigned*, hid_t,
                               void*) -> herr_t { return -1; };
-  H5Pset_elink_cb(dapl.get(), refuse_link, nullptr);
-  H5Pset_nlinks(dapl.get(), 1);
-  H5Pset_chunk_cache(dapl.get(), 12421, std::size_t{64} << 20, 0.75);
-  const hid_t file = H5Fopen("memory", H5F_ACC_RDONLY, fapl.get());
-  if (file < 0) {
-    throw hdf5_error(
-        "/", fmt::format("cannot be opened: {}; truncated or incomplete (partial download?)", hdf5_reason()));
-  }
-  state_ = std::make_unique<State>(Hdf5Handle(file, H5Fclose), std::move(dapl));
+  H5Pset_elink_cb(access.get(), refuse_link, nullptr);
+  H5Pset_nlinks(access.get(), 1);
+  H5Pset_chunk_cache(access.get(), 12421, std::size_t{64} << 20, 0.75);
+  state_ = std::make_unique<State>(std::move(file), std::move(access));
 }
 
 Hdf5File::Hdf5File(Hdf5File&&) noexcept = default;
@@ -223,7 +211,8 @@ bool Hdf5File::is_dataset(const std::string& path) const {
   return H5Iget_type(object.get()) == H5I_DATASET;
 }
 
-std::vector<std::string> Hdf5File::root_members(std::size_t limit) const {
+std::vector<std::string> Hdf5File::members(const std::string& group, std::size_t limit) const {
+  if (group != "/" && !exists(group)) throw hdf5_error(group, "does not exist; expected a group");
   struct Names {
     std::vector<std::string> list;
     std::size_t limit;
@@ -234,8 +223,9 @@ std::vector<std::string> Hdf5File::root_members(std::size_t limit) const {
     return all.list.size() < all.limit ? 0 : 1;
   };
   hsize_t index = 0;
-  if (H5Literate(state_->file.get(), H5_INDEX_NAME, H5_ITER_NATIVE, &index, add, &names) < 0) {
-    throw hdf5_error("/", "its members cannot be listed: " + hdf5_reason());
+  if (H5Literate_by_name(state_->file.get(), group.c_str(), H5_INDEX_NAME, H5_ITER_INC, &index, add, &names,
+                         H5P_DEFAULT) < 0) {
+    throw hdf5_error(group, "its members cannot be listed: " + hdf5_reason());
   }
   return names.list;
 }

@@ -30,8 +30,8 @@ class Hdf5File {
   /// True when every step of the path ("/dataset1/what") is a hard link inside this file.
   bool exists(const std::string& path) const;
   bool is_dataset(const std::string& path) const;
-  /// At most `limit` names in the root group.
-  std::vector<std::string> root_members(std::size_t limit = 20) const;
+  /// At most `limit` names in a group.
+  std::vector<std::string> members(const std::string& group, std::size_t limit = 20) const;
 
   /// Attributes; empty when absent. Throw DataError when present but of another kind or too large.
   std::optional<std::string> text(const std::string& object, const std::string& attribute) const;

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <hdf5.h>
+#include <hdf5_hl.h>
 
+#include <cstddef>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -50,6 +53,19 @@ inline Hdf5Handle hdf5_checked(hid_t id, herr_t (*close)(hid_t), const std::stri
                                const char* what) {
   if (id < 0) throw hdf5_error(object, std::string(what) + ": " + hdf5_reason());
   return {id, close};
+}
+
+/// The bytes of a file, which must outlive it and are not copied, opened for reading. Throws DataError.
+inline Hdf5Handle hdf5_open_image(std::span<const std::byte> bytes) {
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  H5PLset_loading_state(0);
+  const hid_t file = H5LTopen_file_image(const_cast<std::byte*>(bytes.data()), bytes.size(),
+                                         H5LT_FILE_IMAGE_DONT_COPY | H5LT_FILE_IMAGE_DONT_RELEASE);
+  if (file < 0) {
+    throw hdf5_error("/",
+                     "cannot be opened: " + hdf5_reason() + "; truncated or incomplete (partial download?)");
+  }
+  return {file, H5Fclose};
 }
 
 }  // namespace raincell::io

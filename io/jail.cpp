@@ -22,6 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kFilesPerChild = 64;
+constexpr std::chrono::seconds kTablePatience{
+    600};  // HDF5 1.10 finds the places of 100,000 frames in a minute or two
 
 /// The file as a descriptor to a regular file; anything else is refused before it can block us.
 Descriptor open_input(const fs::path& path, struct stat& info) {
@@ -233,6 +235,21 @@ std::vector<Frame> Jail::exchange(const Descriptor& input, const std::string& na
   expect(MessageKind::done, deadline);
   load_values(memory_.bytes(), wanted, frames);
   return frames;
+}
+
+ArchiveTable Jail::read_table(const Descriptor& file, std::uint64_t bytes) {
+  ensure();
+  try {
+    const auto deadline = std::chrono::steady_clock::now() + kTablePatience;
+    if (!send_message(socket_.get(), MessageKind::table, {}, file.get()))
+      throw DataError("reader: /: " + how_it_ended());
+    ArchiveTable table = unpack_table(expect(MessageKind::table, deadline).payload, bytes);
+    ++served_;
+    return table;
+  } catch (...) {
+    retire();
+    throw;
+  }
 }
 
 std::vector<Frame> Jail::read(const fs::path& path, const SourceOptions& options, Wanted wanted) {

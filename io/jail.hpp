@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "io/archive_table.hpp"
 #include "io/channel.hpp"
 #include "io/frame.hpp"
 #include "io/reader.hpp"
@@ -48,6 +49,8 @@ class Jail {
 
   /// The frames of a file, checked. Throws DataError beginning with the path.
   std::vector<Frame> read(const std::filesystem::path&, const SourceOptions&, Wanted);
+  /// The header of a packed file of so many bytes, checked. Throws DataError without the file's name.
+  ArchiveTable read_table(const Descriptor& file, std::uint64_t bytes);
   /// How often a child was started: for tests.
   int started() const { return started_; }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <netcdf.h>
+#include <netcdf_mem.h>
 
 #include <utility>
 
@@ -23,12 +24,17 @@ NetcdfIn::NetcdfIn(const std::filesystem::path& path, std::string hint)
   check(nc_open(path_.c_str(), NC_NOWRITE, &id_), "cannot be opened");
 }
 
+NetcdfIn::NetcdfIn(std::span<const std::byte> bytes, std::string hint) : hint_(std::move(hint)) {
+  check(nc_open_mem("memory", NC_NOWRITE, bytes.size(), const_cast<std::byte*>(bytes.data()), &id_),
+        "cannot be opened");
+}
+
 NetcdfIn::~NetcdfIn() {
   nc_close(id_);
 }
 
 void NetcdfIn::refuse(const std::string& what) const {
-  throw DataError(path_ + ": " + what + "; " + hint_);
+  throw DataError((path_.empty() ? "" : path_ + ": ") + what + "; " + hint_);
 }
 
 void NetcdfIn::check(int status, const std::string& what) const {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ class NetcdfIn {
   static constexpr int kGlobal = -1;  // the file itself, as a holder of attributes
 
   NetcdfIn(const std::filesystem::path&, std::string hint);
+  /// The bytes of a file, which must outlive it. Messages name no file.
+  NetcdfIn(std::span<const std::byte>, std::string hint);
   ~NetcdfIn();
   NetcdfIn(const NetcdfIn&) = delete;
   NetcdfIn& operator=(const NetcdfIn&) = delete;

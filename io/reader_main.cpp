@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "io/archive_header.hpp"
 #include "io/channel.hpp"
 #include "io/formats.hpp"
 #include "io/wire.hpp"
@@ -30,8 +31,10 @@ constexpr int kSocket = 3;
 constexpr rlim_t kOpenFiles = 16;
 // A file; the largest composite takes a second.
 constexpr rlim_t kCpuSeconds = RAINCELL_IS_SANITIZED ? 60 : 10;
-// Bytes; sanitizers reserve terabytes.
-constexpr rlim_t kAddressSpace = RAINCELL_IS_SANITIZED ? RLIM_INFINITY : rlim_t{4} << 30;
+constexpr rlim_t kTableCpuSeconds = 600;
+// Bytes of data, which is what a bomb fills; packed files are mapped and may be larger. Sanitizers reserve
+// terabytes.
+constexpr rlim_t kMemory = RAINCELL_IS_SANITIZED ? RLIM_INFINITY : rlim_t{4} << 30;
 
 void limit(__rlimit_resource_t resource, rlim_t soft, rlim_t hard) {
   const rlimit value{soft, hard};
@@ -43,12 +46,12 @@ void allow_open_files(bool allow) {
   limit(RLIMIT_NOFILE, allow ? kOpenFiles : 0, kOpenFiles);
 }
 
-void limit_cpu_of_file() {
+void limit_cpu_of_file(rlim_t seconds) {
   rusage used{};
   ::getrusage(RUSAGE_SELF, &used);
   rlimit now{};
   ::getrlimit(RLIMIT_CPU, &now);
-  const rlim_t soft = static_cast<rlim_t>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + kCpuSeconds;
+  const rlim_t soft = static_cast<rlim_t>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + seconds;
   limit(RLIMIT_CPU, std::min(soft, now.rlim_max), now.rlim_max);
 }
 
@@ -105,7 +108,7 @@ void enter_jail() {
   ::prctl(PR_SET_DUMPABLE, 0);
   limit(RLIMIT_CORE, 0, 0);
   limit(RLIMIT_FSIZE, 0, 0);
-  limit(RLIMIT_AS, kAddressSpace, kAddressSpace);
+  limit(RLIMIT_DATA, kMemory, kMemory);
   allow_open_files(true);
   confine();
 }
@@ -138,7 +141,7 @@ std::vector<Frame> parse(Message& request, Wanted what, std::string& reason) {
     const std::vector<std::byte> bytes = read_all(request.descriptor.get());
     request.descriptor.reset();
     allow_open_files(false);
-    limit_cpu_of_file();
+    limit_cpu_of_file(kCpuSeconds);
     return read_content(std::move(name), bytes, wanted);
   } catch (const std::bad_alloc&) {
     reason = "reader: /: needs more memory than a reader may take; a bomb, or a file of too many frames";
@@ -147,6 +150,47 @@ std::vector<Frame> parse(Message& request, Wanted what, std::string& reason) {
     if (reason.empty()) reason = "reader: /: unknown error";
   }
   return {};
+}
+
+/// A file of any size, mapped.
+class MappedFile {
+ public:
+  explicit MappedFile(int fd) {
+    struct stat info {};
+    if (::fstat(fd, &info) != 0 || info.st_size <= 0) throw DataError("is empty");
+    size_ = static_cast<std::size_t>(info.st_size);
+    at_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (at_ == MAP_FAILED) throw DataError("cannot be mapped into memory");
+  }
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile() {
+    if (at_ != MAP_FAILED) ::munmap(at_, size_);
+  }
+  std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(at_), size_}; }
+
+ private:
+  void* at_ = MAP_FAILED;
+  std::size_t size_ = 0;
+};
+
+bool answer_table(Message& request) {
+  std::string reason;
+  try {
+    const MappedFile file(request.descriptor.get());
+    request.descriptor.reset();
+    allow_open_files(false);
+    limit_cpu_of_file(kTableCpuSeconds);
+    const std::string table = pack_table(read_archive_header(file.bytes()));
+    allow_open_files(true);
+    return send_message(kSocket, MessageKind::table, table);
+  } catch (const std::bad_alloc&) {
+    reason = "needs more memory than a reader may take";
+  } catch (const std::exception& error) {
+    reason = error.what();
+  }
+  allow_open_files(true);
+  return send_message(kSocket, MessageKind::refused, reason.empty() ? "unknown error" : reason);
 }
 
 /// The parent's memory, kept from file to file.
@@ -207,6 +251,10 @@ int main() {
   for (;;) {
     Message request;
     if (receive_message(kSocket, request) != Arrival::message) break;
+    if (request.header.kind == MessageKind::table) {
+      if (!answer_table(request)) break;
+      continue;
+    }
     const std::optional<Wanted> wanted = wanted_of(request.header.kind);
     if (!wanted) break;
     std::string reason;

@@ -17,18 +17,6 @@ constexpr std::int64_t kMaxSide = 32768;
 constexpr std::int64_t kMaxValues = std::int64_t{1} << 28;
 constexpr std::int64_t kYear1900 = -2208988800, kYear2200 = 7258118400;  // seconds since 1970
 
-DataError unfit(const std::string& what) {
-  return DataError("reader: answer of raincell-reader: " + what + "; the file is refused");
-}
-
-/// Texts end up in logs and on terminals: no control characters.
-std::string clean_text(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return text;
-}
-
 void pack_texts(WireWriter& out, const std::vector<std::string>& texts) {
   out.put(static_cast<std::uint64_t>(texts.size()));
   for (const std::string& text : texts) out.put(std::string_view(text));
@@ -65,42 +53,28 @@ void pack_frame(WireWriter& out, const Frame& frame) {
 void check_frame(const Frame& frame, bool with_values) {
   const Grid& grid = frame.grid;
   const SourceSummary& source = frame.source;
-  if (grid.columns < 1 || grid.rows < 1 || grid.columns > kMaxSide || grid.rows > kMaxSide ||
-      grid.pixels() > kMaxValues) {
-    throw unfit(fmt::format("{}x{} pixels", grid.columns, grid.rows));
+  for (const double number : {source.max, source.sum}) {
+    if (!std::isfinite(number)) throw wire_error("a number is not finite");
   }
-  for (const double number : {grid.x0, grid.y0, grid.dx, grid.dy, source.max, source.sum}) {
-    if (!std::isfinite(number)) throw unfit("a number is not finite");
-  }
-  if (!(grid.dx > 0.) || !(grid.dy > 0.)) throw unfit("the pixel size is not positive");
-  const std::int64_t seconds = frame.valid_time.time_since_epoch().count();
-  if (seconds < kYear1900 || seconds > kYear2200)
-    throw unfit(fmt::format("valid time {} s is not between 1900 and 2200", seconds));
   if (frame.window_s < 0 || frame.window_s > 366 * 86400)
-    throw unfit(fmt::format("window of {} s", frame.window_s));
+    throw wire_error(fmt::format("window of {} s", frame.window_s));
   if (with_values) {
     const bool counts = source.missing >= 0 && source.dry >= 0 && source.valued >= 0 &&
                         source.missing <= grid.pixels() && source.dry <= grid.pixels() &&
                         source.valued <= grid.pixels();
     if (!counts || source.pixels != grid.pixels() ||
         source.missing + source.dry + source.valued != source.pixels) {
-      throw unfit("the counts of missing, dry and valued pixels do not add up");
+      throw wire_error("the counts of missing, dry and valued pixels do not add up");
     }
   }
 }
 
 Frame unpack_frame(WireReader& in) {
   Frame frame;
-  Grid& grid = frame.grid;
   SourceSummary& source = frame.source;
   frame.quantity = static_cast<Quantity>(in.take_count(static_cast<std::uint64_t>(Quantity::intensity)));
-  grid.projection = in.take_string(1200);
-  // Only what cannot make PROJ open files is passed on.
-  if (!grid.projection.empty()) grid.projection = clean_projection(grid.projection);
-  grid.columns = in.take_signed();
-  grid.rows = in.take_signed();
-  for (double* number : {&grid.x0, &grid.y0, &grid.dx, &grid.dy}) *number = in.take_double();
-  frame.valid_time = TimePoint{std::chrono::seconds{in.take_signed()}};
+  frame.grid = take_grid(in);
+  frame.valid_time = take_time(in);
   frame.window_s = in.take_signed();
   frame.accumulation = in.take_count(1) == 1;
   frame.zr = clean_text(in.take_string(200));
@@ -120,24 +94,61 @@ void check_values(const Frame& frame) {
   std::int64_t counts[3] = {0, 0, 0};
   for (std::size_t i = 0; i < frame.values.size(); ++i) {
     const auto state = static_cast<std::uint8_t>(frame.states[i]);
-    if (state > 2) throw unfit(fmt::format("pixel {} has state {}", i, state));
+    if (state > 2) throw wire_error(fmt::format("pixel {} has state {}", i, state));
     ++counts[state];
     const float value = frame.values[i];
     const bool fits = state == 0 ? std::isnan(value) : state == 1 ? value == 0.F : std::isfinite(value);
-    if (!fits) throw unfit(fmt::format("pixel {} has state {} and value {}", i, state, value));
+    if (!fits) throw wire_error(fmt::format("pixel {} has state {} and value {}", i, state, value));
   }
   const SourceSummary& source = frame.source;
   if (counts[0] != source.missing || counts[1] != source.dry || counts[2] != source.valued) {
-    throw unfit("the counts of missing, dry and valued pixels are not those of the field");
+    throw wire_error("the counts of missing, dry and valued pixels are not those of the field");
   }
 }
 
 void check_codes(const Frame& frame) {
   if (std::count(frame.codes.begin(), frame.codes.end(), Packing::kFill) != frame.source.missing)
-    throw unfit("the count of missing pixels is not that of the field");
+    throw wire_error("the count of missing pixels is not that of the field");
 }
 
 }  // namespace
+
+DataError wire_error(const std::string& what) {
+  return DataError("reader: answer of raincell-reader: " + what + "; the file is refused");
+}
+
+std::string clean_text(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return text;
+}
+
+Grid take_grid(WireReader& in) {
+  Grid grid;
+  grid.projection = in.take_string(1200);
+  // Only what cannot make PROJ open files is passed on.
+  if (!grid.projection.empty()) grid.projection = clean_projection(grid.projection);
+  grid.columns = in.take_signed();
+  grid.rows = in.take_signed();
+  for (double* number : {&grid.x0, &grid.y0, &grid.dx, &grid.dy}) *number = in.take_double();
+  if (grid.columns < 1 || grid.rows < 1 || grid.columns > kMaxSide || grid.rows > kMaxSide ||
+      grid.pixels() > kMaxValues) {
+    throw wire_error(fmt::format("{}x{} pixels", grid.columns, grid.rows));
+  }
+  for (const double number : {grid.x0, grid.y0, grid.dx, grid.dy}) {
+    if (!std::isfinite(number)) throw wire_error("a number is not finite");
+  }
+  if (!(grid.dx > 0.) || !(grid.dy > 0.)) throw wire_error("the pixel size is not positive");
+  return grid;
+}
+
+TimePoint take_time(WireReader& in) {
+  const std::int64_t seconds = in.take_signed();
+  if (seconds < kYear1900 || seconds > kYear2200)
+    throw wire_error(fmt::format("valid time {} s is not between 1900 and 2200", seconds));
+  return TimePoint{std::chrono::seconds{seconds}};
+}
 
 void WireWriter::put(std::uint64_t value) {
   bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
@@ -152,7 +163,7 @@ void WireWriter::put(std::string_view text) {
 
 std::uint64_t WireReader::take() {
   std::uint64_t value = 0;
-  if (bytes_.size() < sizeof value) throw unfit("it ends too early");
+  if (bytes_.size() < sizeof value) throw wire_error("it ends too early");
   std::memcpy(&value, bytes_.data(), sizeof value);
   bytes_.remove_prefix(sizeof value);
   return value;
@@ -164,13 +175,14 @@ double WireReader::take_double() {
 
 std::uint64_t WireReader::take_count(std::uint64_t limit) {
   const std::uint64_t count = take();
-  if (count > limit) throw unfit(fmt::format("a count of {} where at most {} is possible", count, limit));
+  if (count > limit)
+    throw wire_error(fmt::format("a count of {} where at most {} is possible", count, limit));
   return count;
 }
 
 std::string WireReader::take_string(std::uint64_t limit) {
   const std::uint64_t size = take_count(limit);
-  if (size > bytes_.size()) throw unfit("it ends too early");
+  if (size > bytes_.size()) throw wire_error("it ends too early");
   std::string text(bytes_.substr(0, size));
   bytes_.remove_prefix(size);
   return text;
@@ -213,17 +225,18 @@ std::vector<Frame> unpack_frames(std::string_view bytes, Wanted wanted) {
   const bool with_values = wanted != Wanted::description;
   WireReader in(bytes);
   const std::uint64_t count = in.take_count(kMaxFrames);
-  if (count == 0) throw unfit("it holds no frame");
+  if (count == 0) throw wire_error("it holds no frame");
   std::vector<Frame> frames;
   std::int64_t values = 0;
   for (std::uint64_t i = 0; i < count; ++i) {
     frames.push_back(unpack_frame(in));
     check_frame(frames.back(), with_values);
     values += frames.back().grid.pixels();
-    if (with_values && values > kMaxValues) throw unfit(fmt::format("more than {} values", kMaxValues));
-    if (i > 0 && frames[i].valid_time < frames[i - 1].valid_time) throw unfit("the times are not in order");
+    if (with_values && values > kMaxValues) throw wire_error(fmt::format("more than {} values", kMaxValues));
+    if (i > 0 && frames[i].valid_time < frames[i - 1].valid_time)
+      throw wire_error("the times are not in order");
   }
-  if (!in.empty()) throw unfit("it is longer than it says");
+  if (!in.empty()) throw wire_error("it is longer than it says");
   return frames;
 }
 

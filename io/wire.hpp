@@ -25,7 +25,8 @@ enum class MessageKind : std::uint32_t {
   refused = 4,
   memory = 5,
   done = 6,
-  read_codes = 7
+  read_codes = 7,
+  table = 8
 };
 
 struct MessageHeader {
@@ -60,6 +61,14 @@ class WireReader {
  private:
   std::string_view bytes_;
 };
+
+/// For answers that cannot be: "reader: answer of raincell-reader: what; the file is refused".
+DataError wire_error(const std::string& what);
+/// Texts end up in logs and on terminals: no control characters.
+std::string clean_text(std::string);
+/// A grid whose sides, pixel sizes and projection can be, and a time from 1900 to 2200. Throw DataError.
+Grid take_grid(WireReader&);
+TimePoint take_time(WireReader&);
 
 std::string pack_request(const std::string& name, const SourceOptions&);
 void unpack_request(std::string_view, std::string& name, SourceOptions&);

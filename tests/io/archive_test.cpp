@@ -54,7 +54,9 @@ TEST_P(ArchiveKinds, GivesBackWhatWasPackedAndWhatNetcdfReads) {
   const Archive archive = Archive::open(path);
   ASSERT_EQ(archive.frames(), 6);
   EXPECT_EQ(archive.step_s(), 300);
-  EXPECT_EQ(archive.grid(), simulate_frame(rain(), 0).grid);
+  Grid grid = simulate_frame(rain(), 0).grid;
+  grid.projection = clean_projection(grid.projection);
+  EXPECT_EQ(archive.grid(), grid);
   int file = -1, variable = -1;
   ASSERT_EQ(nc_open(path.c_str(), NC_NOWRITE, &file), NC_NOERR);
   ASSERT_EQ(nc_inq_varid(file, "precip_intensity", &variable), NC_NOERR);
@@ -186,6 +188,103 @@ TEST(Archive, ReportNamesWhatIsWrong) {
   EXPECT_NEAR(report.covered_fraction, 5. / 6., 1e-12);
   EXPECT_NEAR(report.p99, 327.67, 1e-9);
   EXPECT_EQ(report.hours[0].frames, 6);
+}
+
+TEST(Archive, ReportNamesChangesOfCodingStepsAndOverlaps) {
+  const TemporaryFolder folder;
+  ArchiveWriter writer(folder.path() / "a.nc", {});
+  for (std::int64_t step = 0; step < 20; ++step) {
+    Frame frame = flat_frame(step, 1.F + static_cast<float>(step));
+    frame.source.coding = step == 7 ? "gain 0.1" : "gain 0.01";
+    writer.add(frame, "five minutes");
+  }
+  for (std::int64_t step = 21; step < 60; step += 2) {  // every ten minutes from 100 min on
+    Frame frame = flat_frame(step, 2.F + static_cast<float>(step));
+    frame.source.coding = "gain 0.01";
+    if (step == 51) frame.valid_time += std::chrono::seconds{100};
+    if (step == 41) {
+      frame.accumulation = true;
+      frame.window_s = 3600;
+    }
+    writer.add(frame, "ten minutes");
+  }
+  const PackReport report = writer.finish();
+  ASSERT_EQ(report.coding_changes.size(), 2U);  // there and back
+  EXPECT_EQ(report.coding_changes[0].reason, "gain 0.1 instead of gain 0.01");
+  ASSERT_EQ(report.steps.size(), 2U);
+  EXPECT_EQ(report.steps[0].step_s, 300);
+  EXPECT_EQ(report.steps[1].step_s, 600);
+  ASSERT_EQ(report.jitter.size(), 1U);
+  EXPECT_EQ(report.jitter[0].reason, "100 s off steps of 600 s");
+  ASSERT_EQ(report.overlapping.size(), 1U);
+  EXPECT_NE(report.overlapping[0].reason.find("an amount over 3600 s, 600 s after"), std::string::npos);
+  ASSERT_EQ(report.unit_changes.size(), 2U);  // the window of that frame, and back
+}
+
+TEST(Archive, ReportHasTheClimateOfMonthsAndHoursAndMaps) {
+  const TemporaryFolder folder;
+  ArchiveWriter writer(folder.path() / "a.nc", {});
+  Frame january = flat_frame(0, 1.F), march = flat_frame(0, 3.F);
+  january.valid_time = *parse_time("2024-01-31T23:50Z");
+  march.valid_time = *parse_time("2024-03-01T00:10Z");
+  january.values[0] = kMissing;
+  march.values[1] = 0.F;
+  writer.add(january, "a");
+  writer.add(march, "b");
+  const PackReport report = writer.finish();
+  EXPECT_EQ(report.months[0].frames, 1);
+  EXPECT_EQ(report.months[1].frames, 0);
+  EXPECT_NEAR(report.months[0].mean, 1., 1e-6);
+  EXPECT_NEAR(report.month_hours[2][0].mean, 3. * 383. / 384., 1e-6);
+  EXPECT_EQ(report.month_hours[2][23].frames, 0);
+  EXPECT_NEAR(report.hours[23].mean, 1., 1e-6);
+  EXPECT_NEAR(report.hours[0].max, 3., 1e-6);
+  EXPECT_EQ(report.cover_map.values[0], 0.5F);
+  EXPECT_FLOAT_EQ(report.mean_map.values[0], 3.F);
+  EXPECT_FLOAT_EQ(report.mean_map.values[1], 0.5F);
+  EXPECT_FLOAT_EQ(report.wet_map.values[1], 0.5F);
+}
+
+TEST(PackSplit, LeavesTwoHoursBetweenTrainAndTest) {
+  std::vector<PackMoment> moments;
+  for (int i = 0; i < 600; ++i) {  // fifty hours, wet in the first ten and the last ten
+    moments.push_back({TimePoint{std::chrono::minutes{5 * i}}, 1.F, i < 120 || i >= 480 ? 0.5F : 0.F});
+  }
+  const auto split = suggest_split(moments);
+  ASSERT_TRUE(split.has_value());
+  ASSERT_FALSE(split->train.empty());
+  for (const auto& [from, to] : split->train) {
+    EXPECT_TRUE(to + std::chrono::hours{2} <= split->test.first ||
+                from >= split->test.second + std::chrono::hours{2});
+  }
+  EXPECT_NEAR(split->wet_test, 0.2, 0.03);  // as in all
+  EXPECT_FALSE(suggest_split(std::span(moments).first(40)).has_value());
+}
+
+TEST(Archive, FoldersArePublishedPartByPart) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "archive";
+  ArchiveOptions options;
+  options.part_bytes = 3 * 24 * 16 * 2;  // three frames
+  {
+    ArchiveWriter writer(path, options);
+    for (std::int64_t step = 0; step < 7; ++step)
+      writer.add(flat_frame(step, 1.F + static_cast<float>(step)), "f");
+    EXPECT_EQ(Archive::open(path).frames(), 6);  // two parts are there already
+  }
+  EXPECT_EQ(files_in(path), 2U);  // what was not finished left nothing
+  options.append = true;
+  ArchiveWriter writer(path, options);
+  EXPECT_FALSE(writer.wants(flat_frame(5, 0.F).valid_time));
+  EXPECT_TRUE(writer.wants(flat_frame(6, 0.F).valid_time));
+  for (std::int64_t step = 0; step < 8; ++step)
+    writer.add(flat_frame(step, 1.F + static_cast<float>(step)), "f");
+  const PackReport report = writer.finish();
+  EXPECT_EQ(report.already_there, 6);
+  EXPECT_EQ(report.frames, 2);
+  const Archive all = Archive::open(path);
+  ASSERT_EQ(all.frames(), 8);
+  for (std::int64_t i = 0; i < 8; ++i) EXPECT_EQ(whole(all, i)[0], static_cast<float>(i + 1));
 }
 
 TEST(Archive, PixelsThatAlwaysRainAreNamedAsClutter) {
