@@ -74,6 +74,19 @@ def _utc(date, time):
     return datetime.datetime.strptime(date + time.ljust(6, "0"), "%Y%m%d%H%M%S").replace(tzinfo=datetime.timezone.utc)
 
 
+class _Attributes:
+    """Of the first of some groups that has one: a later group is opened only when it is needed."""
+
+    def __init__(self, file, groups):
+        self.file, self.groups = file, groups
+
+    def get(self, name, otherwise=None):
+        for group in self.groups:
+            if group in self.file and name in self.file[group].attrs:
+                return self.file[group].attrs[name]
+        return otherwise
+
+
 def read_odim(path, read=lambda dataset: dataset[()]):
     with h5py.File(path, "r") as file:
         found = []
@@ -82,10 +95,7 @@ def read_odim(path, read=lambda dataset: dataset[()]):
                 name = f"dataset{n}/data{m}"
                 if name not in file:
                     break
-                groups = [file[g] for g in (f"{name}/what", f"dataset{n}/what") if g in file]
-                attributes = {}
-                for group in reversed(groups):
-                    attributes.update(group.attrs)
+                attributes = _Attributes(file, (f"{name}/what", f"dataset{n}/what"))
                 found.append((n, m, _text(attributes.get("quantity", "")), attributes))
         for quantity in RAIN:
             matches = [entry for entry in found if entry[2] == quantity]
@@ -94,15 +104,15 @@ def read_odim(path, read=lambda dataset: dataset[()]):
         n, m, quantity, attributes = matches[0]
         raw = read(file[f"dataset{n}/data{m}/data"])
         raw = raw.astype(raw.dtype.newbyteorder("="))
-        missing = [_number(attributes["nodata"])] if "nodata" in attributes else []
-        dry = [_number(attributes["undetect"])] if "undetect" in attributes else []
+        missing = [_number(code) for code in (attributes.get("nodata"),) if code is not None]
+        dry = [_number(code) for code in (attributes.get("undetect"),) if code is not None]
         states = states_of(raw, missing, dry)
         gain, offset = _number(attributes.get("gain", 1.0)), _number(attributes.get("offset", 0.0))
         what = file["what"].attrs
         window = 0
         if quantity == "ACRR":
-            window = (_utc(_text(attributes["enddate"]), _text(attributes["endtime"]))
-                      - _utc(_text(attributes["startdate"]), _text(attributes["starttime"]))).total_seconds()
+            start, end = (_utc(_text(attributes.get(f"{which}date")), _text(attributes.get(f"{which}time"))) for which in ("start", "end"))
+            window = (end - start).total_seconds()
         zr = (200.0, 1.6)
         for group in (f"dataset{n}/data{m}/how", f"dataset{n}/how", "how"):
             if group in file and "zr_a" in file[group].attrs and "zr_b" in file[group].attrs:
