@@ -1,5 +1,6 @@
-// read_files FILE...: what raincell makes of radar files, for scripts that compare it with other programs. Prints a line
-// a file, "read FRAMES" or "refused REASON", and writes the rain of all frames (float32, NaN: missing) into FILE.rain.
+// read_files FILE...: what raincell makes of radar files, for scripts that compare it with other programs.
+// Prints a line a file, "read FRAMES" or "refused REASON", and writes the rain of all frames (float32, NaN:
+// missing) into FILE.rain.
 #include <cstdio>
 #include <span>
 
