@@ -1,14 +1,17 @@
 // raincell inspect: what a file contains, as raincell understands it.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "app/commands.hpp"
 #include "app/config.hpp"
 #include "app/inspect_own.hpp"
 #include "app/signals.hpp"
+#include "io/catalogue.hpp"
 #include "io/picture.hpp"
 #include "io/publish.hpp"
 #include "io/reader.hpp"
@@ -125,8 +128,72 @@ void draw(const std::filesystem::path& folder, const std::string& file, const st
   }
 }
 
+/// What a folder of radar files holds, by the times and grids of its frames.
+void inspect_folder(const std::string& folder, io::SourceOptions options, const Arguments& arguments,
+                    Log& log) {
+  options.allow_overlapping_accumulation = true;  // which is said below
+  io::ReaderPool readers(options);
+  const io::Catalogue catalogue =
+      io::scan({folder}, readers, [](std::int64_t, std::int64_t) { stop_if_asked(); });
+  const io::CatalogueEntry &first = catalogue.frames.front(), &last = catalogue.frames.back();
+  std::vector<io::Grid> grids;
+  std::set<std::string> quantities;
+  for (const io::CatalogueEntry& entry : catalogue.frames) {
+    quantities.insert(io::name_of(entry.quantity));
+    if (std::none_of(grids.begin(), grids.end(),
+                     [&](const io::Grid& grid) { return io::same_grid(grid, entry.grid); }))
+      grids.push_back(entry.grid);
+  }
+  const auto overlaps =
+      std::count_if(catalogue.frames.begin(), catalogue.frames.end(), [&](const io::CatalogueEntry& entry) {
+        return entry.accumulation && catalogue.step_s > 0 && entry.window_s * 10 > catalogue.step_s * 11;
+      });
+  if (arguments.has("png")) log.warning(fmt::format("{}: --png draws files; not drawn", folder));
+  if (arguments.has("json")) {
+    Json gaps = Json::array(), rejected = Json::array(), all_grids = Json::array();
+    for (const auto& [before, after] : catalogue.gaps)
+      gaps.push_back({{"after", io::format_time(before)}, {"before", io::format_time(after)}});
+    for (const io::Rejected& file : catalogue.rejected)
+      rejected.push_back({{"file", file.file.string()}, {"reason", file.reason}});
+    for (const io::Grid& grid : grids) all_grids.push_back(grid_json(grid));
+    log.result(json_text({{"file", folder},
+                          {"format", "folder"},
+                          {"quantities", quantities},
+                          {"frames", catalogue.frames.size()},
+                          {"valid_time", io::format_time(first.key.valid_time)},
+                          {"last_valid_time", io::format_time(last.key.valid_time)},
+                          {"step_minutes", static_cast<double>(catalogue.step_s) / 60.},
+                          {"window_minutes", static_cast<double>(first.window_s) / 60.},
+                          {"overlapping_amounts", overlaps},
+                          {"gaps", gaps},
+                          {"duplicates", catalogue.duplicates.size()},
+                          {"rejected", rejected},
+                          {"grids", all_grids}}));
+    return;
+  }
+  std::string text = fmt::format("{}\n  folder of radar files: {} frames of {}, {} to {}, every {}", folder,
+                                 catalogue.frames.size(), fmt::join(quantities, ", "),
+                                 io::format_time(first.key.valid_time), io::format_time(last.key.valid_time),
+                                 format_duration(static_cast<double>(catalogue.step_s)));
+  for (const io::Grid& grid : grids) text += "\n  grid       " + io::describe(grid);
+  if (grids.size() > 1 || quantities.size() > 1)
+    text +=
+        "\n  warning    more than one grid or quantity: keep one a folder to pack it or to forecast from it";
+  if (overlaps > 0)
+    text += fmt::format(
+        "\n  warning    {} amounts over longer windows than their step overlap: to use them all the same, "
+        "set "
+        "source.allow_overlapping_accumulation",
+        overlaps);
+  for (const auto& [before, after] : catalogue.gaps)
+    text += fmt::format("\n  gap        between {} and {}", io::format_time(before), io::format_time(after));
+  if (!catalogue.duplicates.empty()) text += fmt::format("\n  duplicates {}", catalogue.duplicates.size());
+  for (const io::Rejected& file : catalogue.rejected) text += "\n  rejected   " + file.reason;
+  log.result(text);
+}
+
 void inspect_file(const std::string& file, io::FrameReader& reader, const Arguments& arguments, Log& log) {
-  const std::optional<OwnFile> own = inspect_own_file(file);
+  const std::optional<OwnFile> own = inspect_own_file(file, arguments.has("png"));
   if (own) {
     log.result(arguments.has("json") ? own->json : own->text);
     if (!arguments.has("png")) return;
@@ -137,6 +204,9 @@ void inspect_file(const std::string& file, io::FrameReader& reader, const Argume
     }
     return;
   }
+  std::error_code none;
+  if (std::filesystem::is_directory(file, none))
+    return inspect_folder(file, reader.options(), arguments, log);
   const std::vector<io::Frame> frames = reader.read(file);
   if (frames.empty()) throw io::DataError(file + ": holds no frame; expected at least one");
   const Json json = summary_of(file, frames);
@@ -165,7 +235,8 @@ int run(const Arguments& arguments, Log& log) {
 
 Command inspect_command() {
   return {{"inspect",
-           "Says what radar files, products, archives or weights contain, as raincell understands them.",
+           "Says what radar files, folders of them, products, archives or weights contain, as raincell "
+           "understands them.",
            "  raincell inspect radar/20240601T0600Z.h5\n  raincell inspect radar/*.h5 --json",
            "FILE...",
            1,

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -9,8 +10,8 @@
 #include "app/log.hpp"
 #include "app/weights.hpp"
 #include "io/archive.hpp"
-#include "io/product.hpp"
 #include "io/publish.hpp"
+#include "io/reader.hpp"
 
 namespace raincell::app {
 
@@ -82,49 +83,57 @@ OwnFile archive_of(const std::filesystem::path& path) {
           archive.hash())};
 }
 
-/// One frame a lead.
-std::vector<io::Frame> frames_of(const io::Product& product) {
-  std::vector<io::Frame> frames(product.lead_s.size());
-  const auto pixels = static_cast<std::ptrdiff_t>(product.grid.pixels());
-  for (std::size_t l = 0; l < frames.size(); ++l) {
-    const auto first = product.values.begin() + static_cast<std::ptrdiff_t>(l) * pixels;
-    frames[l].quantity = product.quantity;
-    frames[l].grid = product.grid;
-    frames[l].valid_time = product.reference_time + std::chrono::seconds(product.lead_s[l]);
-    frames[l].values.assign(first, first + pixels);
-  }
-  return frames;
-}
-
-OwnFile product_of(const std::filesystem::path& path) {
-  const io::Product product = io::read_product(path);
+OwnFile product_of(const std::filesystem::path& path, bool with_values) {
+  io::SourceOptions options;
+  options.format = "product";
+  io::FrameReader reader(options);
+  std::vector<io::Frame> frames = with_values ? reader.read(path) : reader.describe(path);
+  const io::Frame& first = frames.front();
+  const auto fact = [&](const char* name) {
+    for (const auto& [key, value] : first.source.facts) {
+      if (key == name) return value;
+    }
+    return std::string();
+  };
+  const io::TimePoint reference = io::parse_time(fact("reference_time")).value_or(first.valid_time);
   Json leads = Json::array();
-  float max = -INFINITY;
-  for (const std::int64_t s : product.lead_s) leads.push_back(static_cast<double>(s) / 60.);
-  for (const float v : product.values) {
-    if (v > max) max = v;
+  double max = -INFINITY;
+  for (const io::Frame& frame : frames) {
+    leads.push_back(static_cast<double>((frame.valid_time - reference).count()) / 60.);
+    if (frame.source.valued > 0) max = std::max(max, frame.source.max);
+    if (frame.source.dry > 0) max = std::max(max, 0.);
   }
   const Json json = {{"file", path.string()},
                      {"format", "product"},
-                     {"quantity", io::name_of(product.quantity)},
-                     {"unit", io::unit_of(product.quantity)},
-                     {"reference_time", io::format_time(product.reference_time)},
+                     {"quantity", io::name_of(first.quantity)},
+                     {"unit", io::unit_of(first.quantity)},
+                     {"reference_time", io::format_time(reference)},
                      {"lead_minutes", leads},
-                     {"forecaster", product.forecaster},
-                     {"model", product.model_name},
-                     {"model_hash", product.model_hash},
-                     {"status", product.status},
+                     {"forecaster", fact("forecaster")},
+                     {"model", fact("model")},
+                     {"model_hash", fact("model_hash")},
+                     {"status", fact("status")},
                      {"max", std::isfinite(max) ? Json(max) : Json(nullptr)},
-                     {"grid", grid_json(product.grid)}};
-  return {json_text(json),
-          fmt::format("{}\n  nowcast of {} by {}{}, {} leads to +{:g} min, status {}\n  maximum    {} "
-                      "{}\n  grid       {}",
-                      path.string(), io::format_time(product.reference_time), product.forecaster,
-                      product.model_name.empty() ? "" : " (" + product.model_name + ")",
-                      product.lead_s.size(), static_cast<double>(product.lead_s.back()) / 60., product.status,
-                      std::isfinite(max) ? fmt::format("{:.3g}", max) : "none", io::unit_of(product.quantity),
-                      io::describe(product.grid)),
-          frames_of(product)};
+                     {"grid", grid_json(first.grid)}};
+  const std::string model = fact("model");
+  const std::string text = fmt::format(
+      "{}\n  nowcast of {} by {}{}, {} leads to +{:g} min, status {}\n  maximum    {} {}\n  grid       {}",
+      path.string(), io::format_time(reference), fact("forecaster"), model.empty() ? "" : " (" + model + ")",
+      frames.size(), leads.back().get<double>(), fact("status"),
+      std::isfinite(max) ? fmt::format("{:.3g}", max) : "none", io::unit_of(first.quantity),
+      io::describe(first.grid));
+  if (!with_values) frames.clear();
+  return {json_text(json), text, std::move(frames)};
+}
+
+/// Whether a folder is one of parts of an archive, told by the first NetCDF file in it.
+bool holds_parts(const std::filesystem::path& folder) {
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
+    if (entry.path().extension() == ".nc" && entry.is_regular_file(none))
+      return ends_of(entry.path()).find("raincell_grid") != std::string::npos;
+  }
+  return false;
 }
 
 }  // namespace
@@ -139,13 +148,14 @@ nlohmann::ordered_json grid_json(const io::Grid& grid) {
           {"dy", grid.dy}};
 }
 
-std::optional<OwnFile> inspect_own_file(const std::filesystem::path& path) {
+std::optional<OwnFile> inspect_own_file(const std::filesystem::path& path, bool with_values) {
   std::error_code none;
-  if (std::filesystem::is_directory(path, none)) return archive_of(path);
+  if (std::filesystem::is_directory(path, none))
+    return holds_parts(path) ? std::optional(archive_of(path)) : std::nullopt;
   const std::string bytes = ends_of(path);
   const auto holds = [&](const char* text) { return bytes.find(text) != std::string::npos; };
   if (bytes.size() > 9 && bytes[8] == '{') return weights_of(path);
-  if (holds("forecast_reference_time") && holds("raincell")) return product_of(path);
+  if (holds("forecast_reference_time") && holds("raincell")) return product_of(path, with_values);
   if (holds("raincell_grid")) return archive_of(path);
   return std::nullopt;
 }

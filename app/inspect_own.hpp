@@ -19,7 +19,7 @@ struct OwnFile {
 
 /// Empty when the file is none of ours (a radar file, or anything else). Throws DataError or
 /// model::WeightsError when it is one of ours and damaged.
-std::optional<OwnFile> inspect_own_file(const std::filesystem::path&);
+std::optional<OwnFile> inspect_own_file(const std::filesystem::path&, bool with_values);
 
 /// The `grid` of every inspect --json: size, projection, upper left corner, pixel size.
 nlohmann::ordered_json grid_json(const io::Grid&);

@@ -144,11 +144,13 @@ std::vector<Chart> climate_charts(const std::array<io::Climate, N>& all, const s
   return {a, b, c};
 }
 
-/// Mean by month and hour, where there is more than one month.
+std::ptrdiff_t months_met(const io::PackReport& report) {
+  return std::count_if(report.months.begin(), report.months.end(),
+                       [](const io::Climate& climate) { return climate.frames > 0; });
+}
+
+/// Mean by month and hour.
 std::string month_table(const io::PackReport& report) {
-  const auto met = std::count_if(report.months.begin(), report.months.end(),
-                                 [](const io::Climate& c) { return c.frames > 0; });
-  if (met < 2) return {};
   std::string out =
       "<details><summary>Mean by month and hour</summary><div class=\"scroll\"><table><tr><th>month</th>";
   for (int hour = 0; hour < 24; ++hour) out += fmt::format("<th>{:02}</th>", hour);
@@ -232,8 +234,8 @@ std::string pack_report_page(const io::PackReport& report, const io::Catalogue& 
   body += heading("In time", "") + chart_grid(curves(report), "wide");
   body += heading("Climate", "Of the covered pixels.");
   body += chart_grid(climate_charts(report.hours, "hour", 0., report.unit));
-  body += chart_grid(climate_charts(report.months, "month", 1., report.unit));
-  body += month_table(report);
+  if (months_met(report) > 1)
+    body += chart_grid(climate_charts(report.months, "month", 1., report.unit)) + month_table(report);
   return page("Archive " + archive,
               fmt::format("{} frames, {} to {}", report.frames, io::format_time(report.first),
                           io::format_time(report.last)),

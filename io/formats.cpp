@@ -16,10 +16,11 @@ bool never(const Content&) {
   return false;
 }
 
-constexpr std::array<Format, 4> kFormats = {{{"odim", is_odim, read_odim},
+constexpr std::array<Format, 5> kFormats = {{{"odim", is_odim, read_odim},
                                              {"knmi", is_knmi, read_knmi},
                                              {"cf", is_cf, read_cf},
-                                             {"described", never, read_described}}};
+                                             {"described", never, read_described},
+                                             {"product", never, read_own_product}}};
 
 struct Magic {
   std::size_t offset;
@@ -92,8 +93,9 @@ const Format& choose(const Content& content, const SourceOptions& options) {
     for (const Format& format : kFormats) {
       if (options.format == format.name) return format;
     }
-    throw DataError(fmt::format(
-        "source: format \"{}\" is not known; expected auto, odim, knmi, cf or described", options.format));
+    throw DataError(
+        fmt::format("source: format \"{}\" is not known; expected auto, odim, knmi, cf, described or product",
+                    options.format));
   }
   for (const Format& format : kFormats) {
     if (format.probe(content)) return format;

@@ -45,6 +45,8 @@ std::vector<Frame> read_knmi(const Content&, const ReadRequest&);
 bool is_cf(const Content&);
 std::vector<Frame> read_cf(const Content&, const ReadRequest&);
 std::vector<Frame> read_described(const Content&, const ReadRequest&);
+/// A nowcast of raincell's, a frame a lead: only when options.format asks for a product.
+std::vector<Frame> read_own_product(const Content&, const ReadRequest&);
 
 /// "20101231" + "235900" or "2359". Throws DataError beginning with `where`.
 TimePoint time_of(const std::string& where, const std::string& date, const std::string& time);

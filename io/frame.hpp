@@ -7,6 +7,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "io/grid.hpp"
@@ -44,6 +45,8 @@ struct SourceSummary {
   std::int64_t pixels = 0, missing = 0, dry = 0, valued = 0;
   double max = 0., sum = 0.;       // over valued pixels, in the file's unit
   std::vector<std::string> rules;  // why it was understood so: one line a decision
+  std::vector<std::pair<std::string, std::string>>
+      facts;  // further ones, by name: who made a nowcast, and of what
   std::vector<std::string> warnings;
 };
 

@@ -66,9 +66,9 @@ class ProductWriter {
 std::vector<std::byte> product_bytes(const Product&);
 /// Publishes product_bytes. Throws as it does, and WriteError; the target is either complete or as it was.
 void write_product(const Product&, const std::filesystem::path&);
-/// Reads a file that write_product made: names, units, types, dimensions and times are checked. Throws
-/// DataError. Any thread.
-Product read_product(const std::filesystem::path&);
+/// The bytes of a file that write_product made: names, units, types, dimensions and times are checked. Throws
+/// DataError. For raincell-reader, and for tests.
+Product read_product(std::span<const std::byte>);
 /// Rain between two leads, in mm, from the rates of the leads in (from_s, to_s], each standing for the time
 /// since the lead before it. Throws DataError when from_s or to_s is neither 0 nor a lead, or the quantity is
 /// no rain rate.

@@ -4,7 +4,9 @@
 #include <mutex>
 #include <sstream>
 
+#include "io/decode.hpp"
 #include "io/format_lock.hpp"
+#include "io/formats.hpp"
 #include "io/netcdf_in.hpp"
 #include "io/product.hpp"
 #include "io/product_layout.hpp"
@@ -140,12 +142,12 @@ void read_provenance(const NetcdfIn& file, Product& product) {
 
 }  // namespace
 
-Product read_product(const std::filesystem::path& path) {
-  const std::lock_guard lock(format_lock());
-  const NetcdfIn file(path, "expected a product file of raincell nowcast");
+namespace {
+
+/// Everything but fields; the name of the variable that holds the forecast.
+std::string read_head(const NetcdfIn& file, Product& product) {
   if (file.text(NetcdfIn::kGlobal, "Conventions").rfind("CF-", 0) != 0)
     file.refuse("no CF Conventions attribute");
-  Product product;
   const std::string field = find_field(file, product.quantity);
   product.grid = read_grid(file, file.variable(field));
   product.reference_time = read_reference(file);
@@ -153,10 +155,56 @@ Product read_product(const std::filesystem::path& path) {
   if (product.lead_s.size() > static_cast<std::size_t>(kLargestGrid * 16 / product.grid.pixels())) {
     file.refuse("more pixels than one forecast holds");
   }
+  read_provenance(file, product);
+  return field;
+}
+
+constexpr const char* kHint = "expected a product file of raincell nowcast";
+
+}  // namespace
+
+Product read_product(std::span<const std::byte> bytes) {
+  const std::lock_guard lock(format_lock());
+  const NetcdfIn file(bytes, kHint);
+  Product product;
+  const std::string field = read_head(file, product);
   product.values = read_packed(file, field, {"time", "y", "x"}, 0.01);
   read_optional(file, product);
-  read_provenance(file, product);
   return product;
+}
+
+std::vector<Frame> read_own_product(const Content& content, const ReadRequest& request) {
+  const NetcdfIn file(content.bytes, kHint);
+  Product product;
+  const std::string field = read_head(file, product);
+  const CfField stored = product_field(product.quantity);
+  std::vector<Frame> frames;
+  for (std::size_t lead = 0; lead < product.lead_s.size(); ++lead) {
+    Frame frame;
+    frame.quantity = product.quantity;
+    frame.grid = product.grid;
+    frame.valid_time = product.reference_time + std::chrono::seconds{product.lead_s[lead]};
+    frame.source.quantity = field;
+    frame.source.unit = stored.unit;
+    frame.source.facts = {{"reference_time", format_time(product.reference_time)},
+                          {"forecaster", product.forecaster},
+                          {"model", product.model_name},
+                          {"model_hash", product.model_hash},
+                          {"status", product.status}};
+    Coding coding;
+    coding.missing = {static_cast<double>(Packing::kFill)};
+    coding.dry = {0.};
+    coding.gain = stored.packing.scale;
+    Conversion conversion;
+    conversion.quantity = product.quantity;
+    // Counts and maximum are told in any case.
+    const Wanted wanted = request.wanted == Wanted::description ? Wanted::codes : request.wanted;
+    decode("product: " + field, file.plane(field, {lead}, frame.grid.rows, frame.grid.columns), coding,
+           conversion, frame, wanted);
+    if (request.wanted == Wanted::description) frame.codes = {};
+    frames.push_back(std::move(frame));
+  }
+  return frames;
 }
 
 }  // namespace raincell::io

@@ -47,6 +47,9 @@ void pack_frame(WireWriter& out, const Frame& frame) {
   out.put(source.max);
   out.put(source.sum);
   pack_texts(out, source.rules);
+  std::vector<std::string> facts;
+  for (const auto& [name, value] : source.facts) facts.insert(facts.end(), {name, value});
+  pack_texts(out, facts);
   pack_texts(out, source.warnings);
 }
 
@@ -86,6 +89,8 @@ Frame unpack_frame(WireReader& in) {
   source.max = in.take_double();
   source.sum = in.take_double();
   source.rules = unpack_texts(in);
+  const std::vector<std::string> facts = unpack_texts(in);
+  for (std::size_t i = 0; i + 1 < facts.size(); i += 2) source.facts.emplace_back(facts[i], facts[i + 1]);
   source.warnings = unpack_texts(in);
   return frame;
 }

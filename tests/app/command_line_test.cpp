@@ -336,14 +336,19 @@ INSTANTIATE_TEST_SUITE_P(
               {"of good", "needs about"}}),
     [](const auto& instance) { return std::string(instance.param.name); });
 
+std::vector<nlohmann::json> json_lines(const std::string& text) {
+  std::istringstream lines(text);
+  std::vector<nlohmann::json> found;
+  for (std::string line; std::getline(lines, line);) found.push_back(nlohmann::json::parse(line));
+  return found;
+}
+
 /// The work counted is the model's: a step of it is at most three forward passes.
 TEST(Bench, TimesEveryMeasure) {
   const auto outcome =
       run_raincell(ground().folder.path(), {"bench", "good.yaml", "--repetitions", "2", "--json"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  std::istringstream lines(outcome.out);
-  std::vector<nlohmann::json> found;
-  for (std::string line; std::getline(lines, line);) found.push_back(nlohmann::json::parse(line));
+  const std::vector<nlohmann::json> found = json_lines(outcome.out);
   ASSERT_EQ(found.size(), 3U);
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(found[i]["measure"], (std::array{"forecast", "forward", "step"})[i]);
@@ -455,6 +460,85 @@ TEST(FullDisk, StdoutThatIsFullIsAnError) {
   const auto& folder = ground().folder;
   const auto outcome = run_raincell(folder.path(), {"help"}, {.file_bytes = 10});
   EXPECT_EQ(outcome.code, 5);
+}
+
+TEST(InspectFolder, SaysWhatItsFramesAre) {
+  const auto& folder = ground().folder;
+  const auto said = run_raincell(folder.path(), {"inspect", "mixed", "archive.nc", "--json"});
+  ASSERT_EQ(said.code, 0) << said.err;
+  const auto lines = json_lines(said.out);
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[0]["format"], "folder");
+  EXPECT_EQ(lines[0]["frames"], 9);
+  EXPECT_EQ(lines[0]["valid_time"], "2024-06-01T00:00Z");
+  EXPECT_EQ(lines[0]["step_minutes"], 5.);
+  EXPECT_EQ(lines[0]["grids"].size(), 2U);
+  EXPECT_EQ(lines[0]["rejected"].size(), 0U);
+  EXPECT_EQ(lines[1]["format"], "archive");
+  const auto text = run_raincell(folder.path(), {"inspect", "mixed"});
+  EXPECT_NE(text.out.find("more than one grid"), std::string::npos) << text.out;
+}
+
+TEST(Layout, DescribedInYamlReadsAsTheFormatItself) {
+  const Folder folder;
+  ASSERT_EQ(
+      run_raincell(folder.path(), {"simulate", "--output", "radar", "--frames", "2", "--size", "32x32"}).code,
+      0);
+  test::write_text(folder / "mine.yaml",
+                   "dataset: /dataset1/data1/data\n"
+                   "axes: [y, x]\n"
+                   "unit: mm/h\n"
+                   "gain: /dataset1/data1/what@gain\n"
+                   "offset: /dataset1/data1/what@offset\n"
+                   "missing: /dataset1/data1/what@nodata\n"
+                   "dry: [/dataset1/data1/what@undetect]\n"
+                   "zero_is_dry: false\n"
+                   "time: {date: /what@date, time: /what@time}\n"
+                   "grid: {projection: /where@projdef, x0: -16000, y0: 16000, dx: /where@xscale}\n");
+  const std::string file = test::files_below(folder / "radar").front();
+  const auto own = run_raincell(folder.path(), {"inspect", "radar/" + file, "--json"}),
+             described = run_raincell(
+                 folder.path(), {"inspect", "radar/" + file, "--json", "--set", "source.layout=mine.yaml"});
+  ASSERT_EQ(described.code, 0) << described.err;
+  const auto a = json_lines(own.out)[0], b = json_lines(described.out)[0];
+  EXPECT_EQ(b["format"], "described");
+  for (const char* key : {"missing", "dry", "valued", "sum", "max_mm_h", "valid_time", "grid"})
+    EXPECT_EQ(a[key], b[key]) << key;
+  EXPECT_EQ(
+      run_raincell(folder.path(), {"pack", "radar", "--output", "a.nc", "--set", "source.layout=mine.yaml"})
+          .code,
+      0);
+  test::write_text(folder / "wrong.yaml", "dataset: /dataset1/data1/data\nunits: mm/h\n");
+  const auto wrong =
+      run_raincell(folder.path(), {"inspect", "radar/" + file, "--set", "source.layout=wrong.yaml"});
+  EXPECT_EQ(wrong.code, 3);
+  EXPECT_NE(wrong.err.find("units: is no known key; expected one of"), std::string::npos) << wrong.err;
+  const auto none =
+      run_raincell(folder.path(), {"inspect", "radar/" + file, "--set", "source.layout=none.yaml"});
+  EXPECT_EQ(none.code, 2);
+  EXPECT_NE(none.err.find("none.yaml"), std::string::npos) << none.err;
+}
+
+TEST(PackReport, IsOnePageWithMapsAndRemarks) {
+  const Folder folder;
+  ASSERT_EQ(
+      run_raincell(folder.path(), {"simulate", "--output", "radar", "--frames", "12", "--size", "32x32"})
+          .code,
+      0);
+  std::filesystem::remove(folder / "radar" / test::files_below(folder / "radar")[4]);
+  const auto packed = run_raincell(folder.path(), {"pack", "radar", "--output", "archive", "--report",
+                                                   "page.html", "--json", "--threads", "2"});
+  ASSERT_EQ(packed.code, 0) << packed.err;
+  const auto json = json_lines(packed.out)[0];
+  EXPECT_EQ(json["frames"], 11);
+  EXPECT_EQ(json["gaps"].size(), 1U);
+  EXPECT_EQ(json["climatology_by_month"][0]["month"], 6);
+  EXPECT_EQ(json["parts"].size(), 1U);
+  const std::string page = test::read_text(folder / "page.html");
+  for (const char* part :
+       {"<h1>Archive archive</h1>", "1 frames missing until", "data:image/png;base64,", "Wet by hour"})
+    EXPECT_NE(page.find(part), std::string::npos) << part;
+  EXPECT_EQ(page.find("http"), page.find("http://www.w3.org"));  // nothing is fetched
 }
 
 TEST(Help, StartsWithAnExample) {

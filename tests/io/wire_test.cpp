@@ -19,7 +19,7 @@ Frame good_frame() {
   frame.accumulation = true;
   frame.values = {kMissing, 0.F, 1.5F, 2.F};
   frame.states = {PixelState::missing, PixelState::dry, PixelState::valued, PixelState::valued};
-  frame.source = {"odim", "ACRR", "mm", "gain 1", 4, 1, 1, 2, 2., 3.5, {"a rule"}, {"a warning"}};
+  frame.source = {"odim", "ACRR", "mm", "gain 1", 4, 1, 1, 2, 2., 3.5, {"a rule"}, {{"model", "m"}}, {"a warning"}};
   frame.zr = "a=200 b=1.6 (file)";
   frame.clipped = 3;
   return frame;
@@ -46,6 +46,7 @@ TEST(Wire, FramesArriveAsTheyWere) {
   EXPECT_EQ(frame.states, sent.states);
   EXPECT_EQ(frame.source.sum, 3.5);
   EXPECT_EQ(frame.source.rules, sent.source.rules);
+  EXPECT_EQ(frame.source.facts, sent.source.facts);
   EXPECT_EQ(frame.zr, sent.zr);
   EXPECT_EQ(frame.clipped, 3);
 }

@@ -5,6 +5,7 @@
 
 #include "tests/kernels/backends.hpp"
 #include "tests/support/numbers.hpp"
+#include "tests/support/sum_order.hpp"
 
 namespace raincell::test {
 namespace {
@@ -28,15 +29,9 @@ class Bands : public OnEveryBackend {
     return plan.implementation().find("Winograd") != std::string::npos;
   }
 
-  /// oneDNN orders the sums of strided adjoints by the size of the image and the number of threads (3.x,
-  /// and 2.6 where there is no AVX-512), and without AVX of all convolutions.
   bool ordered_by_size(const ConvSpec& spec) {
-    const BackendInfo& info = backend_->info();
-    if (info.libraries.find("oneDNN") == std::string::npos) return false;
-    if (info.device.find("AVX") == std::string::npos) return true;
-    const bool two_with_avx512 = info.libraries.find("oneDNN 2.") != std::string::npos &&
-                                 info.device.find("AVX-512") != std::string::npos;
-    return spec.transposed && !two_with_avx512;
+    return sums_follow_size(backend_->info()) ||
+           (spec.transposed && adjoint_sums_follow_size(backend_->info()));
   }
 
   /// The largest difference, of the largest value; exact where sums have the same order.

@@ -5,6 +5,7 @@
 
 #include "kernels/decorators.hpp"
 #include "model_support.hpp"
+#include "tests/support/sum_order.hpp"
 
 namespace raincell::model::testing {
 namespace {
@@ -88,19 +89,21 @@ std::vector<ModelSpec> networks() {
 TEST(Bands, EqualTheWholeToTheBit) {
   for (const int threads : {1, 3}) {
     const auto backend = kernels::make_backend("cpu", {.threads = threads});
+    const double rounding = test::adjoint_sums_follow_size(backend->info()) ? 1e-5 : 0.;
     for (const ModelSpec& spec : networks()) {
       SCOPED_TRACE(to_text(spec));
       NetworkPlan plan{.height = 103, .width = 37};
       const RandomBatch batch = batch_of(spec, plan);
       const auto whole = forecast(spec, *backend, plan, batch, kLeads);
       EXPECT_GT(largest_of(whole), 1e-3);
+      const double bound = rounding * largest_of(whole);
       for (const std::int64_t bytes : {1, 30000, 1 << 30}) {
         if (threads == 3 && bytes == 1) continue;
         plan.bands = {bytes, 0, nullptr};
-        EXPECT_EQ(largest_difference(forecast(spec, *backend, plan, batch, kLeads), whole), 0.) << bytes;
+        EXPECT_LE(largest_difference(forecast(spec, *backend, plan, batch, kLeads), whole), bound) << bytes;
         MemoryScratch scratch;
         plan.bands = {bytes, 1, &scratch};
-        EXPECT_EQ(largest_difference(forecast(spec, *backend, plan, batch, kLeads), whole), 0.) << bytes;
+        EXPECT_LE(largest_difference(forecast(spec, *backend, plan, batch, kLeads), whole), bound) << bytes;
         EXPECT_GT(scratch.drops, 0);
       }
     }
