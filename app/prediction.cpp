@@ -23,8 +23,7 @@ using std::int64_t;
 /// Code that a library makes for this machine, stacks of threads, small objects: what computing adds to a
 /// process beyond its tensors.
 constexpr std::size_t kComputing = std::size_t{12} << 20;
-constexpr std::size_t kFiles = std::size_t{12}
-                               << 20;  // code of libraries that read and write a nowcast's files
+constexpr std::size_t kFiles = std::size_t{8} << 20;  // code of libraries that write a nowcast's files
 
 std::size_t archive_bytes(const std::vector<io::Archive>& archives) {
   std::size_t sum = 0;
