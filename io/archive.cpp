@@ -85,8 +85,7 @@ struct Archive::State {
   std::vector<fs::path> paths;
   std::vector<Place> table;  // by time
   std::int64_t step_s = 0;
-  std::uint64_t serial = 0;     // of this opening: the key of the threads' caches
-  std::vector<float> value_of;  // [code as uint16]
+  std::uint64_t serial = 0;  // of this opening: the key of the threads' caches
 
   const PackedFrame& frame(std::int64_t index) const {
     const Place place = table[checked(index)];
@@ -173,10 +172,6 @@ Archive Archive::open(const fs::path& path) {
   Jail jail;
   for (const fs::path& file : state->paths) state->parts.push_back(ArchivePart::open(file, jail));
   state->order_frames();
-  state->value_of.resize(1U << 16);
-  for (std::size_t code = 0; code < state->value_of.size(); ++code) {
-    state->value_of[code] = unpack_value(static_cast<std::int16_t>(code), state->parts.front()->scale());
-  }
   return Archive(std::move(state));
 }
 
@@ -224,12 +219,11 @@ void Archive::read(std::int64_t frame, const Crop& crop, std::span<float> values
   state_->check(crop, values.size());
   const std::int64_t columns = grid().columns;
   const std::span<const std::int16_t> codes = state_->codes(frame);
-  const float* value_of = state_->value_of.data();
+  const double scale = this->scale();
   for (std::int64_t r = 0; r < crop.rows; ++r) {
     const std::int16_t* source = codes.data() + (crop.row + r) * columns + crop.column;
     float* target = values.data() + r * crop.columns;
-    for (std::int64_t c = 0; c < crop.columns; ++c)
-      target[c] = value_of[static_cast<std::uint16_t>(source[c])];
+    for (std::int64_t c = 0; c < crop.columns; ++c) target[c] = unpack_value(source[c], scale);
   }
 }
 

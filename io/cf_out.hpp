@@ -25,7 +25,8 @@ Packing packing_of(Quantity);
 std::int64_t pack(std::span<const float> values, const Packing&, std::span<std::int16_t> codes);
 /// The value of a code; kMissing for kFill.
 inline float unpack_value(std::int16_t code, double scale) {
-  return code == Packing::kFill ? kMissing : static_cast<float>(scale * static_cast<double>(code));
+  const auto value = static_cast<float>(scale * static_cast<double>(code));  // in any case, which lets loops be vectorised
+  return code == Packing::kFill ? kMissing : value;
 }
 
 struct CfName {

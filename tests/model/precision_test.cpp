@@ -95,7 +95,7 @@ TEST_P(OtherArithmetic, TrainingFollowsTheCpu) {
     for (std::size_t i = 0; i < expected.size(); ++i)
       EXPECT_NEAR(ours[i] / expected[i], 1., 1e-3) << "step " << i;
   }
-  EXPECT_NEAR(ratios / static_cast<double>(networks), 1., 0.02);
+  EXPECT_NEAR(ratios / static_cast<double>(networks), 1., 0.04);  // four standard errors of eight
 }
 
 /// Those that are not the cpu in f32 itself, nor the reference, which would take minutes; in one thread,
