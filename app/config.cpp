@@ -220,6 +220,7 @@ the configuration. Wherever a number is expected, the path of an attribute may s
 | `zero_is_dry` | whether a value of 0 is dry; default: for rain, not for reflectivity |
 | `rows` | `north` (default) or `south`: where row 0 lies |
 | `window_s` | length of the window of amounts, s |
+| `decode` | `sevir_vil`: bytes of SEVIR's VIL into kg m-2, 255 missing |
 | `quantity` | `reflectivity`, `vil`, `intensity`; default: rain |
 | `time` | one of `{attribute: /what@time}`, `{date: /what@date, time: /what@time}`, `{filename: REGEX}`, `{dataset: REGEX}` (digits caught in the name), `{start: TIME or /what@time, step_s: 300}`, `{values: /time, unit: "seconds since 1970-01-01"}` |
 | `grid` | `{projection: "+proj=...", x0: , y0: , dx: , dy: }`: outer upper left corner and pixel size, metres or degrees |
@@ -232,6 +233,18 @@ gain: /precipitation/rate@scale
 missing: 65535
 time: {values: /time, unit: "minutes since 2020-01-01"}
 grid: {projection: "+proj=laea +lat_0=55 +lon_0=10 +ellps=WGS84", x0: 0, y0: 0, dx: 1000}
+```
+
+An event of SEVIR (`vil` is stored as event, y, x, time; the catalogue tells its place in the file and the time of its middle):
+
+```yaml
+dataset: /vil
+axes: [event, y, x, time]
+select: {event: 12}
+quantity: vil
+decode: sevir_vil
+time: {start: 2019-06-09T18:02Z, step_s: 300}
+grid: {dx: 1000}
 ```
 )md";
 

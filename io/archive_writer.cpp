@@ -474,6 +474,14 @@ bool ArchiveWriter::add(const Frame& frame, const std::string& source) {
   return true;
 }
 
+void ArchiveWriter::discard() {
+  for (const fs::path& part : std::exchange(state_->report.written, {})) {
+    std::error_code error;
+    if (!fs::remove(part, error) && error)
+      throw WriteError(part.string() + ": cannot be removed: " + error.message());
+  }
+}
+
 PackReport ArchiveWriter::finish() {
   State& state = *state_;
   const bool nothing_new = state.report.moments.empty();

@@ -42,6 +42,8 @@ class ArchiveWriter {
   /// Ends, syncs, reads back and compares every frame, publishes. Throws WriteError (the last part, or the
   /// file, is not published then) and DataError when there was no frame to pack.
   PackReport finish();
+  /// Takes back the parts that were published so far; nothing can be added afterwards.
+  void discard();
 
  private:
   struct State;

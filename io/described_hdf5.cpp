@@ -38,7 +38,7 @@ Json parse(const std::string& text) {
   if (!json.is_object()) throw error_at("description", "is no JSON object");
   check_keys("", json,
              {"dataset", "datasets", "group", "axes", "select", "unit", "gain", "offset", "missing", "dry",
-              "zero_is_dry", "rows", "time", "window_s", "grid", "quantity"});
+              "zero_is_dry", "rows", "time", "window_s", "grid", "quantity", "decode"});
   return json;
 }
 
@@ -280,6 +280,24 @@ std::vector<std::string> datasets_of(const Hdf5File& file, const Json& json, con
   return found;
 }
 
+/// SEVIR's bytes of vertically integrated liquid in kg m-2 (its tutorial, "VIL"): linear, then exponential;
+/// 255 is missing.
+Field sevir_vil(Field field) {
+  const auto* bytes = std::get_if<std::vector<std::uint8_t>>(&field.values);
+  if (bytes == nullptr) throw error_at("decode", "sevir_vil is for bytes; the array holds other numbers");
+  std::vector<double> vil;
+  vil.reserve(bytes->size());
+  for (const std::uint8_t byte : *bytes) {
+    const double x = byte;
+    vil.push_back(byte == 255 ? std::nan("")
+                  : x <= 5.   ? 0.
+                  : x <= 18.  ? (x - 2.) / 90.66
+                              : std::exp((x - 83.9) / 38.9));
+  }
+  field.values = std::move(vil);
+  return field;
+}
+
 /// All steps of one dataset.
 void read_dataset(const std::string& dataset, const Json& json, const Content& content,
                   const ReadRequest& request, const Clock& clock, std::vector<Frame>& frames) {
@@ -308,6 +326,9 @@ void read_dataset(const std::string& dataset, const Json& json, const Content& c
   coding.dry = list(file, json, "dry");
   SourceOptions options = request.options;
   if (options.quantity == "auto" && json.contains("quantity")) options.quantity = text(json, "quantity");
+  const bool by_table = !text(json, "decode").empty();
+  if (by_table && text(json, "decode") != "sevir_vil")
+    throw error_at("decode", fmt::format("\"{}\" is not known; expected sevir_vil", text(json, "decode")));
   const std::string rows = text(json, "rows", "north");
   if (rows != "north" && rows != "south")
     throw error_at("rows", fmt::format("\"{}\"; expected north or south", rows));
@@ -323,7 +344,9 @@ void read_dataset(const std::string& dataset, const Json& json, const Content& c
       if (axes.time >= 0) start[static_cast<std::size_t>(axes.time)] = static_cast<std::int64_t>(step);
       count[static_cast<std::size_t>(axes.y)] = frame.grid.rows;
       count[static_cast<std::size_t>(axes.x)] = frame.grid.columns;
-      decode(where, file.read(dataset, start, count), coding, conversion, frame, request.wanted);
+      Field field = file.read(dataset, start, count);
+      if (by_table) field = sevir_vil(std::move(field));
+      decode(where, field, coding, conversion, frame, request.wanted);
       if (axes.x < axes.y) transpose(frame);
       if (rows == "south") flip_rows(frame);
     }

@@ -46,6 +46,7 @@ std::optional<Packed> pack_in_one_pass(const std::vector<fs::path>& sources, Rea
   try {
     readers.read(files, Wanted::codes, take);
   } catch (const OutOfOrder&) {
+    writer.discard();
     return std::nullopt;
   }
   Packed packed;

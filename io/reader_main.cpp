@@ -113,13 +113,8 @@ void enter_jail() {
   confine();
 }
 
-std::vector<std::byte> read_all(int fd) {
-  struct stat info {};
-  if (::fstat(fd, &info) != 0 || info.st_size < 0 ||
-      static_cast<std::uint64_t>(info.st_size) > kMaxInputBytes) {
-    throw DataError("reader: /: the file's size is out of range");
-  }
-  std::vector<std::byte> bytes(static_cast<std::size_t>(info.st_size));
+std::vector<std::byte> read_all(int fd, std::size_t size) {
+  std::vector<std::byte> bytes(size);
   std::size_t at = 0;
   while (at < bytes.size()) {
     const ssize_t got = ::pread(fd, bytes.data() + at, bytes.size() - at, static_cast<off_t>(at));
@@ -129,27 +124,6 @@ std::vector<std::byte> read_all(int fd) {
     at += static_cast<std::size_t>(got);
   }
   return bytes;
-}
-
-/// The frames, or the reason why not.
-std::vector<Frame> parse(Message& request, Wanted what, std::string& reason) {
-  try {
-    ReadRequest wanted;
-    std::string name;
-    unpack_request(request.payload, name, wanted.options);
-    wanted.wanted = what;
-    const std::vector<std::byte> bytes = read_all(request.descriptor.get());
-    request.descriptor.reset();
-    allow_open_files(false);
-    limit_cpu_of_file(kCpuSeconds);
-    return read_content(std::move(name), bytes, wanted);
-  } catch (const std::bad_alloc&) {
-    reason = "reader: /: needs more memory than a reader may take; a bomb, or a file of too many frames";
-  } catch (const std::exception& error) {
-    reason = error.what();
-    if (reason.empty()) reason = "reader: /: unknown error";
-  }
-  return {};
 }
 
 /// A file of any size, mapped.
@@ -173,6 +147,50 @@ class MappedFile {
   void* at_ = MAP_FAILED;
   std::size_t size_ = 0;
 };
+
+/// The bytes of a file: of one that fits well into memory a copy, which nobody can change while it is parsed;
+/// of a larger one the file itself.
+class Input {
+ public:
+  explicit Input(int fd) {
+    struct stat info {};
+    if (::fstat(fd, &info) != 0 || info.st_size < 0 ||
+        static_cast<std::uint64_t>(info.st_size) > kMaxInputBytes)
+      throw DataError("reader: /: the file's size is out of range");
+    if (info.st_size > kLargestCopy) {
+      mapped_.emplace(fd);
+    } else {
+      copied_ = read_all(fd, static_cast<std::size_t>(info.st_size));
+    }
+  }
+  std::span<const std::byte> bytes() const { return mapped_ ? mapped_->bytes() : std::span(copied_); }
+
+ private:
+  static constexpr off_t kLargestCopy = off_t{256} << 20;
+  std::optional<MappedFile> mapped_;
+  std::vector<std::byte> copied_;
+};
+
+/// The frames, or the reason why not.
+std::vector<Frame> parse(Message& request, Wanted what, std::string& reason) {
+  try {
+    ReadRequest wanted;
+    std::string name;
+    unpack_request(request.payload, name, wanted.options);
+    wanted.wanted = what;
+    const Input input(request.descriptor.get());
+    request.descriptor.reset();
+    allow_open_files(false);
+    limit_cpu_of_file(kCpuSeconds);
+    return read_content(std::move(name), input.bytes(), wanted);
+  } catch (const std::bad_alloc&) {
+    reason = "reader: /: needs more memory than a reader may take; a bomb, or a file of too many frames";
+  } catch (const std::exception& error) {
+    reason = error.what();
+    if (reason.empty()) reason = "reader: /: unknown error";
+  }
+  return {};
+}
 
 bool answer_table(Message& request) {
   std::string reason;

@@ -15,7 +15,7 @@ namespace raincell::io {
 
 inline constexpr std::uint32_t kWireMagic = 0x5243'0001;  // "RC", version 1
 inline constexpr std::uint64_t kMaxWireBytes = std::uint64_t{1} << 26;
-inline constexpr std::uint64_t kMaxInputBytes = std::uint64_t{1} << 30;
+inline constexpr std::uint64_t kMaxInputBytes = std::uint64_t{1} << 40;
 
 /// What the message is; every message is a header and `bytes` of payload.
 enum class MessageKind : std::uint32_t {

@@ -473,6 +473,32 @@ TEST_F(Odim, DescribedByTheNamesOfArrays) {
   EXPECT_HAS(described_refusal(path(), options), "nothing in / is named like");
 }
 
+// An event of SEVIR: time is the last axis, and bytes stand for VIL by a table.
+TEST_F(Odim, DescribedSevir) {
+  {
+    Hdf5Fixture file(path());
+    std::vector<double> bytes(2 * 2 * 2 * 3, 0.);
+    for (std::size_t i = 0; i < 4; ++i) bytes[12 + i * 3 + 2] = std::vector<double>{5, 18, 254, 255}[i];
+    file.array("/vil", {2, 2, 2, 3}, bytes, H5T_NATIVE_UINT8);
+  }
+  SourceOptions options;
+  options.format = "described";
+  options.description =
+      R"json({"dataset": "/vil", "axes": ["event", "y", "x", "time"], "select": {"event": 1},
+                                "quantity": "vil", "decode": "sevir_vil",
+                                "time": {"start": "2019-06-09T18:02Z", "step_s": 300}})json";
+  const std::vector<Frame> frames = read_path(path(), options);
+  ASSERT_EQ(frames.size(), 3U);
+  EXPECT_EQ(format_time(frames[2].valid_time), "2019-06-09T18:12Z");
+  EXPECT_EQ(frames[2].quantity, Quantity::vil);
+  EXPECT_EQ(frames[2].values[0], 0.F);
+  EXPECT_NEAR(frames[2].values[1], 16. / 90.66, 1e-6);
+  EXPECT_NEAR(frames[2].values[2], std::exp((254. - 83.9) / 38.9), 1e-4);
+  EXPECT_EQ(frames[2].states[3], missing);
+  options.description = R"json({"dataset": "/vil", "decode": "vil", "time": {"filename": "."}})json";
+  EXPECT_HAS(described_refusal(path(), options), "is not known; expected sevir_vil");
+}
+
 class Chunks : public Odim {
  protected:
   /// 4x6 numbers 1 ... 24 in chunks of 2x3, deflated, without those that `written` leaves out.

@@ -71,6 +71,26 @@ TEST_F(PackFiles, SortsWhatIsNotInOrderAndNamesDuplicates) {
   for (std::int64_t i = 0; i < 3; ++i) EXPECT_EQ(first_value(i), static_cast<float>(i + 1));
 }
 
+TEST_F(PackFiles, PartsOfAFirstPassThatMetDisorderAreTakenBack) {
+  for (int i = 1; i < 8; ++i) frame("radar/202001010" + std::to_string(i) + "00.h5", i);
+  frame("radar/late_202001010000.h5", 0);
+  ArchiveOptions options;
+  options.part_bytes = 2 * 4 * 2;  // two frames
+  ReaderPool readers(this->options(), 2);
+  const fs::path target = folder_.path() / "archive";
+  const Packed packed = pack_files({folder_.path() / "radar"}, readers, target, options);
+  EXPECT_EQ(packed.report.frames, 8);
+  EXPECT_EQ(packed.report.written.size(), 4U);
+  const Archive archive = Archive::open(target);
+  ASSERT_EQ(archive.frames(), 8);
+  EXPECT_EQ(archive.parts().size(), 4U);
+  for (std::int64_t i = 0; i < 8; ++i) {
+    std::vector<float> values(4);
+    archive.read(i, {0, 0, 2, 2}, values);
+    EXPECT_EQ(values[0], static_cast<float>(i));
+  }
+}
+
 TEST_F(PackFiles, AppendingReadsWhatIsNewOnly) {
   frame("radar/202001010000.h5", 1);
   packed();
