@@ -19,21 +19,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// The lists of remarks of a report, by key and title.
-struct NoteList {
-  const char *key, *title;
-  std::vector<io::PackNote> io::PackReport::*notes;
-};
-constexpr NoteList kNoteLists[] = {
-    {"stuck", "stuck (rain identical to the frame before; packed)", &io::PackReport::stuck},
-    {"changes", "other grid or quantity (left out)", &io::PackReport::changes},
-    {"unit_changes", "unit or window changed (packed)", &io::PackReport::unit_changes},
-    {"coding_changes", "gain, offset or codes changed (packed)", &io::PackReport::coding_changes},
-    {"jitter", "off the steps (packed)", &io::PackReport::jitter},
-    {"overlapping", "amounts that overlap (packed)", &io::PackReport::overlapping},
-    {"out_of_order", "out of order (left out)", &io::PackReport::out_of_order},
-    {"all_missing", "nothing observed (packed)", &io::PackReport::all_missing}};
-
 Json notes(const std::vector<io::PackNote>& list) {
   Json json = Json::array();
   for (const io::PackNote& note : list) {
@@ -64,10 +49,6 @@ Json climates(const std::array<io::Climate, N>& all, const char* name, std::size
                     {"max", climate.max}});
   }
   return json;
-}
-
-std::string range_text(const std::pair<io::TimePoint, io::TimePoint>& range) {
-  return io::format_time(range.first) + "/" + io::format_time(range.second);
 }
 
 Json split_json(const std::optional<io::PackSplit>& split) {

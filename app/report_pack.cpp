@@ -33,14 +33,11 @@ Facts facts_of(const io::PackReport& report) {
   if (report.already_there > 0) facts.emplace_back("already there", fmt::format("{}", report.already_there));
   if (report.clipped > 0) facts.emplace_back("clipped values", fmt::format("{}", report.clipped));
   if (const auto split = io::suggest_split(report.moments)) {
-    const auto range = [](const std::pair<io::TimePoint, io::TimePoint>& ends) {
-      return io::format_time(ends.first) + "/" + io::format_time(ends.second);
-    };
     std::string train;
-    for (const auto& ends : split->train) train += (train.empty() ? "" : ", ") + range(ends);
+    for (const auto& ends : split->train) train += (train.empty() ? "" : ", ") + range_text(ends);
     facts.emplace_back("to train on", fmt::format("{} (wet {})", train, percent(split->wet_train)));
     facts.emplace_back("to test on",
-                       fmt::format("{} (wet {})", range(split->test), percent(split->wet_test)));
+                       fmt::format("{} (wet {})", range_text(split->test), percent(split->wet_test)));
   }
   return facts;
 }
@@ -184,18 +181,11 @@ std::vector<Remark> remarks_of(const io::PackReport& report, const io::Catalogue
          fmt::format("{} instead of {}", format_duration(static_cast<double>(report.steps[i].step_s)),
                      format_duration(static_cast<double>(report.steps[i - 1].step_s)))});
   }
-  add_notes(all, "duplicate, left out", report.duplicates);
-  add_notes(all, "other grid or quantity, left out", report.changes);
-  add_notes(all, "unit or window changed", report.unit_changes);
-  add_notes(all, "gain, offset or codes changed", report.coding_changes);
-  add_notes(all, "out of order, left out", report.out_of_order);
-  add_notes(all, "off the steps", report.jitter);
-  add_notes(all, "amounts overlap", report.overlapping);
-  add_notes(all, "stuck", report.stuck);
-  add_notes(all, "nothing observed", report.all_missing);
+  add_notes(all, "duplicate (left out)", report.duplicates);
+  for (const NoteList& list : kNoteLists) add_notes(all, list.title, report.*list.notes);
   std::stable_sort(all.begin(), all.end(), [](const Remark& a, const Remark& b) { return a.when < b.when; });
   for (const io::Rejected& file : catalogue.duplicates)
-    all.push_back({"", "duplicate, left out", file.file.string(), file.reason});
+    all.push_back({"", "duplicate (left out)", file.file.string(), file.reason});
   for (const io::Rejected& file : catalogue.rejected)
     all.push_back({"", "rejected", file.file.string(), file.reason});
   return all;
@@ -217,6 +207,10 @@ std::string remark_table(const std::vector<Remark>& all) {
 }
 
 }  // namespace
+
+std::string range_text(const std::pair<io::TimePoint, io::TimePoint>& range) {
+  return io::format_time(range.first) + "/" + io::format_time(range.second);
+}
 
 std::string pack_report_page(const io::PackReport& report, const io::Catalogue& catalogue,
                              const std::string& archive) {

@@ -5,35 +5,12 @@
 #include <cmath>
 #include <vector>
 
+#include "io/hdf5_chunks.hpp"
 #include "io/hdf5_handle.hpp"
 #include "io/netcdf_in.hpp"
 
 namespace raincell::io {
 namespace {
-
-struct Pipeline {
-  int deflate = -1, shuffle = -1;  // place in the pipeline, -1: not there
-};
-
-Pipeline pipeline_of(hid_t layout) {
-  Pipeline pipeline;
-  const int count = H5Pget_nfilters(layout);
-  for (int i = 0; i < count; ++i) {
-    unsigned flags = 0, config = 0;
-    std::size_t values = 0;
-    const H5Z_filter_t filter =
-        H5Pget_filter2(layout, static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, &config);
-    if (filter == H5Z_FILTER_SHUFFLE && i == 0) {
-      pipeline.shuffle = i;
-    } else if (filter == H5Z_FILTER_DEFLATE && i == count - 1) {
-      pipeline.deflate = i;
-    } else {
-      throw DataError(
-          fmt::format("filter {} in an unexpected place; pack the archive again", static_cast<int>(filter)));
-    }
-  }
-  return pipeline;
-}
 
 struct ChunkPlace {
   haddr_t address = HADDR_UNDEF;
@@ -140,7 +117,12 @@ void locate_chunks(std::span<const std::byte> image, const std::string& variable
     throw DataError(
         "does not hold one chunk of int16 a frame; it was rewritten by another program: pack it again");
   }
-  const Pipeline pipeline = pipeline_of(layout.get());
+  const ChunkPipeline pipeline = chunk_pipeline(layout.get(), variable);
+  if (!pipeline.own)
+    throw DataError("frames are stored with a filter of another program; pack the archive again");
+  const auto done = [](const std::optional<unsigned>& place, unsigned skipped) {
+    return place && ((skipped >> *place) & 1U) == 0;
+  };
   std::vector<ChunkPlace> places(table.frames.size());
   chunk_places(dataset.get(), places);
   for (std::size_t i = 0; i < table.frames.size(); ++i) {
@@ -149,8 +131,8 @@ void locate_chunks(std::span<const std::byte> image, const std::string& variable
       throw DataError(fmt::format("frame {} was never written", i));
     table.frames[i].offset = place.address;
     table.frames[i].bytes = place.bytes;
-    table.frames[i].deflated = pipeline.deflate >= 0 && ((place.mask >> pipeline.deflate) & 1U) == 0;
-    table.frames[i].shuffled = pipeline.shuffle >= 0 && ((place.mask >> pipeline.shuffle) & 1U) == 0;
+    table.frames[i].deflated = done(pipeline.deflate, place.mask);
+    table.frames[i].shuffled = done(pipeline.shuffle, place.mask);
   }
 }
 

@@ -159,6 +159,7 @@ class Converter {
   Converter(const Conversion& conversion, bool as_codes)
       : conversion_(conversion), packing_(packing_of(conversion.quantity)), as_codes_(as_codes) {}
   Converted operator()(double physical) {
+    if (!conversion_.from_dbz && !as_codes_) return {static_cast<float>(convert(physical, conversion_))};
     const auto bits = std::bit_cast<std::uint64_t>(physical);
     Entry& entry = entries_[(bits * 0x9e3779b97f4a7c15ULL) >> 54U];
     if (entry.bits != bits) entry = {bits, convert_anew(physical)};

@@ -21,32 +21,6 @@ struct DeflateRelease {
   void operator()(libdeflate_decompressor* decompressor) const { libdeflate_free_decompressor(decompressor); }
 };
 
-/// What was done to a chunk before it was stored, where it is shuffling and deflating only.
-struct Pipeline {
-  std::optional<unsigned> shuffle,
-      deflate;      // places in the pipeline, as in a chunk's mask of skipped filters
-  bool own = true;  // false: another filter, which the library undoes
-};
-
-Pipeline pipeline_of(hid_t creation, const std::string& path) {
-  Pipeline pipeline;
-  const int count = H5Pget_nfilters(creation);
-  if (count < 0) throw hdf5_error(path, "its filters cannot be read: " + hdf5_reason());
-  for (unsigned i = 0; i < static_cast<unsigned>(count); ++i) {
-    unsigned flags = 0, config = 0;
-    std::size_t elements = 0;
-    const H5Z_filter_t filter = H5Pget_filter2(creation, i, &flags, &elements, nullptr, 0, nullptr, &config);
-    if (filter == H5Z_FILTER_SHUFFLE && !pipeline.shuffle && !pipeline.deflate) {
-      pipeline.shuffle = i;
-    } else if (filter == H5Z_FILTER_DEFLATE && !pipeline.deflate) {
-      pipeline.deflate = i;
-    } else {
-      pipeline.own = false;
-    }
-  }
-  return pipeline;
-}
-
 /// Undoes HDF5's shuffle: first all first bytes of the values, then all second ones, ...
 void unshuffle(std::span<const std::byte> in, std::size_t size, std::span<std::byte> out) {
   const std::size_t values = in.size() / size;
@@ -71,7 +45,7 @@ class ChunkReader {
         stored_(hdf5_checked(H5Dget_type(dataset), H5Tclose, path, "has no type")),
         stored_size_(H5Tget_size(stored_.get())),
         size_(H5Tget_size(memory)),
-        pipeline_(pipeline_of(creation_.get(), path)) {
+        pipeline_(chunk_pipeline(creation_.get(), path)) {
     std::vector<hsize_t> sides(slab.sides.size());
     if (H5Pget_chunk(creation_.get(), static_cast<int>(sides.size()), sides.data()) !=
         static_cast<int>(sides.size())) {
@@ -254,7 +228,7 @@ class ChunkReader {
   std::span<std::byte> out_;
   Hdf5Handle creation_, stored_;
   std::size_t stored_size_, size_;  // of a value, in the file and in memory
-  Pipeline pipeline_;
+  ChunkPipeline pipeline_;
   std::vector<std::int64_t> chunk_;
   std::size_t values_ = 0;  // of a chunk
   bool converts_ = false;
@@ -264,6 +238,25 @@ class ChunkReader {
 };
 
 }  // namespace
+
+ChunkPipeline chunk_pipeline(hid_t creation, const std::string& path) {
+  ChunkPipeline pipeline;
+  const int count = H5Pget_nfilters(creation);
+  if (count < 0) throw hdf5_error(path, "its filters cannot be read: " + hdf5_reason());
+  for (unsigned i = 0; i < static_cast<unsigned>(count); ++i) {
+    unsigned flags = 0, config = 0;
+    std::size_t elements = 0;
+    const H5Z_filter_t filter = H5Pget_filter2(creation, i, &flags, &elements, nullptr, 0, nullptr, &config);
+    if (filter == H5Z_FILTER_SHUFFLE && !pipeline.shuffle && !pipeline.deflate) {
+      pipeline.shuffle = i;
+    } else if (filter == H5Z_FILTER_DEFLATE && !pipeline.deflate) {
+      pipeline.deflate = i;
+    } else {
+      pipeline.own = false;
+    }
+  }
+  return pipeline;
+}
 
 LostValues read_chunks(hid_t dataset, hid_t memory, const Slab& slab, const std::string& path,
                        std::span<std::byte> out) {

@@ -5,11 +5,21 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace raincell::io {
+
+/// What was done to a chunk before it was stored, where it is shuffling and deflating only, in this order.
+struct ChunkPipeline {
+  std::optional<unsigned> shuffle,
+      deflate;      // places in the pipeline, as in a chunk's mask of skipped filters
+  bool own = true;  // false: there is another filter, which the library must undo
+};
+/// Of a dataset's creation list. Throws DataError.
+ChunkPipeline chunk_pipeline(hid_t creation, const std::string& path);
 
 /// The hyperslab wanted, and the dataset's sides.
 struct Slab {

@@ -3,21 +3,15 @@
 
 #include <cmath>
 
-#include "io/formats.hpp"
 #include "io/publish.hpp"
 #include "tests/io/hdf5_fixture.hpp"
+#include "tests/io/read_path.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
 
 using namespace raincell::io;
 using enum PixelState;
-
-std::vector<Frame> read_path(const std::filesystem::path& path, const SourceOptions& options = {}) {
-  const std::string bytes = read_file(path);
-  return read_content(path.filename().string(), std::as_bytes(std::span(bytes.data(), bytes.size())),
-                      {options, Wanted::values});
-}
 
 class Described : public testing::Test {
  protected:
