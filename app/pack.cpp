@@ -172,6 +172,13 @@ int run(const Arguments& arguments, Log& log) {
           output));
     }
   }
+  if (arguments.has("report")) {  // before the work, not after it
+    const std::filesystem::path folder = std::filesystem::path(arguments.text("report")).parent_path();
+    std::error_code none;
+    if (!folder.empty() && !std::filesystem::is_directory(folder, none))
+      throw UsageError(fmt::format("--report {}: there is no folder {}; create it first",
+                                   arguments.text("report"), folder.string()));
+  }
   io::ArchiveOptions options;
   options.compress = arguments.has("compress");
   options.append = arguments.has("append");
@@ -192,12 +199,12 @@ int run(const Arguments& arguments, Log& log) {
   }
   if (arguments.has("compact")) report = io::compact(output, options);
   for (const io::Rejected& file : catalogue.rejected) log.warning("left out: " + file.reason);
+  log.result(arguments.has("json") ? json_text(report_json(report, catalogue, output))
+                                   : report_text(report, catalogue, output));
   if (arguments.has("report")) {
     io::publish(arguments.text("report"), pack_report_page(report, catalogue, output));
     log.info(fmt::format("wrote {}", arguments.text("report")));
   }
-  log.result(arguments.has("json") ? json_text(report_json(report, catalogue, output))
-                                   : report_text(report, catalogue, output));
   if (!arguments.has("json")) {
     log.info(fmt::format("next: raincell train configs/radar.yaml --run run --set data.archive={}", output));
   }
