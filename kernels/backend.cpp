@@ -8,16 +8,15 @@ namespace raincell::kernels {
 
 namespace {
 
-std::string located(const std::source_location& place) {
-  const std::string_view file = place.file_name();
+std::string located(const CodePlace& place) {
+  const std::string_view file = place.file;
   const std::size_t slash = file.rfind('/');
   return std::string(slash == std::string_view::npos ? file : file.substr(slash + 1)) + ":" +
-         std::to_string(place.line());
+         std::to_string(place.line);
 }
 
 /// A broken contract of the seam: a bug of the caller, never reachable by what a user types.
-[[noreturn]] void broken(const char* call, const std::string& why,
-                         std::source_location place = std::source_location::current()) {
+[[noreturn]] void broken(const char* call, const std::string& why, CodePlace place = CodePlace::current()) {
   throw std::logic_error(std::string("kernels: ") + call + ": " + why + " (" + located(place) +
                          "); this is a bug of raincell, please report it");
 }
@@ -61,7 +60,7 @@ Shape vector_shape(std::int64_t size) {
 
 }  // namespace
 
-DeviceError::DeviceError(std::string library, std::string call, std::string why, std::source_location place)
+DeviceError::DeviceError(std::string library, std::string call, std::string why, CodePlace place)
     : std::runtime_error(library + ": " + call + " failed: " + why + " (" + located(place) + ")"),
       library_(std::move(library)),
       call_(std::move(call)) {}

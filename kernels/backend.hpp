@@ -5,12 +5,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <source_location>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "kernels/code_place.hpp"
 #include "kernels/specs.hpp"
 #include "kernels/tensor.hpp"
 
@@ -19,8 +19,7 @@ namespace raincell::kernels {
 /// A device or library call failed.
 class DeviceError : public std::runtime_error {
  public:
-  DeviceError(std::string library, std::string call, std::string why,
-              std::source_location place = std::source_location::current());
+  DeviceError(std::string library, std::string call, std::string why, CodePlace place = CodePlace::current());
   const std::string& library() const { return library_; }
   const std::string& call() const { return call_; }
 

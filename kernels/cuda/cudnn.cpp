@@ -56,8 +56,7 @@ struct Library {
     if (text[0] != '\0') all += std::string(", ") + text.data();
     return all;
   }
-  void check(cudnnStatus_t status, const char* call,
-             std::source_location place = std::source_location::current()) const {
+  void check(cudnnStatus_t status, const char* call, CodePlace place = CodePlace::current()) const {
     if (status != CUDNN_STATUS_SUCCESS) throw DeviceError("cuDNN", call, reason(status), place);
   }
 };

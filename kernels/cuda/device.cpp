@@ -13,8 +13,7 @@ std::string described(cudaError_t error) {
   return std::string(cudaGetErrorString(error)) + " (" + cudaGetErrorName(error) + ")";
 }
 
-void check(cudaError_t error, const char* call,
-           std::source_location place = std::source_location::current()) {
+void check(cudaError_t error, const char* call, CodePlace place = CodePlace::current()) {
   if (error == cudaSuccess) return;
   cudaGetLastError();  // told once; an error that stays comes back by itself
   throw DeviceError("CUDA", call, described(error), place);
@@ -36,7 +35,7 @@ constexpr std::size_t kSlotBytes = std::size_t{16} << 20;
 
 }  // namespace
 
-void check_launch(const char* kernel, std::source_location place) {
+void check_launch(const char* kernel, CodePlace place) {
   check(cudaGetLastError(), kernel, place);
 }
 

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <source_location>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -123,6 +122,6 @@ class Stopwatch {
 };
 
 /// Throws DeviceError when the launch before it was refused. Names the kernel.
-void check_launch(const char* kernel, std::source_location place = std::source_location::current());
+void check_launch(const char* kernel, CodePlace place = CodePlace::current());
 
 }  // namespace raincell::kernels::cuda
