@@ -9,8 +9,8 @@ set -euo pipefail
 packages=(
   # tools
   ca-certificates cmake g++ git make ninja-build pkgconf
-  # files and grids: NetCDF, HDF5, YAML, JSON, PROJ
-  libdeflate-dev libhdf5-dev libnetcdf-dev libproj-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev
+  # files and grids: NetCDF, HDF5, YAML, JSON, PROJ, patterns of names
+  libdeflate-dev libhdf5-dev libnetcdf-dev libproj-dev libre2-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev
   # numbers: oneDNN, OpenCV's optical flow
   libdnnl-dev libopencv-core-dev libopencv-imgproc-dev libopencv-video-dev
   # the program: options, log, hashes, the reader's jail

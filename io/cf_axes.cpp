@@ -97,7 +97,7 @@ std::optional<TimePoint> parse_epoch(const std::string& text) {
                                          std::chrono::month{static_cast<unsigned>(month)},
                                          std::chrono::day{static_cast<unsigned>(day)}};
   if (!zone || !date.ok() || year < 1583 || hour < 0 || hour > 24 || minute < 0 || minute > 59 ||
-      second < 0. || second > 60.) {
+      !(second >= 0. && second <= 60.)) {
     return std::nullopt;
   }
   return std::chrono::sys_days{date} +
@@ -199,7 +199,7 @@ CoordinateLine line_of(const NetcdfFile& file, const NetcdfVariable& variable) {
     if (!std::isfinite(values[i])) worst = INFINITY;
   }
   // Coordinates in float are rounded to a few parts in 1e7 of their size.
-  const double rounding = variable.bytes == 4 ? 2.4e-7 * std::max(std::abs(first), std::abs(last)) : 0.;
+  const double rounding = variable.type.bytes == 4 ? 2.4e-7 * std::max(std::abs(first), std::abs(last)) : 0.;
   if (worst > 0.01 * std::abs(step) + rounding) {
     throw error_at(variable.name,
                    fmt::format("is not evenly spaced (off by {:.4g}, step {:.6g}); expected a regular grid",

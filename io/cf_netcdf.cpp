@@ -75,7 +75,7 @@ std::set<std::string> servants(const NetcdfFile& file) {
 
 bool is_candidate(const NetcdfFile& file, const NetcdfVariable& variable,
                   const std::set<std::string>& served) {
-  if (variable.kind == VariableKind::other || served.count(variable.name) != 0) return false;
+  if (variable.type.kind == NumberKind::other || served.count(variable.name) != 0) return false;
   if (std::count_if(variable.sides.begin(), variable.sides.end(),
                     [](std::int64_t side) { return side > 1; }) < 2)
     return false;
@@ -146,7 +146,8 @@ const NetcdfVariable& choose(const NetcdfFile& file, const SourceOptions& option
 /// _Unsigned = "true" on a signed type: data and codes are meant modulo 2^bits.
 bool is_reinterpreted(const NetcdfFile& file, const NetcdfVariable& variable) {
   const std::string flag = file.text(variable.id, "_Unsigned");
-  return variable.kind == VariableKind::integer && variable.is_signed && (flag == "true" || flag == "True");
+  return variable.type.kind == NumberKind::integer && variable.type.is_signed &&
+         (flag == "true" || flag == "True");
 }
 
 Stored reinterpret_unsigned(Stored stored) {
@@ -189,9 +190,9 @@ Coding coding_of(const NetcdfFile& file, const NetcdfVariable& variable, const S
   if (const auto low = file.number(id, "valid_min")) coding.valid_min = *low;
   if (const auto high = file.number(id, "valid_max")) coding.valid_max = *high;
   if (is_reinterpreted(file, variable)) {
-    for (double& code : coding.missing) code = as_unsigned(code, variable.bytes);
-    coding.valid_min = as_unsigned(coding.valid_min, variable.bytes);
-    coding.valid_max = as_unsigned(coding.valid_max, variable.bytes);
+    for (double& code : coding.missing) code = as_unsigned(code, variable.type.bytes);
+    coding.valid_min = as_unsigned(coding.valid_min, variable.type.bytes);
+    coding.valid_max = as_unsigned(coding.valid_max, variable.type.bytes);
     if (std::isinf(coding.valid_min)) coding.valid_min = -INFINITY;
     frame.source.rules.push_back("_Unsigned: stored numbers and codes are read as unsigned");
   }
@@ -204,31 +205,16 @@ Coding coding_of(const NetcdfFile& file, const NetcdfVariable& variable, const S
   return coding;
 }
 
-/// Checks the storage of what will be read, which netCDF would follow without asking.
-void check_storage(const Content& content, const NetcdfFile& file, const NetcdfVariable& chosen) {
-  if (!content.hdf5) return;
-  const auto check = [&](const NetcdfVariable& variable) {
-    if (!content.hdf5->exists("/" + variable.name)) return;  // a name HDF5 keeps under another one
-    content.hdf5->checked_dimensions("/" + variable.name);
-  };
-  check(chosen);
+/// Checks the storage of what will be read, before the first read.
+void check_storage(const NetcdfFile& file, const NetcdfVariable& chosen) {
+  file.check_storage(chosen);
   for (const NetcdfVariable& variable : file.variables()) {
-    if (variable.sides.size() <= 1) check(variable);
+    if (variable.sides.size() <= 1) file.check_storage(variable);
   }
-}
-
-/// Arrays of HDF5 are read by our own reader, which knows a chunk that was never written from one full of
-/// fill values; the classic format by the library.
-Field read_field(const Content& content, const NetcdfFile& file, const NetcdfVariable& variable,
-                 const std::vector<std::int64_t>& start, const std::vector<std::int64_t>& count) {
-  const std::string path = "/" + variable.name;
-  if (content.hdf5 && content.hdf5->exists(path)) return content.hdf5->read(path, start, count);
-  return file.read(variable, {start.begin(), start.end()}, {count.begin(), count.end()});
 }
 
 /// Where a step of a variable is read, and how its numbers are turned into a frame.
 struct StepPlan {
-  const Content& content;
   const NetcdfFile& file;
   const NetcdfVariable& variable;
   const CfAxes& axes;
@@ -244,7 +230,7 @@ void read_step(const StepPlan& plan, std::size_t step, const Coding& coding, con
   if (axes.time >= 0) start[static_cast<std::size_t>(axes.time)] = static_cast<std::int64_t>(step);
   count[static_cast<std::size_t>(axes.y)] = frame.grid.rows;
   count[static_cast<std::size_t>(axes.x)] = frame.grid.columns;
-  Field field = read_field(plan.content, plan.file, variable, start, count);
+  Field field = plan.file.read(variable, start, count);
   if (is_reinterpreted(plan.file, variable)) field.values = reinterpret_unsigned(std::move(field.values));
   decode("cf: " + variable.name, field, coding, conversion, frame, plan.wanted);
   if (axes.x < axes.y) transpose(frame);
@@ -271,12 +257,14 @@ bool is_cf(const Content& content) {
 }
 
 std::vector<Frame> read_cf(const Content& content, const ReadRequest& request) {
-  const NetcdfFile file(content.bytes);
+  const std::unique_ptr<NetcdfFile> opened =
+      NetcdfFile::open(content.bytes, content.hdf5 ? &*content.hdf5 : nullptr);
+  const NetcdfFile& file = *opened;
   const SourceOptions& options = request.options;
   Frame model;
   refuse_own_product(file);
   const NetcdfVariable& variable = choose(file, options, model.source.rules);
-  check_storage(content, file, variable);
+  check_storage(file, variable);
   const CfAxes axes = find_axes(file, variable);
   const CfPlace place = find_place(file, variable, axes, model.source.rules, model.source.warnings);
   const std::vector<CfTime> times =
@@ -302,7 +290,7 @@ std::vector<Frame> read_cf(const Content& content, const ReadRequest& request) {
     coding.zero_is_dry = conversion.quantity != Quantity::reflectivity && !conversion.from_dbz;
     if (!conversion.accumulation && options.accumulation_s <= 0.) frame.window_s = times[step].window_s;
     if (request.wanted != Wanted::description)
-      read_step({content, file, variable, axes, place, request.wanted}, step, coding, conversion, frame);
+      read_step({file, variable, axes, place, request.wanted}, step, coding, conversion, frame);
     frames.push_back(std::move(frame));
   }
   return frames;

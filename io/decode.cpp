@@ -255,9 +255,10 @@ class PixelDecoder {
     return {};
   }
 
-  /// Throws DataError when values are far outside what they can be.
+  /// Throws DataError when values are far outside what they can be, or all the same.
   void finish(const std::string& where, Frame& frame) const {
     refuse_implausible(where, conversion_, worst_low_, worst_high_, low_, high_);
+    refuse_constant(where);
     SourceSummary& source = frame.source;
     source.missing = missing_;
     source.dry = dry_;
@@ -282,6 +283,7 @@ class PixelDecoder {
     max_ = valued_ == 0 ? physical : std::max(max_, physical);
     valued_ += times;
     sum_ += physical * static_cast<double>(times);
+    vote(physical, times);
     const Converter::Converted converted = converted_(physical);
     Pixel pixel{converted.value, converted.code, PixelState::valued};
     if (is_rain(conversion_) && pixel.value < 0.F) {
@@ -303,6 +305,35 @@ class PixelDecoder {
     return pixel;
   }
 
+  /// Majority vote (Boyer and Moore, 1981): a value of more than half of all pixels ends as the candidate,
+  /// with at least as many votes as it is ahead of all others together.
+  void vote(double physical, std::int64_t times) {
+    if (physical == candidate_) {
+      votes_ += times;
+    } else if (votes_ >= times) {
+      votes_ -= times;
+    } else {
+      candidate_ = physical;
+      votes_ = times - votes_;
+    }
+  }
+  /// A radar that is stuck, or a picture filled with one colour.
+  void refuse_constant(const std::string& where) const {
+    constexpr std::int64_t kFewest = 256;  // observed pixels
+    constexpr double kWetRate = 0.1, kWetDbz = 7.;
+    const std::int64_t observed = dry_ + valued_;
+    const bool reflectivity = conversion_.quantity == Quantity::reflectivity;
+    if (observed < kFewest || !(is_rain(conversion_) || reflectivity)) return;
+    const double value = convert(candidate_, conversion_);
+    const bool wet = value >= (reflectivity ? kWetDbz : kWetRate);
+    if (!wet || 100 * (votes_ - dry_) <= 98 * observed) return;
+    throw DataError(
+        fmt::format("{}: more than 98 % of the {} observed pixels hold one value ({:.6g}); expected rain "
+                    "that varies; the "
+                    "radar or what wrote the file is stuck, or the value is a fill value: set missing_values",
+                    where, observed, candidate_));
+  }
+
   const Coding& coding_;
   const Conversion& conversion_;
   Classifier<T> classify_;
@@ -312,6 +343,8 @@ class PixelDecoder {
                                                                    : 1e30;
   std::int64_t missing_ = 0, dry_ = 0, valued_ = 0, clipped_ = 0, low_ = 0, high_ = 0;
   double max_ = 0., sum_ = 0., worst_low_ = 0., worst_high_ = 0.;
+  double candidate_ = 0.;
+  std::int64_t votes_ = 0;
 };
 
 /// Numbers of one or two bytes are decoded once each and looked up.

@@ -6,8 +6,10 @@
 #include <array>
 #include <cctype>
 #include <cstring>
-#include <regex>
+#include <iterator>
 #include <string_view>
+
+#include "io/pattern.hpp"
 
 namespace raincell::io {
 namespace {
@@ -101,7 +103,8 @@ const Format& choose(const Content& content, const SourceOptions& options) {
     if (format.probe(content)) return format;
   }
   std::string members;
-  for (const std::string& name : content.hdf5->members("/")) members += (members.empty() ? "" : ", ") + name;
+  for (const std::string& name : content.hdf5->members("/"))
+    members += (members.empty() ? "" : ", ") + name.substr(0, 64);
   throw DataError(
       fmt::format("hdf5: /: unrecognised layout (members: {}); expected ODIM_H5, KNMI or CF NetCDF; describe "
                   "it in YAML and set source.layout",
@@ -162,22 +165,13 @@ std::optional<TimePoint> time_from_name(const SourceOptions& options, const std:
   constexpr std::string_view kPrefix = "filename:";
   if (options.time_from.rfind(kPrefix, 0) != 0) return std::nullopt;
   const std::string pattern = options.time_from.substr(kPrefix.size());
-  std::smatch match;
-  try {
-    if (!std::regex_search(name, match, std::regex(pattern))) {
-      throw DataError(fmt::format("reader: file name: does not match time_from \"{}\"", pattern));
-    }
-  } catch (const std::regex_error& error) {
-    throw DataError(
-        fmt::format("source: time_from \"{}\" is no regular expression: {}", pattern, error.what()));
-  }
+  const auto caught = Pattern("source: time_from", pattern).search(name);
+  if (!caught) throw DataError(fmt::format("reader: file name: does not match time_from \"{}\"", pattern));
   // All captured digits in a row: YYYYMMDDHHMM[SS].
   std::string all;
-  for (std::size_t i = match.size() > 1 ? 1 : 0; i < match.size(); ++i) {
-    for (const char c : match[i].str()) {
-      if (c >= '0' && c <= '9') all += c;
-    }
-  }
+  for (const std::string& part : *caught)
+    std::copy_if(part.begin(), part.end(), std::back_inserter(all),
+                 [](char c) { return c >= '0' && c <= '9'; });
   if (all.size() != 12 && all.size() != 14) {
     throw DataError(fmt::format(
         "reader: file name: time_from \"{}\" caught \"{}\"; expected YYYYMMDDHHMM or with seconds", pattern,

@@ -15,6 +15,8 @@
 namespace raincell::io {
 namespace {
 
+constexpr hssize_t kMaxNumbers = 1024;     // of an attribute
+constexpr std::size_t kLongestName = 256;  // of a member that is told
 constexpr hsize_t kMaxAttributeBytes = 1 << 16;
 
 void refuse_filters(hid_t plist, const std::string& dataset) {
@@ -134,6 +136,41 @@ void take_lost(LostValues lost, Field& field) {
   field.lost = std::move(lost.values);
 }
 
+std::vector<hsize_t> extent_of(hid_t dataset, const std::string& path) {
+  const Hdf5Handle space = hdf5_checked(H5Dget_space(dataset), H5Sclose, path, "has no extent");
+  const int rank = H5Sget_simple_extent_ndims(space.get());
+  if (rank < 0 || rank > 8)
+    throw hdf5_error(path, fmt::format("has {} dimensions; expected at most 8", rank));
+  std::vector<hsize_t> sides(static_cast<std::size_t>(rank));
+  if (rank > 0 && H5Sget_simple_extent_dims(space.get(), sides.data(), nullptr) < 0)
+    throw hdf5_error(path, "its dimensions cannot be read: " + hdf5_reason());
+  return sides;
+}
+
+/// How many texts or numbers an attribute holds.
+hssize_t points_of(hid_t attribute, const std::string& where) {
+  const Hdf5Handle space = hdf5_checked(H5Aget_space(attribute), H5Sclose, where, "has no extent");
+  const hssize_t points = H5Sget_simple_extent_npoints(space.get());
+  if (points < 0) throw hdf5_error(where, "its extent cannot be read: " + hdf5_reason());
+  return points;
+}
+
+/// Variable-length lists that the library filled, one a dimension.
+class ReferenceLists {
+ public:
+  explicit ReferenceLists(std::size_t count) : lists_(count, hvl_t{0, nullptr}) {}
+  ReferenceLists(const ReferenceLists&) = delete;
+  ReferenceLists& operator=(const ReferenceLists&) = delete;
+  ~ReferenceLists() {
+    for (const hvl_t& list : lists_) H5free_memory(list.p);
+  }
+  hvl_t* data() { return lists_.data(); }
+  const std::vector<hvl_t>& lists() const { return lists_; }
+
+ private:
+  std::vector<hvl_t> lists_;
+};
+
 }  // namespace
 
 struct Hdf5File::State {
@@ -145,6 +182,13 @@ struct Hdf5File::State {
   Hdf5Handle open_dataset(const std::string& path) const {
     return hdf5_checked(H5Dopen2(file.get(), path.c_str(), access.get()), H5Dclose, path, "cannot be opened");
   }
+  /// Throws DataError when the object is damaged.
+  bool is_group(const std::string& path) const {
+    if (path.empty()) return true;
+    const Hdf5Handle object =
+        hdf5_checked(H5Oopen(file.get(), path.c_str(), H5P_DEFAULT), H5Oclose, path, "cannot be opened");
+    return H5Iget_type(object.get()) == H5I_GROUP;
+  }
   static bool is_chunked(hid_t dataset, const std::string& path) {
     const Hdf5Handle creation =
         hdf5_checked(H5Dget_create_plist(dataset), H5Pclose, path, "has no creation list");
@@ -152,12 +196,13 @@ struct Hdf5File::State {
   }
   /// The attribute, or a closed handle when there is none.
   Hdf5Handle open_attribute(const std::string& object, const std::string& name) const {
-    const htri_t there = H5Aexists_by_name(file.get(), object.c_str(), name.c_str(), H5P_DEFAULT);
+    const Hdf5Handle holder =
+        hdf5_checked(H5Oopen(file.get(), object.c_str(), H5P_DEFAULT), H5Oclose, object, "cannot be opened");
+    const htri_t there = H5Aexists(holder.get(), name.c_str());
     if (there < 0) throw hdf5_error(object, "its attributes cannot be read: " + hdf5_reason());
     if (there == 0) return {-1, H5Aclose};
-    Hdf5Handle attribute =
-        hdf5_checked(H5Aopen_by_name(file.get(), object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
-                     H5Aclose, object + "@" + name, "cannot be opened");
+    Hdf5Handle attribute = hdf5_checked(H5Aopen(holder.get(), name.c_str(), H5P_DEFAULT), H5Aclose,
+                                        object + "@" + name, "cannot be opened");
     if (H5Aget_storage_size(attribute.get()) > kMaxAttributeBytes) {
       throw hdf5_error(object + "@" + name, fmt::format("is larger than {} bytes", kMaxAttributeBytes));
     }
@@ -180,7 +225,8 @@ Hdf5File::Hdf5File(std::span<const std::byte> bytes) {
                               void*) -> herr_t { return -1; };
   H5Pset_elink_cb(access.get(), refuse_link, nullptr);
   H5Pset_nlinks(access.get(), 1);
-  H5Pset_chunk_cache(access.get(), 12421, std::size_t{64} << 20, 0.75);
+  // Chunks are read by io/hdf5_chunks; the library's cache serves those with rarer filters.
+  H5Pset_chunk_cache(access.get(), 521, std::size_t{64} << 20, 0.75);
   state_ = std::make_unique<State>(std::move(file), std::move(access));
 }
 
@@ -193,8 +239,11 @@ bool Hdf5File::exists(const std::string& path) const {
     const std::size_t end = std::min(path.find('/', at), path.size());
     const std::string part = path.substr(0, end);
     const htri_t there = H5Lexists(state_->file.get(), part.c_str(), H5P_DEFAULT);
-    if (there <= 0) {
-      H5Eclear2(H5E_DEFAULT);
+    if (there == 0) return false;
+    if (there < 0) {
+      const std::string reason = hdf5_reason();
+      if (state_->is_group(path.substr(0, part.rfind('/'))))
+        throw hdf5_error(part, "cannot be looked up: " + reason);
       return false;
     }
     H5L_info_t info{};
@@ -225,7 +274,7 @@ std::vector<std::string> Hdf5File::members(const std::string& group, std::size_t
   } names{{}, limit};
   const auto add = [](hid_t, const char* name, const H5L_info_t*, void* out) -> herr_t {
     auto& all = *static_cast<Names*>(out);
-    all.list.push_back(std::string(name).substr(0, 64));
+    all.list.push_back(std::string(name).substr(0, kLongestName));
     return all.list.size() < all.limit ? 0 : 1;
   };
   hsize_t index = 0;
@@ -241,10 +290,10 @@ std::optional<std::string> Hdf5File::text(const std::string& object, const std::
   if (!attribute.ok()) return std::nullopt;
   const std::string where = object + "@" + name;
   const Hdf5Handle type = hdf5_checked(H5Aget_type(attribute.get()), H5Tclose, where, "has no type");
-  const Hdf5Handle space = hdf5_checked(H5Aget_space(attribute.get()), H5Sclose, where, "has no extent");
-  if (H5Tget_class(type.get()) != H5T_STRING || H5Sget_simple_extent_npoints(space.get()) != 1) {
+  const hssize_t texts = points_of(attribute.get(), where);
+  if (H5Tget_class(type.get()) != H5T_STRING || texts > 1)
     throw hdf5_error(where, "is not one text; expected a string");
-  }
+  if (texts == 0) return std::string();  // how netCDF writes an empty one
   std::string value;
   if (H5Tis_variable_str(type.get()) > 0) {
     char* pointer = nullptr;
@@ -271,14 +320,13 @@ std::vector<double> Hdf5File::numbers(const std::string& object, const std::stri
   if (!attribute.ok()) return {};
   const std::string where = object + "@" + name;
   const Hdf5Handle type = hdf5_checked(H5Aget_type(attribute.get()), H5Tclose, where, "has no type");
-  const Hdf5Handle space = hdf5_checked(H5Aget_space(attribute.get()), H5Sclose, where, "has no extent");
   const H5T_class_t kind = H5Tget_class(type.get());
-  const hssize_t count = H5Sget_simple_extent_npoints(space.get());
+  const hssize_t count = points_of(attribute.get(), where);
   if ((kind != H5T_INTEGER && kind != H5T_FLOAT) || H5Tget_size(type.get()) > 16) {
     throw hdf5_error(where, "is not a number; expected one");
   }
-  if (count < 1 || count > 1024)
-    throw hdf5_error(where, fmt::format("has {} numbers; expected 1 to 1024", count));
+  if (count < 1 || count > kMaxNumbers)
+    throw hdf5_error(where, fmt::format("has {} numbers; expected 1 to {}", count, kMaxNumbers));
   std::vector<double> values(static_cast<std::size_t>(count));
   if (H5Aread(attribute.get(), H5T_NATIVE_DOUBLE, values.data()) < 0) {
     throw hdf5_error(where, "cannot be read: " + hdf5_reason());
@@ -294,13 +342,86 @@ std::optional<double> Hdf5File::number(const std::string& object, const std::str
   return values.front();
 }
 
+std::set<std::string> Hdf5File::attribute_names(const std::string& object) const {
+  std::set<std::string> names;
+  const auto add = [](hid_t, const char* name, const H5A_info_t*, void* out) -> herr_t {
+    static_cast<std::set<std::string>*>(out)->insert(name);
+    return 0;
+  };
+  hsize_t index = 0;
+  if (H5Aiterate_by_name(state_->file.get(), object.c_str(), H5_INDEX_NAME, H5_ITER_NATIVE, &index, add,
+                         &names, H5P_DEFAULT) < 0)
+    throw hdf5_error(object, "its attributes cannot be listed: " + hdf5_reason());
+  return names;
+}
+
+AttributeKind Hdf5File::attribute_kind(const std::string& object, const std::string& name) const {
+  const Hdf5Handle attribute = state_->open_attribute(object, name);
+  if (!attribute.ok()) return AttributeKind::absent;
+  const Hdf5Handle type =
+      hdf5_checked(H5Aget_type(attribute.get()), H5Tclose, object + "@" + name, "has no type");
+  const hssize_t count = points_of(attribute.get(), object + "@" + name);
+  const H5T_class_t kind = H5Tget_class(type.get());
+  if (kind == H5T_STRING && count <= 1) return AttributeKind::text;
+  const bool is_number = kind == H5T_INTEGER || kind == H5T_FLOAT;
+  return is_number && count >= 1 && count <= kMaxNumbers ? AttributeKind::number : AttributeKind::other;
+}
+
+NumberType Hdf5File::type_of(const std::string& path) const {
+  const Hdf5Handle dataset = state_->open_dataset(path);
+  const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset.get()), H5Tclose, path, "has no type");
+  const H5T_class_t kind = H5Tget_class(type.get());
+  if (kind != H5T_INTEGER && kind != H5T_FLOAT) return {};
+  return {kind == H5T_INTEGER ? NumberKind::integer : NumberKind::real,
+          static_cast<int>(H5Tget_size(type.get())),
+          kind == H5T_FLOAT || H5Tget_sign(type.get()) != H5T_SGN_NONE};
+}
+
+std::vector<std::int64_t> Hdf5File::dimensions(const std::string& path) const {
+  const Hdf5Handle dataset = state_->open_dataset(path);
+  std::vector<std::int64_t> sides;
+  for (const hsize_t side : extent_of(dataset.get(), path))
+    sides.push_back(static_cast<std::int64_t>(std::min(side, hsize_t{1} << 40)));
+  return sides;
+}
+
+std::vector<std::string> Hdf5File::scales(const std::string& path) const {
+  const std::string where = path + "@DIMENSION_LIST";
+  const Hdf5Handle dataset = state_->open_dataset(path);
+  std::vector<std::string> names(extent_of(dataset.get(), path).size());
+  const Hdf5Handle attribute = state_->open_attribute(path, "DIMENSION_LIST");
+  if (!attribute.ok()) return names;
+  const Hdf5Handle type = hdf5_checked(H5Aget_type(attribute.get()), H5Tclose, where, "has no type");
+  const Hdf5Handle memory =
+      hdf5_checked(H5Tvlen_create(H5T_STD_REF_OBJ), H5Tclose, where, "no type of lists");
+  if (H5Tequal(type.get(), memory.get()) <= 0 ||
+      points_of(attribute.get(), where) != static_cast<hssize_t>(names.size())) {
+    throw hdf5_error(where,
+                     fmt::format("expected a list of references for each of {} dimensions", names.size()));
+  }
+  ReferenceLists references(names.size());
+  if (H5Aread(attribute.get(), memory.get(), references.data()) < 0)
+    throw hdf5_error(where, "cannot be read: " + hdf5_reason());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const hvl_t& list = references.lists()[i];
+    if (list.len == 0 || list.p == nullptr) continue;
+    const Hdf5Handle scale(H5Rdereference2(dataset.get(), H5P_DEFAULT, H5R_OBJECT, list.p), H5Oclose);
+    if (!scale.ok()) throw hdf5_error(where, "points nowhere: " + hdf5_reason());
+    std::array<char, 1024> name{};
+    const ssize_t length = H5Iget_name(scale.get(), name.data(), name.size());
+    if (length <= 0 || static_cast<std::size_t>(length) >= name.size())
+      throw hdf5_error(where, "points to something without a name: " + hdf5_reason());
+    names[i] = name.data();
+  }
+  return names;
+}
+
 std::vector<std::int64_t> Hdf5File::checked_dimensions(const std::string& path) const {
   if (!exists(path)) throw hdf5_error(path, "does not exist; expected a dataset");
   const Hdf5Handle dataset = state_->open_dataset(path);
   const Hdf5Handle plist =
       hdf5_checked(H5Dget_create_plist(dataset.get()), H5Pclose, path, "has no creation list");
   const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset.get()), H5Tclose, path, "has no type");
-  const Hdf5Handle space = hdf5_checked(H5Dget_space(dataset.get()), H5Sclose, path, "has no extent");
   const H5D_layout_t layout = H5Pget_layout(plist.get());
   if (layout == H5D_VIRTUAL)
     throw hdf5_error(path, "is a virtual dataset, which points to other files; refused");
@@ -308,13 +429,7 @@ std::vector<std::int64_t> Hdf5File::checked_dimensions(const std::string& path) 
   if (layout != H5D_VIRTUAL && H5Pget_external_count(plist.get()) != 0) {
     throw hdf5_error(path, "keeps its data in another file (external storage); refused");
   }
-  const int rank = H5Sget_simple_extent_ndims(space.get());
-  if (rank < 0 || rank > 8)
-    throw hdf5_error(path, fmt::format("has {} dimensions; expected at most 8", rank));
-  std::vector<hsize_t> sides(static_cast<std::size_t>(rank));
-  if (rank > 0 && H5Sget_simple_extent_dims(space.get(), sides.data(), nullptr) < 0) {
-    throw hdf5_error(path, "its dimensions cannot be read: " + hdf5_reason());
-  }
+  const std::vector<hsize_t> sides = extent_of(dataset.get(), path);
   std::vector<std::int64_t> out;
   std::int64_t all = 1;
   for (const hsize_t side : sides) {
@@ -328,6 +443,31 @@ std::vector<std::int64_t> Hdf5File::checked_dimensions(const std::string& path) 
   refuse_filters(plist.get(), path);
   if (layout == H5D_CHUNKED) refuse_chunks(plist.get(), type.get(), sides.size(), path);
   return out;
+}
+
+std::string Hdf5File::text_of(const std::string& path, std::int64_t index) const {
+  const std::vector<std::int64_t> sides = checked_dimensions(path);
+  if (sides.size() != 1 || index < 0 || index >= sides[0])
+    throw hdf5_error(path, fmt::format("has no place {} ({} of them); expected a list of texts", index,
+                                       sides.size() == 1 ? sides[0] : 0));
+  const Hdf5Handle dataset = state_->open_dataset(path);
+  const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset.get()), H5Tclose, path, "has no type");
+  const std::size_t size = H5Tget_size(type.get());
+  const bool is_variable = H5Tis_variable_str(type.get()) > 0;
+  if (H5Tget_class(type.get()) != H5T_STRING || (!is_variable && size > kLongestName))
+    throw hdf5_error(path, fmt::format("expected texts of at most {} letters", kLongestName));
+  const Hdf5Handle space = hdf5_checked(H5Dget_space(dataset.get()), H5Sclose, path, "has no extent"),
+                   one = hdf5_checked(H5Screate(H5S_SCALAR), H5Sclose, path, "no memory extent");
+  const hsize_t start = static_cast<hsize_t>(index), count = 1;
+  std::string value(is_variable ? 0 : size, '\0');
+  char* pointer = nullptr;
+  if (H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, &start, nullptr, &count, nullptr) < 0 ||
+      H5Dread(dataset.get(), type.get(), one.get(), space.get(), H5P_DEFAULT,
+              is_variable ? static_cast<void*>(&pointer) : value.data()) < 0)
+    throw hdf5_error(path, "cannot be read: " + hdf5_reason());
+  if (pointer != nullptr) value.assign(pointer, strnlen(pointer, kLongestName));
+  H5free_memory(pointer);
+  return value.substr(0, value.find('\0'));
 }
 
 Field Hdf5File::read(const std::string& path) const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +19,17 @@ inline constexpr std::int64_t kMaxSide = 32768;                        // pixels
 inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 26;      // of one field
 inline constexpr std::int64_t kMaxFileValues = std::int64_t{1} << 28;  // of all fields of a file
 inline constexpr std::int64_t kMaxChunkBytes = std::int64_t{1} << 28;
+
+enum class NumberKind : std::uint8_t { integer, real, other };
+
+/// What one value of an array is.
+struct NumberType {
+  NumberKind kind = NumberKind::other;
+  int bytes = 0;
+  bool is_signed = false;
+};
+
+enum class AttributeKind : std::uint8_t { absent, text, number, other };
 
 class Hdf5File {
  public:
@@ -33,14 +45,25 @@ class Hdf5File {
   /// At most `limit` names in a group.
   std::vector<std::string> members(const std::string& group, std::size_t limit = 20) const;
 
+  /// Names of all attributes of an object.
+  std::set<std::string> attribute_names(const std::string& object) const;
+  AttributeKind attribute_kind(const std::string& object, const std::string& attribute) const;
   /// Attributes; empty when absent. Throw DataError when present but of another kind or too large.
   std::optional<std::string> text(const std::string& object, const std::string& attribute) const;
   std::optional<double> number(const std::string& object, const std::string& attribute) const;
   std::vector<double> numbers(const std::string& object, const std::string& attribute) const;
 
+  /// The text at a place of a list of texts. Throws DataError.
+  std::string text_of(const std::string& dataset, std::int64_t index) const;
   /// Dimensions, after the storage was checked: no virtual dataset, external storage, unknown or stacked
   /// filter, huge chunk. Throws DataError.
   std::vector<std::int64_t> checked_dimensions(const std::string& dataset) const;
+  /// What a dataset holds, and how long it is along each dimension. Nothing of its storage is checked.
+  NumberType type_of(const std::string& dataset) const;
+  std::vector<std::int64_t> dimensions(const std::string& dataset) const;
+  /// For each dimension the path of the scale attached to it first; empty where there is none. Throws
+  /// DataError.
+  std::vector<std::string> scales(const std::string& dataset) const;
   /// The whole dataset in its stored type, or the hyperslab from `start` of `count`. Throws DataError when
   /// nothing of it can be had; single chunks that cannot are lost.
   Field read(const std::string& dataset) const;

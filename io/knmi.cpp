@@ -5,31 +5,13 @@
 #include <cctype>
 #include <cmath>
 #include <cstdlib>
-#include <regex>
 
 #include "io/formats.hpp"
+#include "io/knmi.hpp"
+#include "io/pattern.hpp"
 
 namespace raincell::io {
 namespace {
-
-/// "26-AUG-2010;04:00:00.000"
-TimePoint knmi_time(const std::string& where, const std::string& text) {
-  static const std::regex form(R"((\d{1,2})-([A-Za-z]{3})-(\d{4});(\d{2}):(\d{2}):(\d{2})(\.\d+)?)");
-  static const std::string months = "JANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC";
-  std::smatch match;
-  if (std::regex_match(text, match, form)) {
-    std::string month = match[2];
-    for (char& c : month) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    const std::size_t at = months.find(month);
-    if (at != std::string::npos && at % 3 == 0) {
-      const int day = std::stoi(match[1]);
-      return time_of(where, fmt::format("{}{:02}{:02}", match[3].str(), at / 3 + 1, day),
-                     match[4].str() + match[5].str() + match[6].str());
-    }
-  }
-  throw DataError(
-      fmt::format("{}: \"{}\" is no time; expected 26-AUG-2010;04:00:00.000", where, text.substr(0, 60)));
-}
 
 std::string need_text(const Hdf5File& file, const std::string& object, const std::string& name) {
   if (file.exists(object)) {
@@ -44,20 +26,6 @@ double need_number(const Hdf5File& file, const std::string& object, const std::s
     throw DataError(fmt::format("knmi: {}@{}: is missing or not finite; expected a number", object, name));
   }
   return *value;
-}
-
-/// "GEO=0.01*PV+0.0", "GEO = 0.500000 * PV + -32.000000"
-void parse_formula(const std::string& object, const std::string& text, Coding& coding) {
-  static const std::regex form(
-      R"(\s*GEO\s*=\s*([-+]?[0-9.]+(?:[eE][-+]?\d+)?)\s*\*\s*PV\s*([+-])\s*([-+]?[0-9.]+(?:[eE][-+]?\d+)?)\s*)");
-  std::smatch match;
-  if (!std::regex_match(text, match, form)) {
-    throw DataError(
-        fmt::format("knmi: {}@calibration_formulas: \"{}\" is not linear; expected GEO = a * PV + b", object,
-                    text.substr(0, 80)));
-  }
-  coding.gain = std::strtod(match[1].str().c_str(), nullptr);
-  coding.offset = std::strtod(match[3].str().c_str(), nullptr) * (match[2] == "-" ? -1. : 1.);
 }
 
 Grid grid_of(const Hdf5File& file) {
@@ -102,7 +70,7 @@ Grid grid_of(const Hdf5File& file) {
 Coding coding_of(const Hdf5File& file, const std::string& image, const SourceOptions& options, Frame& frame) {
   const std::string calibration = image + "/calibration";
   Coding coding;
-  parse_formula(calibration, need_text(file, calibration, "calibration_formulas"), coding);
+  parse_knmi_formula(calibration, need_text(file, calibration, "calibration_formulas"), coding);
   coding.missing = options.missing_values;
   const auto out = file.number(calibration, "calibration_out_of_image");
   const auto missing = file.number(calibration, "calibration_missing_data");
@@ -157,12 +125,52 @@ Frame read_image(const Hdf5File& file, const std::string& image, const ReadReque
     throw DataError(fmt::format("{}: shape ({}) does not match geo_number_rows={}, geo_number_columns={}",
                                 where, fmt::join(sides, ", "), frame.grid.rows, frame.grid.columns));
   }
+  if (const auto bytes = file.number(image, "image_bytes_per_pixel");
+      bytes && *bytes != file.type_of(array).bytes) {
+    throw DataError(
+        fmt::format("{}: holds {} bytes a pixel, but image_bytes_per_pixel says {}; expected the same", where,
+                    file.type_of(array).bytes, *bytes));
+  }
   if (request.wanted != Wanted::description)
     decode(where, file.read(array), coding, conversion, frame, request.wanted);
   return frame;
 }
 
 }  // namespace
+
+TimePoint knmi_time(const std::string& where, const std::string& text) {
+  static const Pattern form("knmi", R"((\d{1,2})-([A-Za-z]{3})-(\d{4});(\d{2}):(\d{2}):(\d{2})(\.\d+)?)");
+  static const std::string months = "JANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC";
+  if (const auto parts = form.groups(text)) {
+    std::string month = (*parts)[1];
+    for (char& c : month) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    const std::size_t at = months.find(month);
+    if (at != std::string::npos && at % 3 == 0) {
+      const int day = std::stoi((*parts)[0]);
+      return time_of(where, fmt::format("{}{:02}{:02}", (*parts)[2], at / 3 + 1, day),
+                     (*parts)[3] + (*parts)[4] + (*parts)[5]);
+    }
+  }
+  throw DataError(
+      fmt::format("{}: \"{}\" is no time; expected 26-AUG-2010;04:00:00.000", where, text.substr(0, 60)));
+}
+
+void parse_knmi_formula(const std::string& object, const std::string& text, Coding& coding) {
+  static const Pattern form(
+      "knmi",
+      R"(\s*GEO\s*=\s*([-+]?[0-9.]+(?:[eE][-+]?\d+)?)\s*\*\s*PV\s*([+-])\s*([-+]?[0-9.]+(?:[eE][-+]?\d+)?)\s*)");
+  const auto parts = form.groups(text);
+  if (!parts) {
+    throw DataError(
+        fmt::format("knmi: {}@calibration_formulas: \"{}\" is not linear; expected GEO = a * PV + b", object,
+                    text.substr(0, 80)));
+  }
+  coding.gain = std::strtod((*parts)[0].c_str(), nullptr);
+  coding.offset = std::strtod((*parts)[2].c_str(), nullptr) * ((*parts)[1] == "-" ? -1. : 1.);
+  if (!std::isfinite(coding.gain) || !std::isfinite(coding.offset))
+    throw DataError(fmt::format("knmi: {}@calibration_formulas: \"{}\" holds numbers beyond all measure",
+                                object, text.substr(0, 80)));
+}
 
 bool is_knmi(const Content& content) {
   if (!content.hdf5) return false;

@@ -7,49 +7,78 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <type_traits>
 
-#include "io/hdf5_file.hpp"
+#include "io/netcdf4.hpp"
 
 namespace raincell::io {
 namespace {
 
-constexpr int kMaxVariables = 4096;
 constexpr std::size_t kMaxAttribute = 1 << 16;
 
 void describe_type(nc_type type, NetcdfVariable& variable) {
   struct Row {
     nc_type type;
-    VariableKind kind;
-    int bytes;
-    bool is_signed;
+    NumberType number;
   };
   static constexpr Row rows[] = {
-      {NC_BYTE, VariableKind::integer, 1, true},  {NC_UBYTE, VariableKind::integer, 1, false},
-      {NC_SHORT, VariableKind::integer, 2, true}, {NC_USHORT, VariableKind::integer, 2, false},
-      {NC_INT, VariableKind::integer, 4, true},   {NC_UINT, VariableKind::integer, 4, false},
-      {NC_INT64, VariableKind::integer, 8, true}, {NC_UINT64, VariableKind::integer, 8, false},
-      {NC_FLOAT, VariableKind::real, 4, true},    {NC_DOUBLE, VariableKind::real, 8, true}};
+      {NC_BYTE, {NumberKind::integer, 1, true}},  {NC_UBYTE, {NumberKind::integer, 1, false}},
+      {NC_SHORT, {NumberKind::integer, 2, true}}, {NC_USHORT, {NumberKind::integer, 2, false}},
+      {NC_INT, {NumberKind::integer, 4, true}},   {NC_UINT, {NumberKind::integer, 4, false}},
+      {NC_INT64, {NumberKind::integer, 8, true}}, {NC_UINT64, {NumberKind::integer, 8, false}},
+      {NC_FLOAT, {NumberKind::real, 4, true}},    {NC_DOUBLE, {NumberKind::real, 8, true}}};
   for (const Row& row : rows) {
-    if (row.type != type) continue;
-    variable.kind = row.kind;
-    variable.bytes = row.bytes;
-    variable.is_signed = row.is_signed;
+    if (row.type == type) variable.type = row.number;
   }
 }
 
-}  // namespace
-
-void NetcdfFile::check(int status, const std::string& object, const char* what) const {
-  if (status == NC_NOERR) return;
-  const char* hint = status == NC_EFILTER || status == NC_ENOTBUILT
-                         ? "; a compression filter is missing: recompress the file (nccopy -d 4)"
-                     : status == NC_EHDFERR ? "; truncated, damaged or still being written?"
-                                            : "";
-  throw DataError(fmt::format("cf: {}: {}: {} ({}){}", object, what, nc_strerror(status), status, hint));
+/// An empty vector of the variable's type.
+Stored numbers_of(const NetcdfVariable& variable) {
+  const NumberType& type = variable.type;
+  const auto either = [&](auto with_sign, auto without) -> Stored {
+    if (type.is_signed) return std::vector<decltype(with_sign)>();
+    return std::vector<decltype(without)>();
+  };
+  if (type.kind == NumberKind::real)
+    return type.bytes == 4 ? Stored(std::vector<float>()) : Stored(std::vector<double>());
+  if (type.kind == NumberKind::other) throw DataError(fmt::format("cf: {}: holds no numbers", variable.name));
+  switch (type.bytes) {
+    case 1:
+      return either(std::int8_t{}, std::uint8_t{});
+    case 2:
+      return either(std::int16_t{}, std::uint16_t{});
+    case 4:
+      return either(std::int32_t{}, std::uint32_t{});
+    default:
+      return either(std::int64_t{}, std::uint64_t{});
+  }
 }
 
-NetcdfFile::NetcdfFile(std::span<const std::byte> bytes) {
+/// The classic formats, read by the NetCDF library.
+class ClassicFile : public NetcdfFile {
+ public:
+  explicit ClassicFile(std::span<const std::byte> bytes);
+  ~ClassicFile() override;
+
+  std::string text(int variable, const std::string& attribute) const override;
+  std::vector<double> numbers(int variable, const std::string& attribute) const override;
+  bool has(int variable, const std::string& attribute) const override;
+  void check_storage(const NetcdfVariable&) const override {}  // sizes alone, which read checks
+  Field read(const NetcdfVariable&, const std::vector<std::int64_t>& start,
+             const std::vector<std::int64_t>& count) const override;
+
+ private:
+  void check(int status, const std::string& object, const char* what) const;
+  void list_variables();
+  int id_ = -1;
+};
+
+void ClassicFile::check(int status, const std::string& object, const char* what) const {
+  if (status == NC_NOERR) return;
+  throw DataError(fmt::format("cf: {}: {}: {} ({}); truncated, damaged or still being written?", object, what,
+                              nc_strerror(status), status));
+}
+
+ClassicFile::ClassicFile(std::span<const std::byte> bytes) {
   const int status =
       nc_open_mem("memory", NC_NOWRITE, bytes.size(), const_cast<std::byte*>(bytes.data()), &id_);
   if (status != NC_NOERR) {
@@ -64,14 +93,14 @@ NetcdfFile::NetcdfFile(std::span<const std::byte> bytes) {
   }
 }
 
-NetcdfFile::~NetcdfFile() {
+ClassicFile::~ClassicFile() {
   if (id_ >= 0) nc_close(id_);
 }
 
-void NetcdfFile::list_variables() {
+void ClassicFile::list_variables() {
   int count = 0;
   check(nc_inq_nvars(id_, &count), "/", "variables cannot be listed");
-  if (count > kMaxVariables) {
+  if (count > static_cast<int>(kMaxVariables)) {
     throw DataError(fmt::format("cf: /: {} variables; expected at most {}", count, kMaxVariables));
   }
   for (int v = 0; v < count; ++v) {
@@ -85,11 +114,10 @@ void NetcdfFile::list_variables() {
     check(nc_inq_varndims(id_, v, &rank), variable.name, "its dimensions cannot be read");
     check(nc_inq_vartype(id_, v, &type), variable.name, "its type cannot be read");
     if (rank < 0 || rank > 16) continue;
-    variable.dimension_ids.resize(static_cast<std::size_t>(rank));
+    std::vector<int> dimensions(static_cast<std::size_t>(rank));
     if (rank > 0)
-      check(nc_inq_vardimid(id_, v, variable.dimension_ids.data()), variable.name,
-            "its dimensions cannot be read");
-    for (const int dimension : variable.dimension_ids) {
+      check(nc_inq_vardimid(id_, v, dimensions.data()), variable.name, "its dimensions cannot be read");
+    for (const int dimension : dimensions) {
       std::size_t side = 0;
       check(nc_inq_dim(id_, dimension, name.data(), &side), variable.name, "a dimension cannot be read");
       variable.dimensions.emplace_back(name.data());
@@ -100,18 +128,11 @@ void NetcdfFile::list_variables() {
   }
 }
 
-const NetcdfVariable* NetcdfFile::find(const std::string& name) const {
-  for (const NetcdfVariable& variable : variables_) {
-    if (variable.name == name) return &variable;
-  }
-  return nullptr;
-}
-
-bool NetcdfFile::has(int variable, const std::string& attribute) const {
+bool ClassicFile::has(int variable, const std::string& attribute) const {
   return nc_inq_attid(id_, variable, attribute.c_str(), nullptr) == NC_NOERR;
 }
 
-std::string NetcdfFile::text(int variable, const std::string& attribute) const {
+std::string ClassicFile::text(int variable, const std::string& attribute) const {
   nc_type type = NC_NAT;
   std::size_t length = 0;
   if (nc_inq_att(id_, variable, attribute.c_str(), &type, &length) != NC_NOERR || length > kMaxAttribute)
@@ -131,7 +152,7 @@ std::string NetcdfFile::text(int variable, const std::string& attribute) const {
   return value;
 }
 
-std::vector<double> NetcdfFile::numbers(int variable, const std::string& attribute) const {
+std::vector<double> ClassicFile::numbers(int variable, const std::string& attribute) const {
   nc_type type = NC_NAT;
   std::size_t length = 0;
   if (nc_inq_att(id_, variable, attribute.c_str(), &type, &length) != NC_NOERR) return {};
@@ -142,74 +163,66 @@ std::vector<double> NetcdfFile::numbers(int variable, const std::string& attribu
   return values;
 }
 
-std::optional<double> NetcdfFile::number(int variable, const std::string& attribute) const {
-  const std::vector<double> values = numbers(variable, attribute);
-  return values.size() == 1 ? std::optional<double>(values.front()) : std::nullopt;
-}
-
-Stored NetcdfFile::read(const NetcdfVariable& variable, const std::vector<std::size_t>& start,
-                        const std::vector<std::size_t>& count) const {
-  std::size_t size = 1;
-  for (const std::size_t side : count) {
-    if (__builtin_mul_overflow(size, side, &size) || size > static_cast<std::size_t>(kMaxPixels)) {
+Field ClassicFile::read(const NetcdfVariable& variable, const std::vector<std::int64_t>& start,
+                        const std::vector<std::int64_t>& count) const {
+  std::int64_t size = 1;
+  for (std::size_t d = 0; d < count.size(); ++d) {
+    if (start[d] < 0 || count[d] < 1 || start[d] + count[d] > variable.sides[d])
+      throw DataError(fmt::format("cf: {}: hyperslab outside", variable.name));
+    if (__builtin_mul_overflow(size, count[d], &size) || size > kMaxPixels)
       throw DataError(
           fmt::format("cf: {}: one read asks for more than {} values", variable.name, kMaxPixels));
-    }
   }
-  Stored out;
-  if (variable.kind == VariableKind::real) {
-    out = variable.bytes == 4 ? Stored(std::vector<float>(size)) : Stored(std::vector<double>(size));
-  } else if (variable.kind == VariableKind::integer) {
-    switch (variable.bytes) {
-      case 1:
-        out = variable.is_signed ? Stored(std::vector<std::int8_t>(size))
-                                 : Stored(std::vector<std::uint8_t>(size));
-        break;
-      case 2:
-        out = variable.is_signed ? Stored(std::vector<std::int16_t>(size))
-                                 : Stored(std::vector<std::uint16_t>(size));
-        break;
-      case 4:
-        out = variable.is_signed ? Stored(std::vector<std::int32_t>(size))
-                                 : Stored(std::vector<std::uint32_t>(size));
-        break;
-      default:
-        out = variable.is_signed ? Stored(std::vector<std::int64_t>(size))
-                                 : Stored(std::vector<std::uint64_t>(size));
-    }
-  } else {
-    throw DataError(fmt::format("cf: {}: holds no numbers", variable.name));
-  }
-  // Chunks that span many time steps are inflated once, not once a step. Fails harmlessly on classic files.
-  nc_set_var_chunk_cache(id_, variable.id, std::size_t{128} << 20, 4133, 0.75F);
+  Stored out = numbers_of(variable);
+  const std::vector<std::size_t> from(start.begin(), start.end()), sides(count.begin(), count.end());
   std::visit(
       [&](auto& values) {
+        values.resize(static_cast<std::size_t>(size));
         // The memory type is the stored one, so nc_get_vara converts byte order only.
-        check(nc_get_vara(id_, variable.id, start.data(), count.data(), values.data()), variable.name,
-              "cannot be read (damaged file?)");
+        check(nc_get_vara(id_, variable.id, from.data(), sides.data(), values.data()), variable.name,
+              "cannot be read");
       },
       out);
   return out;
 }
 
-std::vector<double> NetcdfFile::read_all(const NetcdfVariable& variable) const {
-  const std::vector<std::size_t> start(variable.sides.size(), 0);
-  const std::vector<std::size_t> count(variable.sides.begin(), variable.sides.end());
-  return std::visit([](const auto& values) { return std::vector<double>(values.begin(), values.end()); },
-                    read(variable, start, count));
+}  // namespace
+
+std::unique_ptr<NetcdfFile> NetcdfFile::open(std::span<const std::byte> bytes, const Hdf5File* hdf5) {
+  if (hdf5 != nullptr) return open_netcdf4(*hdf5);
+  return std::make_unique<ClassicFile>(bytes);
 }
 
-std::optional<double> NetcdfFile::default_fill(const NetcdfVariable& variable) const {
-  if (variable.kind == VariableKind::real) {
-    return variable.bytes == 4 ? static_cast<double>(NC_FILL_FLOAT) : NC_FILL_DOUBLE;
+const NetcdfVariable* NetcdfFile::find(const std::string& name) const {
+  for (const NetcdfVariable& variable : variables_) {
+    if (variable.name == name) return &variable;
   }
-  switch (variable.bytes) {
+  return nullptr;
+}
+
+std::optional<double> NetcdfFile::number(int variable, const std::string& attribute) const {
+  const std::vector<double> values = numbers(variable, attribute);
+  return values.size() == 1 ? std::optional<double>(values.front()) : std::nullopt;
+}
+
+std::vector<double> NetcdfFile::read_all(const NetcdfVariable& variable) const {
+  const Field field = read(variable, std::vector<std::int64_t>(variable.sides.size(), 0), variable.sides);
+  if (!field.lost.empty()) throw DataError(fmt::format("cf: {}: {}", variable.name, field.why));
+  return std::visit([](const auto& values) { return std::vector<double>(values.begin(), values.end()); },
+                    field.values);
+}
+
+std::optional<double> NetcdfFile::default_fill(const NetcdfVariable& variable) {
+  const NumberType& type = variable.type;
+  if (type.kind == NumberKind::real)
+    return type.bytes == 4 ? static_cast<double>(NC_FILL_FLOAT) : NC_FILL_DOUBLE;
+  switch (type.bytes) {
     case 2:
-      return variable.is_signed ? NC_FILL_SHORT : NC_FILL_USHORT;
+      return type.is_signed ? NC_FILL_SHORT : NC_FILL_USHORT;
     case 4:
-      return variable.is_signed ? static_cast<double>(NC_FILL_INT) : static_cast<double>(NC_FILL_UINT);
+      return type.is_signed ? static_cast<double>(NC_FILL_INT) : static_cast<double>(NC_FILL_UINT);
     case 8:
-      return variable.is_signed ? static_cast<double>(NC_FILL_INT64) : static_cast<double>(NC_FILL_UINT64);
+      return type.is_signed ? static_cast<double>(NC_FILL_INT64) : static_cast<double>(NC_FILL_UINT64);
     default:
       return std::nullopt;
   }

@@ -3,58 +3,58 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "io/decode.hpp"
+#include "io/hdf5_file.hpp"
 
 namespace raincell::io {
-
-enum class VariableKind : std::uint8_t { integer, real, other };
 
 struct NetcdfVariable {
   int id = -1;
   std::string name;
-  std::vector<int> dimension_ids;
   std::vector<std::string> dimensions;
   std::vector<std::int64_t> sides;
-  VariableKind kind = VariableKind::other;
-  int bytes = 0;  // of one value
-  bool is_signed = false;
+  NumberType type;
 };
 
+/// The root group of a NetCDF file, read-only.
 class NetcdfFile {
  public:
-  /// Opens bytes, which must outlive it. Throws DataError.
-  explicit NetcdfFile(std::span<const std::byte> bytes);
+  /// Opens bytes, which must outlive it: those of HDF5 (where `hdf5` is set, and outlives it too) without the
+  /// NetCDF library, the classic formats with it. Throws DataError.
+  static std::unique_ptr<NetcdfFile> open(std::span<const std::byte> bytes, const Hdf5File* hdf5);
   NetcdfFile(const NetcdfFile&) = delete;
   NetcdfFile& operator=(const NetcdfFile&) = delete;
-  ~NetcdfFile();
+  virtual ~NetcdfFile() = default;
 
   const std::vector<NetcdfVariable>& variables() const { return variables_; }
   const NetcdfVariable* find(const std::string& name) const;
 
   /// Attributes of a variable, or of the file with kGlobal. Empty when absent or of the other kind.
   static constexpr int kGlobal = -1;
-  std::string text(int variable, const std::string& attribute) const;
-  std::vector<double> numbers(int variable, const std::string& attribute) const;
+  virtual std::string text(int variable, const std::string& attribute) const = 0;
+  virtual std::vector<double> numbers(int variable, const std::string& attribute) const = 0;
   std::optional<double> number(int variable, const std::string& attribute) const;
-  bool has(int variable, const std::string& attribute) const;
+  virtual bool has(int variable, const std::string& attribute) const = 0;
 
+  /// Throws DataError where the storage asks for too much or points out of the file.
+  virtual void check_storage(const NetcdfVariable&) const = 0;
   /// A hyperslab in the stored type.
-  Stored read(const NetcdfVariable&, const std::vector<std::size_t>& start,
-              const std::vector<std::size_t>& count) const;
+  virtual Field read(const NetcdfVariable&, const std::vector<std::int64_t>& start,
+                     const std::vector<std::int64_t>& count) const = 0;
   /// The whole of a small variable as reals, codes not interpreted.
   std::vector<double> read_all(const NetcdfVariable&) const;
   /// What the library writes where nothing was written; empty for bytes, which have none.
-  std::optional<double> default_fill(const NetcdfVariable&) const;
+  static std::optional<double> default_fill(const NetcdfVariable&);
 
- private:
-  void check(int status, const std::string& object, const char* what) const;
-  void list_variables();
-  int id_ = -1;
+ protected:
+  static constexpr std::size_t kMaxVariables = 4096;
+  NetcdfFile() = default;
   std::vector<NetcdfVariable> variables_;
 };
 

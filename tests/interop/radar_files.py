@@ -74,6 +74,12 @@ def _utc(date, time):
     return datetime.datetime.strptime(date + time.ljust(6, "0"), "%Y%m%d%H%M%S").replace(tzinfo=datetime.timezone.utc)
 
 
+def has(file, path):
+    """Whether the links of a path are there; h5py's own `in` wants statistics of each group as well, which damage may take away."""
+    parts = path.strip("/").split("/")
+    return all(file.id.links.exists("/".join(parts[:i + 1]).encode()) for i in range(len(parts)))
+
+
 class _Attributes:
     """Of the first of some groups that has one: a later group is opened only when it is needed."""
 
@@ -82,7 +88,7 @@ class _Attributes:
 
     def get(self, name, otherwise=None):
         for group in self.groups:
-            if group in self.file and name in self.file[group].attrs:
+            if has(self.file, group) and name in self.file[group].attrs:
                 return self.file[group].attrs[name]
         return otherwise
 
@@ -93,7 +99,7 @@ def read_odim(path, read=lambda dataset: dataset[()]):
         for n in range(1, 65):
             for m in range(1, 65):
                 name = f"dataset{n}/data{m}"
-                if name not in file:
+                if not has(file, name):
                     break
                 attributes = _Attributes(file, (f"{name}/what", f"dataset{n}/what"))
                 found.append((n, m, _text(attributes.get("quantity", "")), attributes))
@@ -115,7 +121,7 @@ def read_odim(path, read=lambda dataset: dataset[()]):
             window = (end - start).total_seconds()
         zr = (200.0, 1.6)
         for group in (f"dataset{n}/data{m}/how", f"dataset{n}/how", "how"):
-            if group in file and "zr_a" in file[group].attrs and "zr_b" in file[group].attrs:
+            if has(file, group) and "zr_a" in file[group].attrs and "zr_b" in file[group].attrs:
                 zr = (_number(file[group].attrs["zr_a"]), _number(file[group].attrs["zr_b"]))
                 break
         return [Field(states, offset + gain * raw.astype(np.float64), RAIN[quantity], _utc(_text(what["date"]), _text(what["time"])),

@@ -44,7 +44,7 @@ third_party() {
   hits=$(sources kernels io model app | xargs -r grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*<' /dev/null |
     awk -v table="$table" '
       BEGIN {
-        standard = "^((sys|netinet|arpa|linux|bits)/|(aio|dirent|dlfcn|errno|fcntl|fenv|float|grp|immintrin|limits|malloc|math|poll|" \
+        standard = "^((sys|netinet|arpa|linux|bits)/|(aio|dirent|dlfcn|errno|fcntl|glob|fenv|float|grp|immintrin|limits|malloc|math|poll|" \
                    "pthread|pwd|sched|signal|spawn|stddef|stdint|stdio|stdlib|string|strings|time|unistd)\\.h$)"
         while ((getline line < table) > 0) {
           if (line ~ /^#/ || split(line, word) < 2) continue
