@@ -211,7 +211,7 @@ the configuration. Wherever a number is expected, the path of an attribute may s
 | key | meaning |
 |---|---|
 | `dataset` | path of the array; or |
-| `datasets`, `group` | a regular expression for names in a group (default `/`): each array is a frame, or several |
+| `datasets`, `group` | a regular expression (RE2's syntax) for names in a group (default `/`): each array is a frame, or several |
 | `axes` | what each dimension is: `time`, `y`, `x`, or a name; default: the two that are longer than 1 are y and x |
 | `select` | places in the named dimensions: `{member: 0}` |
 | `unit` | `mm/h`, `mm`, `dBZ`, ... |
@@ -221,8 +221,9 @@ the configuration. Wherever a number is expected, the path of an attribute may s
 | `rows` | `north` (default) or `south`: where row 0 lies |
 | `window_s` | length of the window of amounts, s |
 | `decode` | `sevir_vil`: bytes of SEVIR's VIL into kg m-2, 255 missing |
+| `named` | `{dataset: /id, index: 12, name: S1234}`: refuse the file unless this text lies there |
 | `quantity` | `reflectivity`, `vil`, `intensity`; default: rain |
-| `time` | one of `{attribute: /what@time}`, `{date: /what@date, time: /what@time}`, `{filename: REGEX}`, `{dataset: REGEX}` (digits caught in the name), `{start: TIME or /what@time, step_s: 300}`, `{values: /time, unit: "seconds since 1970-01-01"}` |
+| `time` | one of `{attribute: /what@time}`, `{date: /what@date, time: /what@time}`, `{filename: REGEX}`, `{dataset: REGEX}` (digits caught in the name), `{start: TIME or /what@time, step_s: 300}`, `{values: /time, unit: "seconds since 1970-01-01"}`; with `steps: 49`, a file of another number of times is refused |
 | `grid` | `{projection: "+proj=...", x0: , y0: , dx: , dy: }`: outer upper left corner and pixel size, metres or degrees |
 
 ```yaml
@@ -235,17 +236,9 @@ time: {values: /time, unit: "minutes since 2020-01-01"}
 grid: {projection: "+proj=laea +lat_0=55 +lon_0=10 +ellps=WGS84", x0: 0, y0: 0, dx: 1000}
 ```
 
-An event of SEVIR (`vil` is stored as event, y, x, time; the catalogue tells its place in the file and the time of its middle):
-
-```yaml
-dataset: /vil
-axes: [event, y, x, time]
-select: {event: 12}
-quantity: vil
-decode: sevir_vil
-time: {start: 2019-06-09T18:02Z, step_s: 300}
-grid: {dx: 1000}
-```
+SEVIR needs no layout: `raincell pack SEVIR/CATALOG.csv --output sevir` makes an archive of every event of radar VIL in the
+table, whose files are looked for beside it and in `data`; a training takes them all with `data.archive: sevir/*.nc`. With as
+many archives as `data.validation_blocks` or more, the blocks are cut from the time of all of them together.
 )md";
 
 }  // namespace

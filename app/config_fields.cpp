@@ -155,7 +155,7 @@ Field<Config> crop(std::string key, std::string meaning) {
 std::vector<Field<Config>> data_fields() {
   using R = Config;
   return {
-      paths("data.archive", "packed archive, or several; made by `raincell pack`"),
+      paths("data.archive", "packed archive, or several, or a pattern (sevir/*.nc); made by `raincell pack`"),
       ranges("data.train", "times to train and to choose on; empty: the whole archive"),
       integer<R>("data.past", AT(model.past), 1, 512, "frames that the forecast starts from"),
       integer<R>("data.future", AT(model.future), 1, 512, "frames to forecast"),

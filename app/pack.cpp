@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "app/commands.hpp"
@@ -12,6 +13,7 @@
 #include "app/version.hpp"
 #include "io/packing.hpp"
 #include "io/publish.hpp"
+#include "io/sevir.hpp"
 
 namespace raincell::app {
 
@@ -155,6 +157,51 @@ std::string report_text(const io::PackReport& report, const io::Catalogue& catal
   return text;
 }
 
+bool is_catalogue(const std::filesystem::path& path) {
+  std::error_code none;
+  if (path.extension() != ".csv" || !std::filesystem::is_regular_file(path, none)) return false;
+  std::ifstream file(path);
+  std::string head;
+  return std::getline(file, head) && io::is_sevir_catalogue(head);
+}
+
+/// Events of SEVIR, an archive each.
+int pack_sevir(const Arguments& arguments, const io::SourceOptions& source, io::ArchiveOptions options,
+               Log& log) {
+  const std::string output = arguments.text("output");
+  for (const char* option : {"report", "compact"}) {
+    if (arguments.has(option))
+      throw UsageError(
+          fmt::format("--{}: is for one archive, but SEVIR's events become an archive each", option));
+  }
+  io::ReaderPool readers(source, static_cast<int>(arguments.integer("threads", 0, 1, 64)));
+  Progress progress(log, "packing", 1, "events");
+  const io::PackedEvents packed = io::pack_events(arguments.positional.front(), readers, output, options,
+                                                  [&](std::int64_t done, std::int64_t all) {
+                                                    stop_if_asked();
+                                                    progress.total(all);
+                                                    progress.update(done);
+                                                  });
+  constexpr std::size_t kShown = 5;
+  for (std::size_t i = 0; i < std::min(kShown, packed.rejected.size()); ++i)
+    log.warning("left out: " + packed.rejected[i].reason);
+  if (packed.rejected.size() > kShown)
+    log.warning(fmt::format("left out: {} more (--json lists all)", packed.rejected.size() - kShown));
+  if (arguments.has("json")) {
+    log.result(json_text(Json{{"archives", output},
+                              {"events", packed.events},
+                              {"frames", packed.frames},
+                              {"already_there", packed.already_there},
+                              {"rejected", files(packed.rejected)}}));
+    return kOk;
+  }
+  log.result(fmt::format("{}: {} events, {} frames of vil [kg m-2], an archive each", output, packed.events,
+                         packed.frames));
+  if (packed.already_there > 0) log.result(fmt::format("  already there: {} events", packed.already_there));
+  log.info(fmt::format("next: raincell train CONFIG --run run --set 'data.archive={}/*.nc'", output));
+  return kOk;
+}
+
 int run(const Arguments& arguments, Log& log) {
   keep_freed_memory();
   const Config config = config_from_settings(arguments.list("set"), {"source."}, "pack");
@@ -183,6 +230,8 @@ int run(const Arguments& arguments, Log& log) {
   options.compress = arguments.has("compress");
   options.append = arguments.has("append");
   options.history = fmt::format("raincell {} pack", version());
+  if (arguments.positional.size() == 1 && is_catalogue(arguments.positional.front()))
+    return pack_sevir(arguments, config.source, options, log);
   io::PackReport report;
   io::Catalogue catalogue;
   if (!arguments.positional.empty()) {
@@ -218,7 +267,8 @@ Command pack_command() {
       {"pack",
        "Packs radar files into a checked training archive, and reports gaps, duplicates, stuck frames and "
        "the rain.",
-       "  raincell pack radar --output archive.nc\n  raincell pack more_radar --output archive.nc --append",
+       "  raincell pack radar --output archive.nc\n  raincell pack more_radar --output archive.nc --append\n"
+       "  raincell pack SEVIR/CATALOG.csv --output sevir",
        "DIR...",
        0,
        std::size_t{1} << 24,

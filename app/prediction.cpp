@@ -73,7 +73,7 @@ std::size_t process_bytes(const Config& config) {
 }
 
 std::optional<LoaderTrial> try_loader(Config config, int64_t memory_limit) {
-  for (const std::string& path : config.data.archives) {
+  for (const fs::path& path : archive_paths(config)) {
     if (!fs::exists(path)) return std::nullopt;
   }
   if (config.data.archives.empty() || config.model.channels != 1) return std::nullopt;

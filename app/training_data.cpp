@@ -1,6 +1,9 @@
 #include "app/training_data.hpp"
 
 #include <fmt/format.h>
+#include <glob.h>
+
+#include <algorithm>
 
 #include "app/guide.hpp"
 
@@ -18,7 +21,7 @@ void check_fit(const Config& config, const TrainingData& data, const std::string
     throw ConfigError(
         fmt::format("data.archive: {} holds {} every {} s, but {} holds {} every {} s; train on archives of "
                     "one quantity and step",
-                    path, io::name_of(archive.quantity()), archive.step_s(), config.data.archives[0],
+                    path, io::name_of(archive.quantity()), archive.step_s(), first.parts().front().string(),
                     io::name_of(first.quantity()), first.step_s()));
   }
   const io::Grid& grid = archive.grid();
@@ -30,7 +33,7 @@ void check_fit(const Config& config, const TrainingData& data, const std::string
   if (config.data.crop_rows == 0 &&
       (grid.rows != first.grid().rows || grid.columns != first.grid().columns)) {
     throw ConfigError(fmt::format("data.crop: whole needs archives of one size; {} has {}x{}, {} has {}x{}",
-                                  path, grid.columns, grid.rows, config.data.archives[0],
+                                  path, grid.columns, grid.rows, first.parts().front().string(),
                                   first.grid().columns, first.grid().rows));
   }
 }
@@ -41,31 +44,45 @@ void open_archives(const Config& config, TrainingData& data) {
         "data.archive: is missing; name a packed archive (raincell pack DIR --output archive.nc), for "
         "example with --set data.archive=archive.nc");
   }
-  for (const std::string& path : config.data.archives) {
-    data.archives.push_back(io::Archive::open(path));
-    const io::Archive& archive = data.archives.back();
-    if (data.archives.size() == 1) {
-      const bool whole = config.data.crop_rows == 0;
-      data.rows = whole ? archive.grid().rows : config.data.crop_rows;
-      data.columns = whole ? archive.grid().columns : config.data.crop_columns;
-      data.step_s = archive.step_s();
-    }
-    check_fit(config, data, path, archive);
+  const std::vector<std::filesystem::path> paths = archive_paths(config);
+  data.archives = io::Archive::open(paths);
+  const io::Archive& first = data.archives.front();
+  const bool whole = config.data.crop_rows == 0;
+  data.rows = whole ? first.grid().rows : config.data.crop_rows;
+  data.columns = whole ? first.grid().columns : config.data.crop_columns;
+  data.step_s = first.step_s();
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    const io::Archive& archive = data.archives[i];
+    check_fit(config, data, paths[i].string(), archive);
     data.hash += (data.hash.empty() ? "" : " ") + archive.hash();
   }
 }
 
+/// What blocks of time are cut from: of few archives each by itself; of many short ones, such as events, all
+/// of them together, so that what happened at once stays on one side.
+std::vector<io::TimeRange> ranges_to_split(const Config& config, const TrainingData& data) {
+  const bool many = static_cast<std::int64_t>(data.archives.size()) >= config.data.validation_blocks;
+  if (!config.data.train.empty() || !many) return config.data.train;
+  io::TimeRange all{io::TimePoint::max(), io::TimePoint::min()};
+  for (const io::Archive& archive : data.archives) {
+    all.from = std::min(all.from, archive.time(0));
+    all.to = std::max(all.to, archive.time(archive.frames() - 1));
+  }
+  return {all};
+}
+
 void cut(const Config& config, TrainingData& data) {
+  const std::vector<io::TimeRange> ranges = ranges_to_split(config, data);
   for (std::size_t i = 0; i < data.archives.size(); ++i) {
     const auto index = static_cast<std::int64_t>(i);
-    const auto windows = [&](const std::vector<io::TimeRange>& ranges) {
-      return io::cut_windows(data.archives[i], index, config.model.past, config.model.future, ranges,
+    const auto windows = [&](const std::vector<io::TimeRange>& pieces) {
+      return io::cut_windows(data.archives[i], index, config.model.past, config.model.future, pieces,
                              config.data.stride);
     };
     io::Split split{config.data.train, {}};
     if (config.data.validation > 0.) {
-      split = io::split_by_time(data.archives[i], config.data.train, config.data.validation,
-                                config.data.validation_blocks);
+      split =
+          io::split_by_time(data.archives[i], ranges, config.data.validation, config.data.validation_blocks);
       for (const io::Window& window : windows(split.validation)) data.validation_windows.push_back(window);
     }
     for (const io::Window& window : windows(split.train)) data.train_windows.push_back(window);
@@ -79,6 +96,18 @@ void cut(const Config& config, TrainingData& data) {
 }
 
 }  // namespace
+
+std::vector<std::filesystem::path> archive_paths(const Config& config) {
+  std::vector<std::filesystem::path> paths;
+  for (const std::string& given : config.data.archives) {
+    glob_t found{};
+    const bool any = ::glob(given.c_str(), 0, nullptr, &found) == 0;
+    for (std::size_t i = 0; i < found.gl_pathc; ++i) paths.emplace_back(found.gl_pathv[i]);
+    ::globfree(&found);
+    if (!any) paths.emplace_back(given);  // opening it says what is wrong
+  }
+  return paths;
+}
 
 TrainingData open_training_data(Config& config, std::int64_t guide_cache_bytes) {
   TrainingData data;

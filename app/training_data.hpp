@@ -1,6 +1,7 @@
 // Archives, split and batch sources of a training: the part of the flow left of the network.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ struct TrainingData {
   std::unique_ptr<io::BatchSource> train, validation;  // validation may be null
 };
 
+/// What data.archive names, patterns (sevir/*.nc) written out.
+std::vector<std::filesystem::path> archive_paths(const Config&);
 /// Opens the archives, cuts and splits windows, fills in the transform's quantity, and starts the workers.
 /// Throws DataError, or ConfigError when the config and the archives do not fit.
 TrainingData open_training_data(Config&, std::int64_t guide_cache_bytes);

@@ -79,7 +79,7 @@ std::vector<fs::path> part_files(const fs::path& path) {
 
 struct Archive::State {
   struct Place {
-    std::size_t part = 0, frame = 0;
+    std::uint32_t part = 0, frame = 0;
   };
   std::vector<std::unique_ptr<ArchivePart>> parts;
   std::vector<fs::path> paths;
@@ -117,6 +117,7 @@ struct Archive::State {
         paths.front().string(), crop.columns, crop.rows, crop.row, crop.column, count, whole.columns,
         whole.rows));
   }
+  static std::unique_ptr<State> open(const fs::path&, Jail&);
   void order_frames();
 };
 
@@ -131,7 +132,8 @@ void Archive::State::order_frames() {
                       part.path().string(), name_of(part.quantity()), describe(part.grid()),
                       first.path().string(), name_of(first.quantity()), describe(first.grid())));
     }
-    for (std::size_t f = 0; f < part.frames().size(); ++f) table.push_back({p, f});
+    for (std::size_t f = 0; f < part.frames().size(); ++f)
+      table.push_back({static_cast<std::uint32_t>(p), static_cast<std::uint32_t>(f)});
   }
   const auto time_of = [&](const Place& place) { return parts[place.part]->frames()[place.frame].time; };
   std::stable_sort(table.begin(), table.end(),
@@ -164,15 +166,26 @@ Archive::Archive(Archive&&) noexcept = default;
 Archive& Archive::operator=(Archive&&) noexcept = default;
 Archive::~Archive() = default;
 
-Archive Archive::open(const fs::path& path) {
+std::unique_ptr<Archive::State> Archive::State::open(const fs::path& path, Jail& jail) {
   static std::atomic<std::uint64_t> openings{0};
   auto state = std::make_unique<State>();
   state->serial = ++openings;
   state->paths = part_files(path);
-  Jail jail;
   for (const fs::path& file : state->paths) state->parts.push_back(ArchivePart::open(file, jail));
   state->order_frames();
-  return Archive(std::move(state));
+  return state;
+}
+
+Archive Archive::open(const fs::path& path) {
+  Jail jail;
+  return Archive(State::open(path, jail));
+}
+
+std::vector<Archive> Archive::open(const std::vector<fs::path>& paths) {
+  Jail jail;
+  std::vector<Archive> archives;
+  for (const fs::path& path : paths) archives.push_back(Archive(State::open(path, jail)));
+  return archives;
 }
 
 std::int64_t Archive::frames() const {
@@ -196,11 +209,12 @@ float Archive::covered_fraction(std::int64_t frame) const {
 float Archive::wet_fraction(std::int64_t frame) const {
   return state_->frame(frame).wet;
 }
-const std::string& Archive::source(std::int64_t frame) const {
-  return state_->frame(frame).source;
+std::string Archive::source(std::int64_t frame) const {
+  const State::Place place = state_->table[state_->checked(frame)];
+  return state_->parts[place.part]->source(place.frame);
 }
-const std::string& Archive::frame_hash(std::int64_t frame) const {
-  return state_->frame(frame).hash;
+std::string Archive::frame_hash(std::int64_t frame) const {
+  return state_->frame(frame).hash.text();
 }
 double Archive::scale() const {
   return state_->parts.front()->scale();
@@ -238,7 +252,11 @@ void Archive::read_codes(std::int64_t frame, const Crop& crop, std::span<std::in
 }
 
 void Archive::read_codes(std::int64_t frame, std::span<std::int16_t> codes) const {
+  const State::Place place = state_->table[state_->checked(frame)];
+  const ArchivePart& part = *state_->parts[place.part];
+  part.prefetch(place.frame);
   read_codes(frame, {0, 0, grid().rows, grid().columns}, codes);
+  part.release(place.frame);
 }
 
 }  // namespace raincell::io

@@ -20,6 +20,8 @@ class Archive {
  public:
   /// A file or a folder of parts, ordered by time. Throws DataError.
   static Archive open(const std::filesystem::path&);
+  /// Several, with one child for their headers.
+  static std::vector<Archive> open(const std::vector<std::filesystem::path>&);
   Archive(Archive&&) noexcept;
   Archive& operator=(Archive&&) noexcept;
   ~Archive();
@@ -31,16 +33,16 @@ class Archive {
   TimePoint time(std::int64_t frame) const;
   float covered_fraction(std::int64_t frame) const;  // of all pixels
   float wet_fraction(std::int64_t frame) const;      // at least wet_threshold, of covered pixels
-  std::string hash() const;  // of the frames' times and hashes: identifies the content
-  const std::string& source(std::int64_t frame) const;      // name of the file it came from
-  const std::string& frame_hash(std::int64_t frame) const;  // of its stored codes
-  double scale() const;                                     // value = scale x code
+  std::string hash() const;                      // of the frames' times and hashes: identifies the content
+  std::string source(std::int64_t frame) const;  // name of the file it came from
+  std::string frame_hash(std::int64_t frame) const;  // of its stored codes
+  double scale() const;                              // value = scale x code
   const std::vector<std::filesystem::path>& parts() const;
   /// Physical values of a crop, row 0 = north, kMissing where missing. Any thread.
   void read(std::int64_t frame, const Crop&, std::span<float> values) const;
   /// The stored codes of a crop [crop.rows, crop.columns]. Any thread.
   void read_codes(std::int64_t frame, const Crop&, std::span<std::int16_t> codes) const;
-  /// The stored codes of a whole frame [rows, columns]. Any thread.
+  /// The stored codes of a whole frame [rows, columns], whose pages are not kept. Any thread.
   void read_codes(std::int64_t frame, std::span<std::int16_t> codes) const;
 
  private:

@@ -85,8 +85,8 @@ std::string read_table(std::span<const std::byte> file, ArchiveTable& table) {
     if (!(std::abs(times[i]) < 1e11))
       throw DataError(fmt::format("time {} of frame {} is out of range", times[i], i));
     table.frames[i].time = TimePoint{std::chrono::seconds{std::llround(times[i])}};
-    table.frames[i].source = sources[i];
-    table.frames[i].hash = hashes[i];
+    table.add_source(table.frames[i], sources[i]);
+    table.frames[i].hash = FrameHash::parse(hashes[i]);
     table.frames[i].covered = static_cast<float>(covered[i]);
     table.frames[i].wet = static_cast<float>(wet[i]);
     if (i > 0 && table.frames[i].time <= table.frames[i - 1].time) {

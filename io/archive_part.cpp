@@ -63,6 +63,23 @@ ArchivePart::~ArchivePart() {
   if (map_ != nullptr) ::munmap(const_cast<std::byte*>(map_), size_);
 }
 
+void ArchivePart::advise(std::size_t frame, int advice) const {
+  const PackedFrame& place = table_.frames[frame];
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t first = place.offset / page * page;
+  // Whatever the kernel says: the bytes are the same, sooner or later.
+  ::madvise(const_cast<std::byte*>(map_) + first, place.offset + place.bytes - first, advice);
+}
+
+void ArchivePart::prefetch(std::size_t frame) const {
+  constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ of Linux 5.14, which older headers do not name
+  advise(frame, kPopulateRead);
+}
+
+void ArchivePart::release(std::size_t frame) const {
+  advise(frame, MADV_DONTNEED);
+}
+
 std::span<const std::int16_t> ArchivePart::mapped(std::size_t frame) const {
   const PackedFrame& place = table_.frames[frame];
   const bool aligned = place.offset % alignof(std::int16_t) == 0;

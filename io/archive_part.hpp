@@ -29,13 +29,18 @@ class ArchivePart {
   Quantity quantity() const { return table_.quantity; }
   double scale() const { return table_.scale; }
   const std::vector<PackedFrame>& frames() const { return table_.frames; }
+  std::string source(std::size_t frame) const { return table_.source(frame); }
   /// The codes of a frame where they lie in the file; empty when its chunk is compressed.
   std::span<const std::int16_t> mapped(std::size_t frame) const;
+  /// Brings a frame into memory at once, and lets go of it: for passes over frames that are read whole.
+  void prefetch(std::size_t frame) const;
+  void release(std::size_t frame) const;
   /// The codes of a frame, decompressed if need be, into `codes` [rows, columns]. Throws DataError.
   void decode(std::size_t frame, std::span<std::int16_t> codes) const;
 
  private:
   ArchivePart() = default;
+  void advise(std::size_t frame, int advice) const;
 
   std::filesystem::path path_;
   ArchiveTable table_;
@@ -43,7 +48,7 @@ class ArchivePart {
   std::size_t size_ = 0;
 };
 
-/// What PackedFrame::hash holds.
+/// What PackedFrame::hash holds, as text.
 std::string hash_of_codes(std::span<const std::int16_t> codes);
 
 }  // namespace raincell::io

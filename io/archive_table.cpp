@@ -1,7 +1,9 @@
 #include "io/archive_table.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <charconv>
 #include <cmath>
 
 #include "io/wire.hpp"
@@ -10,6 +12,7 @@ namespace raincell::io {
 namespace {
 
 constexpr std::uint64_t kMostFrames = 400000;  // of a part
+constexpr std::size_t kMostSourceBytes = std::size_t{1} << 28;
 
 void check_frame(const PackedFrame& frame, std::size_t i, std::uint64_t pixels, std::uint64_t file_bytes) {
   if (frame.bytes > file_bytes || frame.offset > file_bytes - frame.bytes) {
@@ -27,6 +30,31 @@ void check_frame(const PackedFrame& frame, std::size_t i, std::uint64_t pixels, 
 
 }  // namespace
 
+FrameHash FrameHash::parse(std::string_view digits) {
+  FrameHash hash;
+  if (digits.size() != 2 * hash.bytes.size())
+    throw DataError(
+        fmt::format("a frame's hash has {} digits, 32 expected; pack the archive again", digits.size()));
+  for (std::size_t i = 0; i < hash.bytes.size(); ++i) {
+    const char* const from = digits.data() + 2 * i;
+    const auto [end, error] = std::from_chars(from, from + 2, hash.bytes[i], 16);
+    if (error != std::errc{} || end != from + 2)
+      throw DataError("a frame's hash is no hexadecimal number; pack the archive again");
+  }
+  return hash;
+}
+
+std::string FrameHash::text() const {
+  return fmt::format("{:02x}", fmt::join(bytes, ""));
+}
+
+void ArchiveTable::add_source(PackedFrame& frame, const std::string& name) {
+  if (sources.size() > kMostSourceBytes) throw DataError("the names of its source files fill the memory");
+  frame.source = static_cast<std::uint32_t>(sources.size());
+  sources += clean_text(name);
+  sources += '\0';
+}
+
 std::string pack_table(const ArchiveTable& table) {
   WireWriter out;
   out.put(std::string_view(table.grid.projection));
@@ -36,10 +64,11 @@ std::string pack_table(const ArchiveTable& table) {
     out.put(number);
   out.put(static_cast<std::uint64_t>(table.quantity));
   out.put(static_cast<std::uint64_t>(table.frames.size()));
-  for (const PackedFrame& frame : table.frames) {
+  for (std::size_t i = 0; i < table.frames.size(); ++i) {
+    const PackedFrame& frame = table.frames[i];
     out.put(static_cast<std::int64_t>(frame.time.time_since_epoch().count()));
-    out.put(std::string_view(frame.source));
-    out.put(std::string_view(frame.hash));
+    out.put(std::string_view(table.source(i)));
+    out.put(std::string_view(frame.hash.text()));
     out.put(static_cast<double>(frame.covered));
     out.put(static_cast<double>(frame.wet));
     out.put(frame.offset);
@@ -63,8 +92,8 @@ ArchiveTable unpack_table(std::string_view bytes, std::uint64_t file_bytes) {
   for (std::uint64_t i = 0; i < count; ++i) {
     PackedFrame frame;
     frame.time = take_time(in);
-    frame.source = clean_text(in.take_string(4096));
-    frame.hash = clean_text(in.take_string(64));
+    table.add_source(frame, in.take_string(4096));
+    frame.hash = FrameHash::parse(in.take_string(64));
     frame.covered = static_cast<float>(in.take_double());
     frame.wet = static_cast<float>(in.take_double());
     frame.offset = in.take();
@@ -75,7 +104,7 @@ ArchiveTable unpack_table(std::string_view bytes, std::uint64_t file_bytes) {
     check_frame(frame, i, pixels, file_bytes);
     if (i > 0 && frame.time <= table.frames.back().time)
       throw DataError(fmt::format("times do not ascend at frame {}; pack the archive again", i));
-    table.frames.push_back(std::move(frame));
+    table.frames.push_back(frame);
   }
   if (!in.empty()) throw wire_error("it is longer than it says");
   return table;

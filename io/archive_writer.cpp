@@ -362,8 +362,8 @@ void ArchiveWriter::State::verify() const {
       std::string why;
       try {
         part->decode(i, codes);
-        const bool equal = frame.time == rows[i].time && frame.source == rows[i].source &&
-                           frame.hash == rows[i].hash && frame.covered == rows[i].covered &&
+        const bool equal = frame.time == rows[i].time && part->source(i) == rows[i].source &&
+                           frame.hash.text() == rows[i].hash && frame.covered == rows[i].covered &&
                            frame.wet == rows[i].wet && hash_of_codes(codes) == rows[i].hash;
         if (!equal) why = "frame of " + format_time(rows[i].time);
       } catch (const DataError& error) {

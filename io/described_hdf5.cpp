@@ -6,18 +6,19 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <regex>
 #include <set>
 
 #include "io/cf_axes.hpp"
 #include "io/formats.hpp"
+#include "io/pattern.hpp"
 
 namespace raincell::io {
 namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kMaxNames = 100000;  // of a group that is searched for datasets
+constexpr double kLongestSpan = 366. * 86400.;  // seconds, of a step or a window
+constexpr std::size_t kMaxNames = 100000;       // of a group that is searched for datasets
 
 DataError error_at(const std::string& key, const std::string& what) {
   return DataError(fmt::format("described: {}: {}", key, what));
@@ -38,7 +39,7 @@ Json parse(const std::string& text) {
   if (!json.is_object()) throw error_at("description", "is no JSON object");
   check_keys("", json,
              {"dataset", "datasets", "group", "axes", "select", "unit", "gain", "offset", "missing", "dry",
-              "zero_is_dry", "rows", "time", "window_s", "grid", "quantity", "decode"});
+              "zero_is_dry", "rows", "time", "window_s", "grid", "quantity", "decode", "named"});
   return json;
 }
 
@@ -186,8 +187,9 @@ class Clock {
       : content_(content), file_(*content.hdf5), request_(request) {
     if (json.contains("time") && json["time"].is_object()) {
       time_ = json["time"];
-      check_keys("time", time_,
-                 {"attribute", "date", "time", "filename", "dataset", "start", "step_s", "values", "unit"});
+      check_keys(
+          "time", time_,
+          {"attribute", "date", "time", "filename", "dataset", "start", "step_s", "steps", "values", "unit"});
     } else if (request.options.time_from.empty()) {
       throw error_at("time",
                      "is missing; expected {attribute: ...}, {date: ..., time: ...}, {filename: ...}, "
@@ -196,12 +198,16 @@ class Clock {
   }
 
   std::vector<TimePoint> times(const std::string& dataset, std::size_t steps) const {
+    const double expected = number(file_, time_, "steps", static_cast<double>(steps));
+    if (expected != static_cast<double>(steps))
+      throw error_at("time.steps", fmt::format("{} holds {} times; expected {}", dataset, steps, expected));
     if (time_.contains("values")) return listed(steps);
     std::vector<TimePoint> all = {first(dataset)};
     if (steps == 1) return all;
     const double step_s = number(file_, time_, "step_s", 0.);
-    if (!(step_s > 0.))
-      throw error_at("time.step_s", fmt::format("is missing, but {} holds {} times", dataset, steps));
+    if (!(step_s > 0.) || step_s > kLongestSpan)
+      throw error_at("time.step_s", fmt::format("{}; expected the seconds between the {} times of {}", step_s,
+                                                steps, dataset));
     for (std::size_t i = 1; i < steps; ++i)
       all.push_back(all.front() + std::chrono::seconds{std::llround(step_s * static_cast<double>(i))});
     return all;
@@ -266,14 +272,10 @@ std::vector<std::string> datasets_of(const Hdf5File& file, const Json& json, con
   if (expression.empty())
     throw error_at("dataset", "is missing; expected the path of the array, or datasets: REGEX");
   std::vector<std::string> found;
-  try {
-    const std::regex form(expression);
-    for (const std::string& name : file.members(group, kMaxNames)) {
-      const std::string path = (group == "/" ? "" : group) + "/" + name;
-      if (std::regex_match(name, form) && file.is_dataset(path)) found.push_back(path);
-    }
-  } catch (const std::regex_error& error) {
-    throw error_at("datasets", fmt::format("\"{}\" is no regular expression: {}", expression, error.what()));
+  const Pattern form("described: datasets", expression);
+  for (const std::string& name : file.members(group, kMaxNames)) {
+    const std::string path = (group == "/" ? "" : group) + "/" + name;
+    if (form.matches(name) && file.is_dataset(path)) found.push_back(path);
   }
   if (found.empty())
     throw error_at("datasets", fmt::format("nothing in {} is named like \"{}\"", group, expression));
@@ -298,6 +300,76 @@ Field sevir_vil(Field field) {
   return field;
 }
 
+/// One place along an axis of an array whose sides are `count`.
+Field place_of(const Field& all, const std::vector<std::int64_t>& count, int axis, std::size_t place) {
+  std::size_t outer = 1, inner = 1;
+  for (std::size_t d = 0; d < count.size(); ++d) {
+    if (static_cast<int>(d) < axis) outer *= static_cast<std::size_t>(count[d]);
+    if (static_cast<int>(d) > axis) inner *= static_cast<std::size_t>(count[d]);
+  }
+  const auto places = static_cast<std::size_t>(count[static_cast<std::size_t>(axis)]);
+  const auto take = [&](const auto& from) {
+    std::decay_t<decltype(from)> to(outer * inner);
+    for (std::size_t o = 0; o < outer; ++o) {
+      for (std::size_t i = 0; i < inner; ++i) to[o * inner + i] = from[(o * places + place) * inner + i];
+    }
+    return to;
+  };
+  Field field;
+  std::visit([&](const auto& values) { field.values = take(values); }, all.values);
+  if (all.lost.empty()) return field;
+  field.lost = take(all.lost);
+  if (std::find(field.lost.begin(), field.lost.end(), true) != field.lost.end()) field.why = all.why;
+  return field;
+}
+
+/// The steps of an array: all at once where they fit, since a chunk often holds several.
+class Steps {
+ public:
+  Steps(const Hdf5File& file, const std::string& dataset, const Axes& axes,
+        const std::vector<std::int64_t>& sides)
+      : file_(file), dataset_(dataset), axes_(axes), count_(sides.size(), 1) {
+    count_[static_cast<std::size_t>(axes.y)] = sides[static_cast<std::size_t>(axes.y)];
+    count_[static_cast<std::size_t>(axes.x)] = sides[static_cast<std::size_t>(axes.x)];
+    if (axes.time < 0) return;
+    std::vector<std::int64_t> all = count_;
+    all[static_cast<std::size_t>(axes.time)] = sides[static_cast<std::size_t>(axes.time)];
+    std::int64_t values = 1;
+    for (const std::int64_t side : all) values *= side;
+    if (values > kMaxPixels) return;
+    together_ = file.read(dataset, axes.start, all);
+    count_ = all;
+  }
+  Field step(std::size_t step) const {
+    if (together_) return place_of(*together_, count_, axes_.time, step);
+    std::vector<std::int64_t> start = axes_.start;
+    if (axes_.time >= 0) start[static_cast<std::size_t>(axes_.time)] = static_cast<std::int64_t>(step);
+    return file_.read(dataset_, start, count_);
+  }
+
+ private:
+  const Hdf5File& file_;
+  const std::string& dataset_;
+  const Axes& axes_;
+  std::vector<std::int64_t> count_;
+  std::optional<Field> together_;
+};
+
+/// The text that must lie at a place, so that another version of a file is not taken for the one described.
+void check_name(const Hdf5File& file, const Json& json) {
+  if (!json.contains("named")) return;
+  const Json& named = json["named"];
+  if (!named.is_object()) throw error_at("named", "is no object; expected {dataset, index, name}");
+  check_keys("named", named, {"dataset", "index", "name"});
+  const std::string dataset = absolute(text(named, "dataset")), name = text(named, "name");
+  const double index = number(file, named, "index", 0.);
+  if (!(index >= 0.) || index > 1e9) throw error_at("named.index", fmt::format("{} is no index", index));
+  const std::string found = file.text_of(dataset, static_cast<std::int64_t>(index));
+  if (found != name)
+    throw error_at("named", fmt::format("{} holds \"{}\" at place {}; expected \"{}\"", dataset,
+                                        found.substr(0, 60), index, name));
+}
+
 /// All steps of one dataset.
 void read_dataset(const std::string& dataset, const Json& json, const Content& content,
                   const ReadRequest& request, const Clock& clock, std::vector<Frame>& frames) {
@@ -312,8 +384,11 @@ void read_dataset(const std::string& dataset, const Json& json, const Content& c
   const std::vector<TimePoint> times = clock.times(dataset, static_cast<std::size_t>(side(axes.time)));
   Frame model;
   model.grid = grid_of(file, json, side(axes.y), side(axes.x));
-  model.window_s = std::llround(request.options.accumulation_s > 0. ? request.options.accumulation_s
-                                                                    : number(file, json, "window_s", 0.));
+  const double window_s = request.options.accumulation_s > 0. ? request.options.accumulation_s
+                                                              : number(file, json, "window_s", 0.);
+  if (!(window_s >= 0.) || window_s > kLongestSpan)
+    throw error_at("window_s", fmt::format("{}; expected the seconds that a frame covers", window_s));
+  model.window_s = std::llround(window_s);
   model.source.quantity = dataset;
   model.source.unit = request.options.units.empty() ? text(json, "unit") : request.options.units;
   model.source.rules.push_back("layout as described in the configuration");
@@ -332,6 +407,8 @@ void read_dataset(const std::string& dataset, const Json& json, const Content& c
   const std::string rows = text(json, "rows", "north");
   if (rows != "north" && rows != "south")
     throw error_at("rows", fmt::format("\"{}\"; expected north or south", rows));
+  std::optional<Steps> steps;
+  if (request.wanted != Wanted::description) steps.emplace(file, dataset, axes, sides);
   for (std::size_t step = 0; step < times.size(); ++step) {
     Frame frame = model;
     frame.valid_time = times[step];
@@ -340,11 +417,7 @@ void read_dataset(const std::string& dataset, const Json& json, const Content& c
     if (json.contains("zero_is_dry") && json["zero_is_dry"].is_boolean())
       coding.zero_is_dry = json["zero_is_dry"].get<bool>();
     if (request.wanted != Wanted::description) {
-      std::vector<std::int64_t> start = axes.start, count(sides.size(), 1);
-      if (axes.time >= 0) start[static_cast<std::size_t>(axes.time)] = static_cast<std::int64_t>(step);
-      count[static_cast<std::size_t>(axes.y)] = frame.grid.rows;
-      count[static_cast<std::size_t>(axes.x)] = frame.grid.columns;
-      Field field = file.read(dataset, start, count);
+      Field field = steps->step(step);
       if (by_table) field = sevir_vil(std::move(field));
       decode(where, field, coding, conversion, frame, request.wanted);
       if (axes.x < axes.y) transpose(frame);
@@ -358,6 +431,7 @@ void read_dataset(const std::string& dataset, const Json& json, const Content& c
 
 std::vector<Frame> read_described(const Content& content, const ReadRequest& request) {
   const Json json = parse(request.options.description);
+  check_name(*content.hdf5, json);
   const Clock clock(content, json, request);
   std::vector<Frame> frames;
   std::int64_t values = 0;

@@ -6,12 +6,16 @@
 #include <optional>
 #include <utility>
 
+#include "io/publish.hpp"
+#include "io/sevir.hpp"
+
 namespace raincell::io {
 namespace {
 
 namespace fs = std::filesystem;
 using Progress = std::function<void(std::int64_t done, std::int64_t all)>;
 
+constexpr std::uint64_t kLargestCatalogue = std::uint64_t{1} << 28;  // bytes; SEVIR's own has 30 million
 constexpr std::size_t kEnoughForTheStep = 64;  // frames; fewer than any part that is published on the way
 
 /// A file is earlier than the one before it, or of the same time.
@@ -104,6 +108,58 @@ Packed pack_files(const std::vector<fs::path>& sources, ReaderPool& readers, con
   const std::int64_t there = pack_catalogue(packed.catalogue, readers, writer, progress);
   packed.report = writer.finish();
   packed.report.already_there += there;
+  return packed;
+}
+
+PackedEvents pack_events(const fs::path& catalogue, ReaderPool& readers, const fs::path& target,
+                         const ArchiveOptions& options,
+                         const std::function<void(std::int64_t, std::int64_t)>& progress) {
+  PackedEvents packed;
+  SevirCatalogue all;
+  try {
+    all = parse_sevir_catalogue(read_file(catalogue, kLargestCatalogue));
+  } catch (const DataError& error) {
+    throw DataError(catalogue.string() + ": " + error.what());
+  }
+  for (const std::string& line : all.rejected)
+    packed.rejected.push_back({catalogue, catalogue.string() + ": sevir: " + line});
+  make_folder(target);
+  const fs::path beside = catalogue.parent_path();
+  std::vector<fs::path> files, archives;
+  std::vector<std::string> layouts, ids;
+  for (const SevirEvent& event : all.events) {
+    const fs::path archive = target / (event.id + ".nc");
+    std::error_code error;
+    if (fs::exists(archive, error)) {
+      if (!options.append)
+        throw WriteError(target.string() + ": holds " + event.id +
+                         ".nc already; add --append or choose another");
+      ++packed.already_there;
+      continue;
+    }
+    const fs::path inside = beside / "data" / event.file;
+    files.push_back(fs::exists(inside, error) ? inside : beside / event.file);
+    archives.push_back(archive);
+    layouts.push_back(sevir_layout(event));
+    ids.push_back(event.id);
+  }
+  readers.read(
+      files, Wanted::codes,
+      [&](std::size_t i, ReadAnswer&& answer) {
+        if (answer.refused.empty()) {
+          ArchiveWriter writer(archives[i], options);
+          for (const Frame& frame : answer.frames) writer.add(frame, ids[i]);
+          packed.frames += writer.finish().frames;
+          ++packed.events;
+        } else {
+          packed.rejected.push_back({files[i], ids[i] + ": " + answer.refused});
+        }
+        if (progress) progress(static_cast<std::int64_t>(i) + 1, static_cast<std::int64_t>(files.size()));
+      },
+      layouts);
+  if (packed.events + packed.already_there == 0)
+    throw DataError(fmt::format("{}: none of {} events is readable; the first: {}", catalogue.string(),
+                                all.events.size(), packed.rejected.back().reason));
   return packed;
 }
 

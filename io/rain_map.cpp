@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "io/cf_out.hpp"
+
 namespace raincell::io {
 namespace {
 
@@ -30,15 +32,22 @@ RainMap::RainMap(const Archive& archive, std::int64_t frame, std::int64_t crop_r
   const auto sum_at = [&](std::int64_t r, std::int64_t c) -> double& {
     return sums[static_cast<std::size_t>(r * (across + 1) + c)];
   };
-  std::vector<float> band(static_cast<std::size_t>(tile_ * columns_));
+  std::vector<std::int16_t> codes(static_cast<std::size_t>(rows_ * columns_));
+  archive.read_codes(frame, codes);
+  std::vector<double> power(std::size_t{1} << 15);  // of a code; negative ones are dry or missing
+  for (std::size_t code = 0; code < power.size(); ++code)
+    power[code] =
+        drawing_power(unpack_value(static_cast<std::int16_t>(code), archive.scale()), archive.quantity());
+  const std::int16_t* code = codes.data();
   for (std::int64_t r = 0; r < down; ++r) {
-    const std::int64_t height = std::min(tile_, rows_ - r * tile_);
-    const std::span<float> values(band.data(), static_cast<std::size_t>(height * columns_));
-    archive.read(frame, {r * tile_, 0, height, columns_}, values);
     std::vector<double> line(static_cast<std::size_t>(across), 0.);
-    for (std::int64_t i = 0; i < height * columns_; ++i) {
-      line[static_cast<std::size_t>(i % columns_ / tile_)] +=
-          drawing_power(values[static_cast<std::size_t>(i)], archive.quantity());
+    for (std::int64_t row = r * tile_; row < std::min(rows_, (r + 1) * tile_); ++row) {
+      for (std::int64_t c = 0; c < across; ++c) {
+        double sum = line[static_cast<std::size_t>(c)];
+        const std::int16_t* const end = code + std::min(tile_, columns_ - c * tile_);
+        for (; code < end; ++code) sum += *code > 0 ? power[static_cast<std::size_t>(*code)] : 0.;
+        line[static_cast<std::size_t>(c)] = sum;
+      }
     }
     double left = 0.;
     for (std::int64_t c = 0; c < across; ++c) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "io/archive_part.hpp"
+#include "io/jail.hpp"
 
 namespace raincell::io {
 namespace {
@@ -35,6 +36,7 @@ struct ReaderPool::State {
   std::mutex mutex;
   std::condition_variable changed;
   std::span<const std::filesystem::path> files;
+  std::span<const std::string> layouts;
   Wanted wanted = Wanted::values;
   bool ending = false;
   std::size_t next = 0, taken = 0, busy = 0;  // files handed out, taken, being read
@@ -42,7 +44,8 @@ struct ReaderPool::State {
   std::vector<std::thread> threads;
 
   void work() {
-    FrameReader reader(options);
+    Jail jail;
+    SourceOptions of_file = options;
     std::unique_lock lock(mutex);
     for (;;) {
       changed.wait(lock, [&] { return ending || (next < files.size() && next < taken + slots.size()); });
@@ -50,12 +53,14 @@ struct ReaderPool::State {
       const std::size_t file = next++;
       const std::filesystem::path path = files[file];
       const Wanted what = wanted;
+      of_file.format = layouts.empty() ? options.format : "described";
+      of_file.description = layouts.empty() ? options.description : layouts[file];
       ++busy;
       lock.unlock();
       Slot slot;
       try {
         slot.answer.emplace();
-        slot.answer->frames = reader.read(path, what);
+        slot.answer->frames = jail.read(path, of_file, what);
         if (what == Wanted::codes) {
           for (Frame& frame : slot.answer->frames) frame.codes_hash = hash_of_codes(frame.codes);
         }
@@ -74,6 +79,7 @@ struct ReaderPool::State {
   /// Waits until nobody reads, and forgets the files.
   void forget(std::unique_lock<std::mutex>& lock) {
     files = {};
+    layouts = {};
     changed.wait(lock, [&] { return busy == 0; });
     for (Slot& slot : slots) slot = {};
     next = taken = 0;
@@ -105,10 +111,12 @@ int ReaderPool::readers() const {
 }
 
 void ReaderPool::read(std::span<const std::filesystem::path> files, Wanted wanted,
-                      const std::function<void(std::size_t, ReadAnswer&&)>& take) {
+                      const std::function<void(std::size_t, ReadAnswer&&)>& take,
+                      std::span<const std::string> layouts) {
   State& state = *state_;
   std::unique_lock lock(state.mutex);
   state.files = files;
+  state.layouts = layouts;
   state.wanted = wanted;
   state.changed.notify_all();
   std::exception_ptr failed;

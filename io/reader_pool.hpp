@@ -31,9 +31,10 @@ class ReaderPool {
   int readers() const;
   /// Reads the files and calls `take` with each file's place
   /// in the list and its answer, in order, in this thread. At most one file a child is held ahead. What
-  /// `take` throws ends it.
+  /// `take` throws ends it. `layouts`: where they are not empty, one a file, how it is described.
   void read(std::span<const std::filesystem::path> files, Wanted,
-            const std::function<void(std::size_t, ReadAnswer&&)>& take);
+            const std::function<void(std::size_t, ReadAnswer&&)>& take,
+            std::span<const std::string> layouts = {});
 
  private:
   struct State;

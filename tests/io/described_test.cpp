@@ -87,7 +87,7 @@ TEST_F(Described, TimesAlongAnAxis) {
   options.description =
       R"json({"dataset": "rain", "axes": ["member", "time", "y", "x"], "select": {"member": 0},
                                 "unit": "mm/h", "time": {"start": "2010-08-26T04:00Z"}})json";
-  EXPECT_HAS(described_refusal(path(), options), "time.step_s: is missing");
+  EXPECT_HAS(described_refusal(path(), options), "time.step_s: 0; expected the seconds between");
 }
 
 // RainNet's archive: one array a time, named after it.

@@ -60,6 +60,25 @@ class Hdf5Fixture {
     H5Tclose(type);
   }
 
+  /// A list of texts of a fixed length.
+  void texts(const std::string& path, const std::vector<std::string>& values, std::size_t length) {
+    const hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, length);
+    const hsize_t count = values.size();
+    const hid_t space = H5Screate_simple(1, &count, nullptr);
+    const hid_t dataset =
+        check(H5Dcreate2(file_, path.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    std::string bytes;
+    for (std::string value : values) {
+      value.resize(length, '\0');
+      bytes += value;
+    }
+    check(H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data()));
+    H5Dclose(dataset);
+    H5Sclose(space);
+    H5Tclose(type);
+  }
+
   /// An array of reals stored as `type`.
   void array(const std::string& path, const std::vector<hsize_t>& sides, const std::vector<double>& values,
              hid_t type, hid_t creation = H5P_DEFAULT) {
