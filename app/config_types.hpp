@@ -147,7 +147,9 @@ void read_record(Record& record, const std::vector<Field<Record>>& fields, const
     place.problems.add(place.file, node.line, place.key, seen(node) + "; expected keys and values");
     return;
   }
-  for (const auto& [name, value] : node.entries) {
+  for (const YamlEntry& entry : node.entries) {
+    const std::string& name = entry.key;
+    const YamlNode& value = entry.value;
     const std::string key = place.key + "." + name;
     const auto field =
         std::find_if(fields.begin(), fields.end(), [&](const auto& f) { return f.key == name; });

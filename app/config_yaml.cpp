@@ -100,20 +100,20 @@ class Builder : public YAML::EventHandler {
     } else if (!level.has_key) {
       take_key(level, node);
     } else {
-      level.node.entries.emplace_back(level.key, std::move(node));
+      level.node.entries.push_back({level.key, std::move(node)});
       level.has_key = false;
     }
   }
   void take_key(Open& level, const YamlNode& node) {
     level.key = node.text;
     const auto same = std::find_if(level.node.entries.begin(), level.node.entries.end(),
-                                   [&](const auto& entry) { return entry.first == node.text; });
+                                   [&](const auto& entry) { return entry.key == node.text; });
     level.has_key = true;
     if (node.kind != YamlNode::Kind::scalar) {
       problems_.push_back({node.line, path(), "a key must be a plain word"});
     } else if (same != level.node.entries.end()) {
       problems_.push_back(
-          {node.line, path(), fmt::format("the key is there twice, first in line {}", same->second.line)});
+          {node.line, path(), fmt::format("the key is there twice, first in line {}", same->value.line)});
     }
   }
 

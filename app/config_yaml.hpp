@@ -4,10 +4,11 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace raincell::app {
+
+struct YamlEntry;
 
 struct YamlNode {
   enum class Kind : std::uint8_t { null, scalar, list, map };
@@ -16,7 +17,12 @@ struct YamlNode {
   bool quoted = false;  // a quoted scalar is never a number
   int line = 0;         // 1 is the first; 0: not from a file
   std::vector<YamlNode> items;
-  std::vector<std::pair<std::string, YamlNode>> entries;  // of a map, in order
+  std::vector<YamlEntry> entries;  // of a map, in order
+};
+
+struct YamlEntry {
+  std::string key;
+  YamlNode value;
 };
 
 struct YamlProblem {

@@ -128,6 +128,11 @@ void draw(const std::filesystem::path& folder, const std::string& file, const st
   }
 }
 
+/// "1 frame", "2 frames"
+std::string counted(std::size_t count, const char* what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
 /// What a folder of radar files holds, by the times and grids of its frames.
 void inspect_folder(const std::string& folder, io::SourceOptions options, const Arguments& arguments,
                     Log& log) {
@@ -171,10 +176,13 @@ void inspect_folder(const std::string& folder, io::SourceOptions options, const 
                           {"grids", all_grids}}));
     return;
   }
-  std::string text = fmt::format("{}\n  folder of radar files: {} frames of {}, {} to {}, every {}", folder,
-                                 catalogue.frames.size(), fmt::join(quantities, ", "),
-                                 io::format_time(first.key.valid_time), io::format_time(last.key.valid_time),
-                                 format_duration(static_cast<double>(catalogue.step_s)));
+  std::string text = fmt::format("{}\n  folder of radar files: {} of {}, ", folder,
+                                 counted(catalogue.frames.size(), "frame"), fmt::join(quantities, ", "));
+  text += catalogue.frames.size() == 1
+              ? io::format_time(first.key.valid_time)
+              : fmt::format("{} to {}, every {}", io::format_time(first.key.valid_time),
+                            io::format_time(last.key.valid_time),
+                            format_duration(static_cast<double>(catalogue.step_s)));
   for (const io::Grid& grid : grids) text += "\n  grid       " + io::describe(grid);
   if (grids.size() > 1 || quantities.size() > 1)
     text +=

@@ -64,26 +64,54 @@ std::vector<std::string> differing(const std::string& before, const std::string&
   return names;
 }
 
-Checkpoint read_checkpoint(const fs::path& manifest) {
-  const Json json = Json::parse(io::read_file(manifest, kLargestText));
-  Checkpoint checkpoint;
-  Position& p = checkpoint.position;
-  p.updates = json.at("updates");
-  p.batches = json.at("batches");
-  p.best_validation = json.at("best_validation");
-  p.best_step = json.at("best_step");
-  p.rollbacks = json.at("rollbacks");
-  p.skipped = json.at("skipped");
-  p.archives = json.at("archives");
-  fs::path state = manifest;
+Checkpoint read_checkpoint(const fs::path& path) {
+  const Manifest manifest = parse_manifest(io::read_file(path, kLargestText));
+  fs::path state = path;
   const std::string bytes = io::read_file(state.replace_extension(".state"));
   const auto span = std::as_bytes(std::span(bytes));
-  if (io::sha256(span) != json.at("sha256").get<std::string>()) throw io::DataError("the hash is wrong");
-  checkpoint.state.assign(span.begin(), span.end());
-  return checkpoint;
+  if (io::sha256(span) != manifest.sha256) throw io::DataError("the hash is wrong");
+  return {manifest.position, {span.begin(), span.end()}};
 }
 
 }  // namespace
+
+Manifest parse_manifest(const std::string& text) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) throw io::DataError("the manifest is no JSON object");
+  const auto member = [&](const char* key) -> const Json& {
+    const auto found = json.find(key);
+    if (found == json.end()) throw io::DataError(fmt::format("the manifest lacks {}", key));
+    return *found;
+  };
+  const auto count = [&](const char* key) {
+    const Json& value = member(key);
+    // A count beyond the signed ones would come back as a negative one.
+    if (!value.is_number_integer() || value.get<std::int64_t>() < 0)
+      throw io::DataError(fmt::format("the manifest's {} is no count", key));
+    return value.get<std::int64_t>();
+  };
+  const auto word = [&](const char* key) {
+    const Json& value = member(key);
+    if (!value.is_string()) throw io::DataError(fmt::format("the manifest's {} is no text", key));
+    return value.get<std::string>();
+  };
+  const Json& best = member("best_validation");
+  if (!best.is_number()) throw io::DataError("the manifest's best_validation is no number");
+  Manifest manifest;
+  manifest.position = {count("updates"),   count("batches"), best.get<double>(), count("best_step"),
+                       count("rollbacks"), count("skipped"), word("archives")};
+  manifest.sha256 = word("sha256");
+  return manifest;
+}
+
+std::string manifest_text(const Manifest& manifest) {
+  const Position& p = manifest.position;
+  const Json json = {
+      {"updates", p.updates},     {"batches", p.batches},     {"best_validation", p.best_validation},
+      {"best_step", p.best_step}, {"rollbacks", p.rollbacks}, {"skipped", p.skipped},
+      {"archives", p.archives},   {"sha256", manifest.sha256}};
+  return json_text(json, 1) + "\n";
+}
 
 RunDirectory::RunDirectory(fs::path folder, const std::string& resolved, bool fresh)
     : folder_(std::move(folder)) {
@@ -154,12 +182,8 @@ std::optional<Checkpoint> RunDirectory::newest(Log& log) const {
 
 void RunDirectory::save(const Position& p, const std::vector<std::byte>& state, std::int64_t keep) const {
   const fs::path stem = folder_ / "checkpoints" / fmt::format("step-{:09}", p.updates);
-  const Json manifest = {
-      {"updates", p.updates},     {"batches", p.batches},     {"best_validation", p.best_validation},
-      {"best_step", p.best_step}, {"rollbacks", p.rollbacks}, {"skipped", p.skipped},
-      {"archives", p.archives},   {"bytes", state.size()},    {"sha256", io::sha256(state)}};
   io::publish(fs::path(stem).concat(".state"), state);
-  io::publish(fs::path(stem).concat(".json"), json_text(manifest, 1) + "\n");
+  io::publish(fs::path(stem).concat(".json"), manifest_text({p, io::sha256(state)}));
   const auto list = manifests();
   for (std::size_t i = static_cast<std::size_t>(keep); i < list.size(); ++i) {
     fs::path state_file = list[i];

@@ -20,6 +20,15 @@ struct Position {
   std::string archives;  // hashes of their content
 };
 
+/// The text beside the trainer's state, which makes it a checkpoint.
+struct Manifest {
+  Position position;
+  std::string sha256;  // of the state
+};
+/// Throws DataError on anything but what manifest_text writes.
+Manifest parse_manifest(const std::string& text);
+std::string manifest_text(const Manifest&);
+
 struct Checkpoint {
   Position position;
   std::vector<std::byte> state;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the packages, builds, and runs the tests; ends with a summary that names every skipped test's reason.
-#   bash tests/run.sh [--preset cpu|cuda|asan|tsan] [--build DIR] [--slow] [--no-packages] [--jobs N] [-- CTEST-OPTION...]
+#   bash tests/run.sh [--preset cpu|cuda|asan|tsan|fuzz] [--build DIR] [--slow] [--no-packages] [--jobs N] [-- CTEST-OPTION...]
 # --build DIR    build folder (default build/PRESET)         --slow         the slow tests too
 # --no-packages  leave the packages alone                    --jobs N       processes (default: cores, memory permitting)
 # Tests on real radar files look for them in the folder that RAINCELL_TEST_DATA names, and are skipped without it.
