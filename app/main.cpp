@@ -1,6 +1,7 @@
 // The command table, the only catch, and the exit codes.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <new>
 
@@ -122,11 +123,22 @@ int run(const std::vector<std::string>& words, Log& log) {
   }
 }
 
+/// Commands that only read and write files start once.
+bool computes(const std::string& name) {
+  for (const Command& command : all_commands()) {
+    if (command.spec.name != name) continue;
+    const auto& options = command.spec.options;
+    return std::any_of(options.begin(), options.end(),
+                       [](const Option& option) { return option.name == "backend"; });
+  }
+  return false;
+}
+
 }  // namespace
 }  // namespace raincell::app
 
 int main(int argc, char** argv) {
-  raincell::app::settle_openmp(argv);
+  if (argc > 1 && raincell::app::computes(argv[1])) raincell::app::settle_openmp(argv);
   raincell::app::install_signal_handlers();
   raincell::app::Log log;
   return raincell::app::run(std::vector<std::string>(argv + 1, argv + argc), log);

@@ -87,7 +87,8 @@ class Classifier {
         low_(static_cast<Limit>(coding.valid_min)),
         high_(static_cast<Limit>(coding.valid_max)) {}
 
-  PixelState operator()(T raw) {
+  /// Of a number that occurs so many times.
+  PixelState operator()(T raw, std::int64_t times) {
     if constexpr (std::is_floating_point_v<T>) {
       if (std::isnan(raw)) return PixelState::missing;
     }
@@ -95,7 +96,7 @@ class Classifier {
     if (is_one_of(raw, dry_)) return PixelState::dry;
     if constexpr (std::is_floating_point_v<T>) {
       if (std::isinf(raw)) {
-        ++infinite_;
+        infinite_ += times;
         return PixelState::missing;
       }
     }
@@ -210,13 +211,13 @@ class Canvas {
     }
   }
   bool as_codes() const { return as_codes_; }
-  /// Fills everything with `pixel(i)`.
+  /// Fills from `begin` to `end` with `pixel(i)`.
   template <class Get>
-  void fill(std::size_t size, Get pixel) {
+  void fill(std::size_t begin, std::size_t end, Get pixel) {
     if (as_codes_) {
-      for (std::size_t i = 0; i < size; ++i) codes_[i] = pixel(i).code;
+      for (std::size_t i = begin; i < end; ++i) codes_[i] = pixel(i).code;
     } else {
-      for (std::size_t i = 0; i < size; ++i) put(i, pixel(i));
+      for (std::size_t i = begin; i < end; ++i) put(i, pixel(i));
     }
   }
   void put(std::size_t i, const Pixel& pixel) {
@@ -244,7 +245,7 @@ class PixelDecoder {
 
   /// A number that occurs so many times.
   Pixel operator()(T raw, std::int64_t times) {
-    const PixelState state = classify_(raw);
+    const PixelState state = classify_(raw, times);
     if (state == PixelState::valued)
       return valued(coding_.offset + coding_.gain * static_cast<double>(raw), times);
     if (state == PixelState::dry) return dry(times);
@@ -359,9 +360,27 @@ void decode_by_table(const std::vector<T>& raw, const std::vector<bool>& lost, P
   for (std::size_t n = 0; n < counts.size(); ++n) {
     if (counts[n] > 0) table[n] = decoder(static_cast<T>(static_cast<U>(n)), counts[n]);
   }
-  canvas.fill(raw.size(), [&](std::size_t i) { return table[static_cast<U>(raw[i])]; });
+  canvas.fill(0, raw.size(), [&](std::size_t i) { return table[static_cast<U>(raw[i])]; });
   for (std::size_t i = 0; i < lost.size(); ++i) {
     if (lost[i]) canvas.put(i, decoder.lost(1));
+  }
+}
+
+/// Radar fields hold long runs of one number, mostly the code of "nothing there": each is decoded once.
+template <typename T>
+void decode_by_runs(const std::vector<T>& raw, const std::vector<bool>& lost, PixelDecoder<T>& decoder,
+                    Canvas& canvas) {
+  using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;  // NaN is equal to itself
+  for (std::size_t i = 0, end = 0; i < raw.size(); i = end) {
+    end = i + 1;
+    if (!lost.empty() && lost[i]) {
+      canvas.put(i, decoder.lost(1));
+      continue;
+    }
+    const auto bits = std::bit_cast<Bits>(raw[i]);
+    while (end < raw.size() && std::bit_cast<Bits>(raw[end]) == bits && (lost.empty() || !lost[end])) ++end;
+    const Pixel pixel = decoder(raw[i], static_cast<std::int64_t>(end - i));
+    canvas.fill(i, end, [&](std::size_t) { return pixel; });
   }
 }
 
@@ -373,9 +392,7 @@ void decode_as(const std::string& where, const std::vector<T>& raw, const std::v
   if constexpr (std::is_integral_v<T> && sizeof(T) <= 2) {
     decode_by_table(raw, lost, decoder, canvas);
   } else {
-    canvas.fill(raw.size(), [&](std::size_t i) {
-      return !lost.empty() && lost[i] ? decoder.lost(1) : decoder(raw[i], 1);
-    });
+    decode_by_runs(raw, lost, decoder, canvas);
   }
   decoder.finish(where, frame);
 }

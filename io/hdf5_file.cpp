@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 #include <set>
 #include <type_traits>
 #include <utility>
@@ -176,18 +177,36 @@ class ReferenceLists {
 struct Hdf5File::State {
   Hdf5Handle file{-1, H5Fclose};
   Hdf5Handle access{-1, H5Pclose};  // dataset access: external links refused
+  std::map<std::string, Hdf5Handle> objects;
+  std::set<std::string> linked;  // paths that are hard links inside this file
 
   explicit State(Hdf5Handle opened, Hdf5Handle plist) : file(std::move(opened)), access(std::move(plist)) {}
 
-  Hdf5Handle open_dataset(const std::string& path) const {
-    return hdf5_checked(H5Dopen2(file.get(), path.c_str(), access.get()), H5Dclose, path, "cannot be opened");
-  }
-  /// Throws DataError when the object is damaged.
-  bool is_group(const std::string& path) const {
-    if (path.empty()) return true;
-    const Hdf5Handle object =
+  /// An object, opened once; valid until forget_many. Throws DataError.
+  hid_t object(const std::string& path) {
+    const auto found = objects.find(path);
+    if (found != objects.end()) return found->second.get();
+    Hdf5Handle opened =
         hdf5_checked(H5Oopen(file.get(), path.c_str(), H5P_DEFAULT), H5Oclose, path, "cannot be opened");
-    return H5Iget_type(object.get()) == H5I_GROUP;
+    if (H5Iget_type(opened.get()) == H5I_DATASET) {
+      return objects
+          .emplace(path, hdf5_checked(H5Dopen2(file.get(), path.c_str(), access.get()), H5Dclose, path,
+                                      "cannot be opened"))
+          .first->second.get();
+    }
+    return objects.emplace(path, std::move(opened)).first->second.get();
+  }
+  hid_t dataset(const std::string& path) {
+    const hid_t opened = object(path);
+    if (H5Iget_type(opened) != H5I_DATASET) throw hdf5_error(path, "is no dataset; expected an array");
+    return opened;
+  }
+  bool is_group(const std::string& path) { return path.empty() || H5Iget_type(object(path)) == H5I_GROUP; }
+  /// Lets a file of very many arrays go, where nobody holds one.
+  void forget_many() {
+    constexpr std::size_t kMany = 256;
+    if (objects.size() > kMany) objects.clear();
+    if (linked.size() > kMany) linked.clear();
   }
   static bool is_chunked(hid_t dataset, const std::string& path) {
     const Hdf5Handle creation =
@@ -195,13 +214,12 @@ struct Hdf5File::State {
     return H5Pget_layout(creation.get()) == H5D_CHUNKED;
   }
   /// The attribute, or a closed handle when there is none.
-  Hdf5Handle open_attribute(const std::string& object, const std::string& name) const {
-    const Hdf5Handle holder =
-        hdf5_checked(H5Oopen(file.get(), object.c_str(), H5P_DEFAULT), H5Oclose, object, "cannot be opened");
-    const htri_t there = H5Aexists(holder.get(), name.c_str());
+  Hdf5Handle open_attribute(const std::string& object, const std::string& name) {
+    const hid_t holder = this->object(object);
+    const htri_t there = H5Aexists(holder, name.c_str());
     if (there < 0) throw hdf5_error(object, "its attributes cannot be read: " + hdf5_reason());
     if (there == 0) return {-1, H5Aclose};
-    Hdf5Handle attribute = hdf5_checked(H5Aopen(holder.get(), name.c_str(), H5P_DEFAULT), H5Aclose,
+    Hdf5Handle attribute = hdf5_checked(H5Aopen(holder, name.c_str(), H5P_DEFAULT), H5Aclose,
                                         object + "@" + name, "cannot be opened");
     if (H5Aget_storage_size(attribute.get()) > kMaxAttributeBytes) {
       throw hdf5_error(object + "@" + name, fmt::format("is larger than {} bytes", kMaxAttributeBytes));
@@ -235,9 +253,12 @@ Hdf5File& Hdf5File::operator=(Hdf5File&&) noexcept = default;
 Hdf5File::~Hdf5File() = default;
 
 bool Hdf5File::exists(const std::string& path) const {
+  state_->forget_many();
   for (std::size_t at = path.find_first_not_of('/'); at != std::string::npos && at < path.size();) {
     const std::size_t end = std::min(path.find('/', at), path.size());
     const std::string part = path.substr(0, end);
+    at = end == path.size() ? std::string::npos : end + 1;
+    if (state_->linked.contains(part)) continue;
     const htri_t there = H5Lexists(state_->file.get(), part.c_str(), H5P_DEFAULT);
     if (there == 0) return false;
     if (there < 0) {
@@ -254,16 +275,14 @@ bool Hdf5File::exists(const std::string& path) const {
     }
     if (info.type != H5L_TYPE_HARD)
       throw hdf5_error(part, "is a soft link; expected the object itself; refused");
-    at = end == path.size() ? std::string::npos : end + 1;
+    state_->linked.insert(part);
   }
   return true;
 }
 
 bool Hdf5File::is_dataset(const std::string& path) const {
   if (!exists(path)) return false;
-  const Hdf5Handle object(H5Oopen(state_->file.get(), path.c_str(), H5P_DEFAULT), H5Oclose);
-  if (!object.ok()) throw hdf5_error(path, "cannot be opened: " + hdf5_reason());
-  return H5Iget_type(object.get()) == H5I_DATASET;
+  return H5Iget_type(state_->object(path)) == H5I_DATASET;
 }
 
 std::vector<std::string> Hdf5File::members(const std::string& group, std::size_t limit) const {
@@ -349,8 +368,7 @@ std::set<std::string> Hdf5File::attribute_names(const std::string& object) const
     return 0;
   };
   hsize_t index = 0;
-  if (H5Aiterate_by_name(state_->file.get(), object.c_str(), H5_INDEX_NAME, H5_ITER_NATIVE, &index, add,
-                         &names, H5P_DEFAULT) < 0)
+  if (H5Aiterate2(state_->object(object), H5_INDEX_NAME, H5_ITER_NATIVE, &index, add, &names) < 0)
     throw hdf5_error(object, "its attributes cannot be listed: " + hdf5_reason());
   return names;
 }
@@ -368,8 +386,8 @@ AttributeKind Hdf5File::attribute_kind(const std::string& object, const std::str
 }
 
 NumberType Hdf5File::type_of(const std::string& path) const {
-  const Hdf5Handle dataset = state_->open_dataset(path);
-  const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset.get()), H5Tclose, path, "has no type");
+  const hid_t dataset = state_->dataset(path);
+  const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset), H5Tclose, path, "has no type");
   const H5T_class_t kind = H5Tget_class(type.get());
   if (kind != H5T_INTEGER && kind != H5T_FLOAT) return {};
   return {kind == H5T_INTEGER ? NumberKind::integer : NumberKind::real,
@@ -378,17 +396,17 @@ NumberType Hdf5File::type_of(const std::string& path) const {
 }
 
 std::vector<std::int64_t> Hdf5File::dimensions(const std::string& path) const {
-  const Hdf5Handle dataset = state_->open_dataset(path);
+  const hid_t dataset = state_->dataset(path);
   std::vector<std::int64_t> sides;
-  for (const hsize_t side : extent_of(dataset.get(), path))
+  for (const hsize_t side : extent_of(dataset, path))
     sides.push_back(static_cast<std::int64_t>(std::min(side, hsize_t{1} << 40)));
   return sides;
 }
 
 std::vector<std::string> Hdf5File::scales(const std::string& path) const {
   const std::string where = path + "@DIMENSION_LIST";
-  const Hdf5Handle dataset = state_->open_dataset(path);
-  std::vector<std::string> names(extent_of(dataset.get(), path).size());
+  const hid_t dataset = state_->dataset(path);
+  std::vector<std::string> names(extent_of(dataset, path).size());
   const Hdf5Handle attribute = state_->open_attribute(path, "DIMENSION_LIST");
   if (!attribute.ok()) return names;
   const Hdf5Handle type = hdf5_checked(H5Aget_type(attribute.get()), H5Tclose, where, "has no type");
@@ -405,7 +423,7 @@ std::vector<std::string> Hdf5File::scales(const std::string& path) const {
   for (std::size_t i = 0; i < names.size(); ++i) {
     const hvl_t& list = references.lists()[i];
     if (list.len == 0 || list.p == nullptr) continue;
-    const Hdf5Handle scale(H5Rdereference2(dataset.get(), H5P_DEFAULT, H5R_OBJECT, list.p), H5Oclose);
+    const Hdf5Handle scale(H5Rdereference2(dataset, H5P_DEFAULT, H5R_OBJECT, list.p), H5Oclose);
     if (!scale.ok()) throw hdf5_error(where, "points nowhere: " + hdf5_reason());
     std::array<char, 1024> name{};
     const ssize_t length = H5Iget_name(scale.get(), name.data(), name.size());
@@ -418,10 +436,9 @@ std::vector<std::string> Hdf5File::scales(const std::string& path) const {
 
 std::vector<std::int64_t> Hdf5File::checked_dimensions(const std::string& path) const {
   if (!exists(path)) throw hdf5_error(path, "does not exist; expected a dataset");
-  const Hdf5Handle dataset = state_->open_dataset(path);
-  const Hdf5Handle plist =
-      hdf5_checked(H5Dget_create_plist(dataset.get()), H5Pclose, path, "has no creation list");
-  const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset.get()), H5Tclose, path, "has no type");
+  const hid_t dataset = state_->dataset(path);
+  const Hdf5Handle plist = hdf5_checked(H5Dget_create_plist(dataset), H5Pclose, path, "has no creation list");
+  const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset), H5Tclose, path, "has no type");
   const H5D_layout_t layout = H5Pget_layout(plist.get());
   if (layout == H5D_VIRTUAL)
     throw hdf5_error(path, "is a virtual dataset, which points to other files; refused");
@@ -429,7 +446,7 @@ std::vector<std::int64_t> Hdf5File::checked_dimensions(const std::string& path) 
   if (layout != H5D_VIRTUAL && H5Pget_external_count(plist.get()) != 0) {
     throw hdf5_error(path, "keeps its data in another file (external storage); refused");
   }
-  const std::vector<hsize_t> sides = extent_of(dataset.get(), path);
+  const std::vector<hsize_t> sides = extent_of(dataset, path);
   std::vector<std::int64_t> out;
   std::int64_t all = 1;
   for (const hsize_t side : sides) {
@@ -450,19 +467,19 @@ std::string Hdf5File::text_of(const std::string& path, std::int64_t index) const
   if (sides.size() != 1 || index < 0 || index >= sides[0])
     throw hdf5_error(path, fmt::format("has no place {} ({} of them); expected a list of texts", index,
                                        sides.size() == 1 ? sides[0] : 0));
-  const Hdf5Handle dataset = state_->open_dataset(path);
-  const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset.get()), H5Tclose, path, "has no type");
+  const hid_t dataset = state_->dataset(path);
+  const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset), H5Tclose, path, "has no type");
   const std::size_t size = H5Tget_size(type.get());
   const bool is_variable = H5Tis_variable_str(type.get()) > 0;
   if (H5Tget_class(type.get()) != H5T_STRING || (!is_variable && size > kLongestName))
     throw hdf5_error(path, fmt::format("expected texts of at most {} letters", kLongestName));
-  const Hdf5Handle space = hdf5_checked(H5Dget_space(dataset.get()), H5Sclose, path, "has no extent"),
+  const Hdf5Handle space = hdf5_checked(H5Dget_space(dataset), H5Sclose, path, "has no extent"),
                    one = hdf5_checked(H5Screate(H5S_SCALAR), H5Sclose, path, "no memory extent");
   const hsize_t start = static_cast<hsize_t>(index), count = 1;
   std::string value(is_variable ? 0 : size, '\0');
   char* pointer = nullptr;
   if (H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, &start, nullptr, &count, nullptr) < 0 ||
-      H5Dread(dataset.get(), type.get(), one.get(), space.get(), H5P_DEFAULT,
+      H5Dread(dataset, type.get(), one.get(), space.get(), H5P_DEFAULT,
               is_variable ? static_cast<void*>(&pointer) : value.data()) < 0)
     throw hdf5_error(path, "cannot be read: " + hdf5_reason());
   if (pointer != nullptr) value.assign(pointer, strnlen(pointer, kLongestName));
@@ -480,8 +497,8 @@ Field Hdf5File::read(const std::string& path, const std::vector<std::int64_t>& s
   const Slab slab{checked_dimensions(path), start, count};
   if (start.size() != slab.sides.size() || count.size() != slab.sides.size())
     throw hdf5_error(path, "hyperslab of another rank");
-  const Hdf5Handle dataset = state_->open_dataset(path);
-  const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset.get()), H5Tclose, path, "has no type");
+  const hid_t dataset = state_->dataset(path);
+  const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset), H5Tclose, path, "has no type");
   std::size_t values = 1;
   for (std::size_t i = 0; i < slab.sides.size(); ++i) {
     if (start[i] < 0 || count[i] < 1 || start[i] + count[i] > slab.sides[i])
@@ -494,10 +511,10 @@ Field Hdf5File::read(const std::string& path, const std::vector<std::int64_t>& s
         using T = typename std::decay_t<decltype(vector)>::value_type;
         vector.resize(values);
         const std::span<std::byte> out = std::as_writable_bytes(std::span(vector));
-        if (state_->is_chunked(dataset.get(), path)) {
-          take_lost(read_chunks(dataset.get(), native_type<T>(), slab, path, out), field);
+        if (state_->is_chunked(dataset, path)) {
+          take_lost(read_chunks(dataset, native_type<T>(), slab, path, out), field);
         } else {
-          read_whole(dataset.get(), native_type<T>(), slab, path, out);
+          read_whole(dataset, native_type<T>(), slab, path, out);
         }
       },
       field.values);

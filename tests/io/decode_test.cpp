@@ -147,6 +147,38 @@ TEST(Decode, NanAndInfinityAsCodes) {
   ASSERT_EQ(frame.source.warnings.size(), 1u);  // -inf is no code of this file
 }
 
+TEST(Decode, RunsOfOneNumberCountAsOften) {
+  const float inf = std::numeric_limits<float>::infinity();
+  Frame frame = frame_of(8);
+  Field field(std::vector<float>{2, 2, 2, 2, inf, inf, 0, -0.F});
+  field.lost = {false, false, true, false, false, false, false, false};
+  Coding coding;
+  coding.zero_is_dry = true;
+  decode("test", field, coding, conversion_of("mm/h", frame), frame);
+  using enum PixelState;
+  EXPECT_EQ(frame.states,
+            (std::vector<PixelState>{valued, valued, missing, valued, missing, missing, dry, dry}));
+  EXPECT_EQ(frame.source.valued, 3);
+  EXPECT_EQ(frame.source.missing, 3);
+  EXPECT_EQ(frame.source.sum, 6.);
+  ASSERT_EQ(frame.source.warnings.size(), 1U);
+  EXPECT_NE(frame.source.warnings[0].find("2 infinite values"), std::string::npos)
+      << frame.source.warnings[0];
+}
+
+TEST(Decode, OneWetValueNearlyEverywhereIsNoRain) {
+  const auto decoded = [](std::size_t others, double value) {
+    Frame frame = frame_of(1000);
+    std::vector<double> numbers(1000, value);
+    for (std::size_t i = 0; i < others; ++i) numbers[i] = 0.01 * static_cast<double>(i);
+    decode("test", numbers, {}, conversion_of("mm/h", frame), frame);
+    return frame.source.valued;
+  };
+  EXPECT_THROW(decoded(5, 12.5), DataError);
+  EXPECT_EQ(decoded(20, 12.5), 1000);  // 98 %
+  EXPECT_EQ(decoded(0, 0.05), 1000);   // drizzle that no one would call wet
+}
+
 TEST(Decode, EqualCodesAreMissing) {
   Frame frame = frame_of(1);
   Coding coding;
