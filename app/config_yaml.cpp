@@ -121,6 +121,30 @@ class Builder : public YAML::EventHandler {
   std::vector<Open> open_;
 };
 
+/// Where the text stops being UTF-8 (RFC 3629); its length when it does not.
+std::size_t end_of_utf8(const std::string& text) {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const auto first = static_cast<unsigned char>(text[at]);
+    const std::size_t more = first < 0x80                    ? 0
+                             : first >= 0xC2 && first < 0xE0 ? 1
+                             : first >= 0xE0 && first < 0xF0 ? 2
+                             : first >= 0xF0 && first < 0xF5 ? 3
+                                                             : text.size();
+    if (more >= text.size() - at) return at;
+    std::uint32_t letter = more == 0 ? first : first & (0x3FU >> more);
+    for (std::size_t i = 1; i <= more; ++i) {
+      const auto next = static_cast<unsigned char>(text[at + i]);
+      if ((next & 0xC0U) != 0x80) return at;
+      letter = (letter << 6) | (next & 0x3FU);
+    }
+    constexpr std::uint32_t kLeast[] = {0, 0x80, 0x800, 0x10000};
+    if (letter < kLeast[more] || letter > 0x10FFFF || (letter >= 0xD800 && letter < 0xE000)) return at;
+    at += more + 1;
+  }
+  return at;
+}
+
 }  // namespace
 
 YamlNode parse_yaml(const std::string& text, std::vector<YamlProblem>& problems) {
@@ -130,6 +154,13 @@ YamlNode parse_yaml(const std::string& text, std::vector<YamlProblem>& problems)
   }
   if (text.find('\0') != std::string::npos) {
     problems.push_back({0, "", "contains a zero byte; this is no YAML text"});
+    return {};
+  }
+  if (const std::size_t end = end_of_utf8(text); end < text.size()) {
+    const auto lines = std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), '\n');
+    problems.push_back({static_cast<int>(lines) + 1, "",
+                        fmt::format("holds the byte 0x{:02x}, which is no UTF-8; save the file as UTF-8",
+                                    static_cast<unsigned char>(text[end]))});
     return {};
   }
   Builder builder(problems);

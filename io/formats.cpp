@@ -81,6 +81,8 @@ std::string name_foreign(std::span<const std::byte> bytes) {
   if (lower.find("<html") != std::string::npos || lower.find("<!doctype") != std::string::npos) {
     return "an HTML page, probably an error page saved by a download; download the file again";
   }
+  if (lower.starts_with("id,file_name"))
+    return "a table such as SEVIR's CATALOG.csv; expected data; raincell pack takes it by itself";
   if (is_printable(head)) return "plain text; expected data";
   return "neither HDF5 nor NetCDF (no known signature); truncated, or another format";
 }
@@ -102,6 +104,11 @@ const Format& choose(const Content& content, const SourceOptions& options) {
   for (const Format& format : kFormats) {
     if (format.probe(content)) return format;
   }
+  if (content.hdf5->exists("/vil") && content.hdf5->exists("/id"))
+    throw DataError(
+        "hdf5: /: events of SEVIR, whose times stand in its CATALOG.csv; expected one frame or sequence; "
+        "pack them "
+        "all with raincell pack CATALOG.csv --output DIR");
   std::string members;
   for (const std::string& name : content.hdf5->members("/"))
     members += (members.empty() ? "" : ", ") + name.substr(0, 64);

@@ -191,7 +191,7 @@ std::string sevir_layout(const SevirEvent& event) {
         {"y0", grid.y0},
         {"dx", grid.dx},
         {"dy", grid.dy}}}};
-  return layout.dump();
+  return layout.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace raincell::io

@@ -289,6 +289,16 @@ const BadInput kBadInputs[] = {
      },
      {"nothing in / is named like"},
      {"source.layout=by_name.yaml"}},
+    {"sevir_without_its_table",
+     [](const fs::path& path) {
+       Hdf5Fixture file(path);
+       file.texts("/id", {"S1"}, 8);
+       file.array("/vil", {1, 2, 3, 2}, std::vector<double>(12, 1.), H5T_NATIVE_UINT8);
+     },
+     {"events of SEVIR", "raincell pack CATALOG.csv"}},
+    {"sevir_table",
+     bytes("id,file_name,file_index,img_type\n"),
+     {"SEVIR's CATALOG.csv", "raincell pack takes it"}},
     {"sevir_rank",
      [](const fs::path& path) {
        Hdf5Fixture(path).array("/vil", {2, 3, 4}, std::vector<double>(24, 1.), H5T_NATIVE_UINT8);

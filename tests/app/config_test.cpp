@@ -58,6 +58,12 @@ TEST(Config, RefusesWhatYamlWouldLetPass) {
   EXPECT_NE(problems_of("a: &x 1\nb: *x\n").find("aliases"), std::string::npos);
   EXPECT_NE(problems_of("a: &x [*x]\n").find("aliases"), std::string::npos);
   EXPECT_NE(problems_of("seed: !!int 1\n").find("tag"), std::string::npos);
+  for (const char* bytes : {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe9"}) {
+    const std::string said = problems_of(kModel + "data: {archive: \"" + bytes + ".nc\"}\n");
+    EXPECT_NE(said.find("my.yaml:3: "), std::string::npos) << said;
+    EXPECT_NE(said.find("no UTF-8"), std::string::npos) << said;
+  }
+  EXPECT_EQ(problems_of(kModel + "data: {archive: \"h\u00f6he \u96e8 \U0001f327.nc\"}\n"), "");
   EXPECT_NE(problems_of("seed: 1\n---\nseed: 2\n").find("more than one document"), std::string::npos);
   EXPECT_NE(problems_of("seed: [\n").find("not YAML"), std::string::npos);
   EXPECT_NE(problems_of(std::string(1100000, '#')).find("1 MiB"), std::string::npos);
