@@ -81,6 +81,11 @@ Json report_json(const io::PackReport& report, const io::Catalogue& catalogue, c
                {"max", report.max},
                {"clipped", report.clipped},
                {"clutter_pixels", report.clutter_pixels}};
+  if (report.frames == 0) {
+    for (const char* key : {"first", "last", "step_seconds", "grid", "quantity", "unit", "covered_fraction",
+                            "wet_fraction", "mean", "p99", "max"})
+      json[key] = nullptr;
+  }
   json["clutter"] = Json::array();
   for (const io::ClutterHint& pixel : report.clutter)
     json["clutter"].push_back({{"row", pixel.row}, {"column", pixel.column}, {"wet_share", pixel.wet_share}});
@@ -120,6 +125,8 @@ void list_notes(std::string& text, const char* title, const std::vector<io::Pack
 
 std::string report_text(const io::PackReport& report, const io::Catalogue& catalogue,
                         const std::string& output) {
+  if (report.frames == 0)
+    return fmt::format("{}: nothing new; {} frames are there already", output, report.already_there);
   std::string text = fmt::format(
       "{}: {} frames of {} [{}] from {} to {}, every {}\n  grid: {}\n"
       "  covered {:.2f} %, wet {:.2f} % of it; mean {:.3g}, 99th percentile {:.3g}, maximum {:.4g} {}\n",

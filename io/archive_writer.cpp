@@ -428,7 +428,17 @@ ArchiveWriter::ArchiveWriter(const fs::path& target, ArchiveOptions options)
                                                                   : std::vector<fs::path>{};
   if (parts.empty()) return;
   if (!state.options.append) {
-    if (!state.folder) return;  // replaced when the new file is ready
+    if (!state.folder) {  // replaced when the new file is ready
+      try {
+        ArchivePart::open(target);
+      } catch (const DataError& why) {
+        throw WriteError(
+            fmt::format("{}: is there already and is no packed archive ({}); nothing was touched: "
+                        "choose another path, or remove it",
+                        target.string(), why.what()));
+      }
+      return;
+    }
     throw WriteError(target.string() +
                      ": the folder holds parts of an archive already; add --append or choose another");
   }

@@ -32,7 +32,7 @@ bool is_degrees_north(const std::string& unit) {
 }
 
 bool is_time_unit(const std::string& unit) {
-  return unit.find(" since ") != std::string::npos || unit.rfind("day as", 0) == 0;
+  return lower(unit).find(" since ") != std::string::npos || unit.rfind("day as", 0) == 0;
 }
 
 enum class Axis : std::uint8_t { none, time, y, x };
@@ -85,8 +85,12 @@ std::optional<TimePoint> parse_epoch(const std::string& text) {
   if (std::sscanf(text.c_str(), "%4d-%2d-%2d%n", &year, &month, &day, &used) != 3) return std::nullopt;
   std::string rest = text.substr(static_cast<std::size_t>(used));
   if (!rest.empty() && (rest[0] == 'T' || rest[0] == ' ')) rest.erase(0, 1);
+  rest.erase(0, std::min(rest.find_first_not_of(' '), rest.size()));
   int more = 0;
-  if (std::sscanf(rest.c_str(), "%2d:%2d%n", &hour, &minute, &more) == 2) {
+  if (std::sscanf(rest.c_str(), "%2d%n", &hour, &more) == 1 &&
+      static_cast<std::size_t>(more) == rest.size()) {
+    rest.clear();
+  } else if (std::sscanf(rest.c_str(), "%2d:%2d%n", &hour, &minute, &more) == 2) {
     rest.erase(0, static_cast<std::size_t>(more));
     if (!rest.empty() && rest[0] == ':' && std::sscanf(rest.c_str(), ":%lf%n", &second, &more) == 1) {
       rest.erase(0, static_cast<std::size_t>(more));
@@ -117,7 +121,7 @@ std::vector<TimePoint> decode_times(const NetcdfFile& file, const NetcdfVariable
   if (!parsed) {
     throw error_at(variable.name,
                    fmt::format("time unit \"{}\" is not supported; expected seconds, minutes, hours or days "
-                               "since a date; set source.time_from",
+                               "since a date; of a file of one step, set source.time_from",
                                unit.substr(0, 80)));
   }
   std::vector<TimePoint> times;
@@ -153,10 +157,11 @@ std::optional<TimePoint> time_attribute(const NetcdfFile& file, const std::strin
 /// Windows from CF bounds, BoM's start_time, or an attribute that names the length.
 void add_windows(const NetcdfFile& file, const NetcdfVariable& variable, const NetcdfVariable& time,
                  const std::string& unit, std::vector<CfTime>& times, std::vector<std::string>& rules) {
-  if (const NetcdfVariable* bounds = file.find(file.text(time.id, "bounds")); bounds != nullptr) {
+  const NetcdfVariable* bounds = file.find(file.text(time.id, "bounds"));
+  if (bounds != nullptr && bounds->sides.size() <= 2 && !bounds->sides.empty() && bounds->sides.back() == 2) {
     std::string bounds_unit = file.text(bounds->id, "units");
     const std::vector<TimePoint> ends = decode_times(file, *bounds, bounds_unit.empty() ? unit : bounds_unit);
-    if (ends.size() == times.size() * 2) {
+    if (ends.size() >= times.size() * 2) {
       for (std::size_t i = 0; i < times.size(); ++i) {
         times[i].valid = std::max(ends[2 * i], ends[2 * i + 1]);
         times[i].window_s = std::abs((ends[2 * i + 1] - ends[2 * i]).count());
@@ -184,8 +189,14 @@ struct CoordinateLine {
 
 /// First value and step of an evenly spaced coordinate.
 CoordinateLine line_of(const NetcdfFile& file, const NetcdfVariable& variable) {
-  const std::vector<double> values = file.read_all(variable);
+  std::vector<double> values = file.read_all(variable);
   const std::size_t count = values.size();
+  if (count == 0) throw error_at(variable.name, "holds no value; still being written?");
+  if (is_degrees_east(file.text(variable.id, "units"))) {
+    for (std::size_t i = 1; i < count; ++i) {  // across 180 degrees
+      if (values[i] < values[i - 1] - 180.) values[i] += 360.;
+    }
+  }
   const double first = values.front(), last = values.back();
   const double step = count > 1 ? (last - first) / static_cast<double>(count - 1) : 0.;
   if (!std::isfinite(step) || step == 0.) {
@@ -273,16 +284,20 @@ bool is_lonlat(const NetcdfFile& file, const NetcdfVariable& x, const NetcdfVari
 }  // namespace
 
 std::optional<std::pair<double, TimePoint>> parse_time_unit(const std::string& unit) {
-  const std::size_t at = unit.find(" since ");
+  const std::size_t at = lower(unit).find(" since ");
   if (at == std::string::npos) return std::nullopt;
-  const std::string name = lower(unit.substr(0, at));
+  std::string name = lower(unit.substr(0, at));
+  name.erase(name.find_last_not_of(' ') + 1);
   double seconds = 0.;
   if (name == "s" || name == "sec" || name == "secs" || name == "second" || name == "seconds") seconds = 1.;
   if (name == "min" || name == "mins" || name == "minute" || name == "minutes") seconds = 60.;
   if (name == "h" || name == "hr" || name == "hrs" || name == "hour" || name == "hours") seconds = 3600.;
   if (name == "d" || name == "day" || name == "days") seconds = 86400.;
   if (name == "ms" || name == "millisecond" || name == "milliseconds") seconds = 1e-3;
-  const auto epoch = parse_epoch(unit.substr(at + 7));
+  if (name == "us" || name == "microsecond" || name == "microseconds") seconds = 1e-6;
+  if (name == "ns" || name == "nanosecond" || name == "nanoseconds") seconds = 1e-9;
+  const std::size_t epoch_at = unit.find_first_not_of(' ', at + 7);
+  const auto epoch = parse_epoch(epoch_at == std::string::npos ? "" : unit.substr(epoch_at));
   if (seconds == 0. || !epoch) return std::nullopt;
   return std::make_pair(seconds, *epoch);
 }
@@ -341,8 +356,14 @@ std::vector<CfTime> find_times(const NetcdfFile& file, const NetcdfVariable& var
   if (coordinate != nullptr) {
     const std::string unit = file.text(coordinate->id, "units");
     const std::vector<TimePoint> points = decode_times(file, *coordinate, unit);
-    if (points.size() != steps)
-      throw error_at(coordinate->name, fmt::format("{} times for {} steps", points.size(), steps));
+    if (points.size() < steps)
+      throw error_at(coordinate->name,
+                     fmt::format("{} times for {} steps of {}; expected one each; still being "
+                                 "written? try again when it is complete",
+                                 points.size(), steps, variable.name));
+    if (points.size() > steps)
+      rules.push_back(fmt::format("{} of {} times have no step of {} yet", points.size() - steps,
+                                  points.size(), variable.name));
     for (std::size_t i = 0; i < steps; ++i) times[i].valid = points[i];
     rules.push_back("time from " + coordinate->name);
     add_windows(file, variable, *coordinate, unit, times, rules);
@@ -401,6 +422,10 @@ CfPlace find_place(const NetcdfFile& file, const NetcdfVariable& variable, const
     warnings.push_back(
         fmt::format("{} and {} have no unit; a step of {} is taken as metres", x->name, y->name, step));
   }
+  const double last_y = along_y.first + along_y.step * static_cast<double>(grid.rows - 1);
+  if (is_geographic(grid.projection) && std::max(std::abs(along_y.first), std::abs(last_y)) > 90.)
+    throw error_at(y->name,
+                   fmt::format("latitudes from {} to {}; expected -90 to 90", along_y.first, last_y));
   place.y_ascends = along_y.step > 0.;
   place.x_descends = along_x.step < 0.;
   grid.dx = std::abs(along_x.step) * scale;

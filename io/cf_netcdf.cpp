@@ -134,9 +134,10 @@ const NetcdfVariable& choose(const NetcdfFile& file, const SourceOptions& option
     return *named;
   }
   if (best.size() != 1) {
-    throw DataError(fmt::format(
-        "cf: /: {} variables could be precipitation (found {}); expected one; set source.variable",
-        best.empty() ? "no" : std::to_string(best.size()), all.empty() ? "none" : all));
+    throw DataError(
+        fmt::format("cf: /: {} variables could be precipitation (found {}); expected one in the root group; "
+                    "set source.variable",
+                    best.empty() ? "no" : std::to_string(best.size()), all.empty() ? "none" : all));
   }
   static constexpr const char* why[] = {"", "standard_name", "unit", "name"};
   rules.push_back(fmt::format("variable {} by its {}", best.front()->name, why[best_rank]));
@@ -175,6 +176,10 @@ Coding coding_of(const NetcdfFile& file, const NetcdfVariable& variable, const S
   Coding coding;
   coding.missing = options.missing_values;
   const int id = variable.id;
+  for (const char* key : {"scale_factor", "add_offset", "_FillValue", "valid_min", "valid_max"}) {
+    if (file.has(id, key) && !file.number(id, key))
+      throw DataError(fmt::format("cf: {}@{}: is not one number; expected one", variable.name, key));
+  }
   if (const auto fill = file.number(id, "_FillValue")) {
     coding.missing.push_back(*fill);
   } else if (const auto standard = file.default_fill(variable)) {
@@ -222,7 +227,8 @@ struct StepPlan {
   Wanted wanted;
 };
 
-void read_step(const StepPlan& plan, std::size_t step, const Coding& coding, const Conversion& conversion,
+/// False when nothing of the step can be had; all of it is missing then.
+bool read_step(const StepPlan& plan, std::size_t step, const Coding& coding, const Conversion& conversion,
                Frame& frame) {
   const NetcdfVariable& variable = plan.variable;
   const CfAxes& axes = plan.axes;
@@ -230,12 +236,17 @@ void read_step(const StepPlan& plan, std::size_t step, const Coding& coding, con
   if (axes.time >= 0) start[static_cast<std::size_t>(axes.time)] = static_cast<std::int64_t>(step);
   count[static_cast<std::size_t>(axes.y)] = frame.grid.rows;
   count[static_cast<std::size_t>(axes.x)] = frame.grid.columns;
-  Field field = plan.file.read(variable, start, count);
+  // Of a file that was laid out before it was filled, the steps that were not written yet are missing.
+  const bool alone = axes.time < 0 || variable.sides[static_cast<std::size_t>(axes.time)] == 1;
+  Field field = plan.file.read(variable, start, count, alone ? AllLost::refused : AllLost::allowed);
+  const bool had =
+      field.lost.empty() || std::find(field.lost.begin(), field.lost.end(), false) != field.lost.end();
   if (is_reinterpreted(plan.file, variable)) field.values = reinterpret_unsigned(std::move(field.values));
   decode("cf: " + variable.name, field, coding, conversion, frame, plan.wanted);
   if (axes.x < axes.y) transpose(frame);
   if (plan.place.y_ascends) flip_rows(frame);
   if (plan.place.x_descends) mirror_columns(frame);
+  return had;
 }
 
 }  // namespace
@@ -266,6 +277,9 @@ std::vector<Frame> read_cf(const Content& content, const ReadRequest& request) {
   const NetcdfVariable& variable = choose(file, options, model.source.rules);
   check_storage(file, variable);
   const CfAxes axes = find_axes(file, variable);
+  if (axes.time >= 0 && variable.sides[static_cast<std::size_t>(axes.time)] == 0)
+    throw DataError(fmt::format(
+        "cf: {}: holds no step yet; still being written? try again when it is complete", variable.name));
   const CfPlace place = find_place(file, variable, axes, model.source.rules, model.source.warnings);
   const std::vector<CfTime> times =
       find_times(file, variable, axes, options, content.name, model.source.rules);
@@ -279,6 +293,7 @@ std::vector<Frame> read_cf(const Content& content, const ReadRequest& request) {
   if (!options.units.empty()) model.source.rules.push_back("unit " + options.units + ", as configured");
   Coding coding = coding_of(file, variable, options, model);
   std::vector<Frame> frames;
+  bool any = false;
   for (std::size_t step = 0; step < times.size(); ++step) {
     Frame frame = model;
     frame.valid_time = times[step].valid;
@@ -289,10 +304,14 @@ std::vector<Frame> read_cf(const Content& content, const ReadRequest& request) {
     // 0 dBZ is a faint echo; 0 mm is nothing.
     coding.zero_is_dry = conversion.quantity != Quantity::reflectivity && !conversion.from_dbz;
     if (!conversion.accumulation && options.accumulation_s <= 0.) frame.window_s = times[step].window_s;
-    if (request.wanted != Wanted::description)
-      read_step({file, variable, axes, place, request.wanted}, step, coding, conversion, frame);
+    if (request.wanted != Wanted::description &&
+        read_step({file, variable, axes, place, request.wanted}, step, coding, conversion, frame))
+      any = true;
     frames.push_back(std::move(frame));
   }
+  if (!any && request.wanted != Wanted::description)
+    throw DataError(
+        fmt::format("{}; no other step can be had either", frames.back().source.warnings.front()));
   return frames;
 }
 

@@ -60,6 +60,11 @@ const Unit* find_unit(const std::string& text) {
   return found == units().end() ? nullptr : &found->second;
 }
 
+/// What stored numbers are compared to codes as. Codes arrive as doubles, which hold no integer of 64 bits
+/// near the ends of its range, where fill values lie: both are compared as doubles then.
+template <typename T>
+using CodeOf = std::conditional_t<std::is_integral_v<T> && sizeof(T) == 8, double, T>;
+
 /// The codes that can occur in type T at all, in that type.
 template <typename T>
 std::vector<T> codes_of(const std::vector<double>& codes) {
@@ -82,8 +87,8 @@ template <typename T>
 class Classifier {
  public:
   explicit Classifier(const Coding& coding)
-      : missing_(codes_of<T>(coding.missing)),
-        dry_(codes_of<T>(coding.dry)),
+      : missing_(codes_of<CodeOf<T>>(coding.missing)),
+        dry_(codes_of<CodeOf<T>>(coding.dry)),
         low_(static_cast<Limit>(coding.valid_min)),
         high_(static_cast<Limit>(coding.valid_max)) {}
 
@@ -92,8 +97,9 @@ class Classifier {
     if constexpr (std::is_floating_point_v<T>) {
       if (std::isnan(raw)) return PixelState::missing;
     }
-    if (is_one_of(raw, missing_)) return PixelState::missing;
-    if (is_one_of(raw, dry_)) return PixelState::dry;
+    const auto code = static_cast<CodeOf<T>>(raw);
+    if (is_one_of(code, missing_)) return PixelState::missing;
+    if (is_one_of(code, dry_)) return PixelState::dry;
     if constexpr (std::is_floating_point_v<T>) {
       if (std::isinf(raw)) {
         infinite_ += times;
@@ -101,13 +107,17 @@ class Classifier {
       }
     }
     const auto value = static_cast<Limit>(raw);
-    if (value < low_ || value > high_) return PixelState::missing;
+    if (value < low_ || value > high_) {
+      outside_ += times;
+      return PixelState::missing;
+    }
     return PixelState::valued;
   }
+  std::int64_t outside() const { return outside_; }
   std::int64_t infinite() const { return infinite_; }
 
  private:
-  static bool is_one_of(T raw, const std::vector<T>& codes) {
+  static bool is_one_of(CodeOf<T> raw, const std::vector<CodeOf<T>>& codes) {
     // One code or two, without a loop: nearly all files.
     if (codes.size() == 1) return raw == codes[0];
     if (codes.size() == 2) return (raw == codes[0]) | (raw == codes[1]);
@@ -115,9 +125,9 @@ class Classifier {
   }
   using Limit =
       std::conditional_t<std::is_same_v<T, float>, float, double>;  // often given in double for a float field
-  std::vector<T> missing_, dry_;
+  std::vector<CodeOf<T>> missing_, dry_;
   Limit low_, high_;
-  std::int64_t infinite_ = 0;
+  std::int64_t infinite_ = 0, outside_ = 0;
 };
 
 double convert(double physical, const Conversion& conversion) {
@@ -135,14 +145,14 @@ void refuse_implausible(const std::string& where, const Conversion& conversion, 
     throw DataError(
         fmt::format("{}: {} values below {} mm/h (lowest {:.6g}); expected rain of 0 or more; a "
                     "missing-value code or offset is "
-                    "probably not declared: set missing_values",
+                    "probably not declared: set source.missing_values",
                     where, low, kSmallestNegative, worst_low));
   }
   if (high > 0) {
     throw DataError(
         fmt::format("{}: {} values that cannot be {} (highest {:.6g}); a fill value, scale or unit is "
                     "probably wrong: set "
-                    "missing_values or units",
+                    "source.missing_values or source.units",
                     where, high, is_rain(conversion) ? "rain in mm/h" : "reflectivity in dBZ", worst_high));
   }
 }
@@ -267,6 +277,11 @@ class PixelDecoder {
     source.max = max_;
     source.sum = sum_;
     frame.clipped += clipped_;
+    if (classify_.outside() > 0) {
+      source.rules.push_back(
+          fmt::format("{} stored numbers outside the valid range {:.6g} to {:.6g} are missing",
+                      classify_.outside(), coding_.valid_min, coding_.valid_max));
+    }
     if (classify_.infinite() > 0) {
       source.warnings.push_back(
           fmt::format("{}: {} infinite values that are no declared code were taken as missing", where,
@@ -328,11 +343,11 @@ class PixelDecoder {
     const double value = convert(candidate_, conversion_);
     const bool wet = value >= (reflectivity ? kWetDbz : kWetRate);
     if (!wet || 100 * (votes_ - dry_) <= 98 * observed) return;
-    throw DataError(
-        fmt::format("{}: more than 98 % of the {} observed pixels hold one value ({:.6g}); expected rain "
-                    "that varies; the "
-                    "radar or what wrote the file is stuck, or the value is a fill value: set missing_values",
-                    where, observed, candidate_));
+    throw DataError(fmt::format(
+        "{}: more than 98 % of the {} observed pixels hold one value ({:.6g}); expected rain "
+        "that varies; the "
+        "radar or what wrote the file is stuck, or the value is a fill value: set source.missing_values",
+        where, observed, candidate_));
   }
 
   const Coding& coding_;

@@ -135,6 +135,10 @@ Axes axes_of(const Json& json, const std::string& where, const std::vector<std::
     throw error_at("axes", fmt::format("expected {} names, one a dimension of {}", sides.size(), where));
   const Json select = json.value("select", Json::object());
   if (!select.is_object()) throw error_at("select", "is no object; expected {NAME: INDEX}");
+  for (const auto& [name, place] : select.items()) {
+    if (std::find(names.begin(), names.end(), Json(name)) == names.end())
+      throw error_at("select", fmt::format("\"{}\" is none of the axes", name));
+  }
   for (std::size_t i = 0; i < sides.size(); ++i) {
     if (!names[i].is_string()) throw error_at("axes", "holds something that is no text");
     const auto name = names[i].get<std::string>();
@@ -165,7 +169,12 @@ Grid grid_of(const Hdf5File& file, const Json& json, std::int64_t rows, std::int
   if (!json.contains("grid")) return grid;
   const Json& given = json["grid"];
   if (!given.is_object()) throw error_at("grid", "is no object; expected {projection, x0, y0, dx, dy}");
-  check_keys("grid", given, {"projection", "x0", "y0", "dx", "dy"});
+  check_keys("grid", given, {"projection", "x0", "y0", "dx", "dy", "rows", "columns"});
+  const double given_rows = number(file, given, "rows", static_cast<double>(rows)),
+               given_columns = number(file, given, "columns", static_cast<double>(columns));
+  if (given_rows != static_cast<double>(rows) || given_columns != static_cast<double>(columns))
+    throw error_at("grid", fmt::format("the array has {}x{} pixels; expected {}x{}", columns, rows,
+                                       given_columns, given_rows));
   const std::string projection = text(given, "projection");
   if (const auto place = attribute_path(projection)) {
     grid.projection = clean_projection(attribute_text(file, projection));
@@ -344,7 +353,7 @@ class Steps {
     if (together_) return place_of(*together_, count_, axes_.time, step);
     std::vector<std::int64_t> start = axes_.start;
     if (axes_.time >= 0) start[static_cast<std::size_t>(axes_.time)] = static_cast<std::int64_t>(step);
-    return file_.read(dataset_, start, count_);
+    return file_.read(dataset_, start, count_, axes_.time < 0 ? AllLost::refused : AllLost::allowed);
   }
 
  private:
@@ -399,8 +408,16 @@ void read_dataset(const std::string& dataset, const Json& json, const Content& c
   coding.missing.insert(coding.missing.end(), request.options.missing_values.begin(),
                         request.options.missing_values.end());
   coding.dry = list(file, json, "dry");
+  if (json.contains("zero_is_dry") && !json["zero_is_dry"].is_boolean())
+    throw error_at("zero_is_dry", "is neither true nor false");
   SourceOptions options = request.options;
-  if (options.quantity == "auto" && json.contains("quantity")) options.quantity = text(json, "quantity");
+  if (json.contains("quantity")) {
+    const std::string quantity = text(json, "quantity");
+    static const std::set<std::string> known = {"rain_rate", "reflectivity", "vil", "intensity"};
+    if (!known.contains(quantity))
+      throw error_at("quantity", fmt::format("\"{}\"; expected one of {}", quantity, fmt::join(known, ", ")));
+    if (options.quantity == "auto") options.quantity = quantity;
+  }
   const bool by_table = !text(json, "decode").empty();
   if (by_table && text(json, "decode") != "sevir_vil")
     throw error_at("decode", fmt::format("\"{}\" is not known; expected sevir_vil", text(json, "decode")));
@@ -414,8 +431,7 @@ void read_dataset(const std::string& dataset, const Json& json, const Content& c
     frame.valid_time = times[step];
     const Conversion conversion = conversion_for(where, frame.source.unit, options, {}, frame);
     coding.zero_is_dry = conversion.quantity == Quantity::rain_rate && !conversion.from_dbz;
-    if (json.contains("zero_is_dry") && json["zero_is_dry"].is_boolean())
-      coding.zero_is_dry = json["zero_is_dry"].get<bool>();
+    if (json.contains("zero_is_dry")) coding.zero_is_dry = json["zero_is_dry"].get<bool>();
     if (request.wanted != Wanted::description) {
       Field field = steps->step(step);
       if (by_table) field = sevir_vil(std::move(field));

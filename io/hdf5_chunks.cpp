@@ -80,10 +80,7 @@ class ChunkReader {
         at[d] = first[d];
       }
     }
-    if (lost_.chunks == all)
-      throw hdf5_error(path_,
-                       fmt::format("{} {}; the file is damaged or incomplete", lost_.first,
-                                   all == 1 ? "and there is no other" : "and so on: no chunk can be read"));
+    lost_.of_chunks = all;
     return std::move(lost_);
   }
 

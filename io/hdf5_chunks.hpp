@@ -29,15 +29,15 @@ struct Slab {
 /// Which values of a hyperslab were not had, and why.
 struct LostValues {
   std::vector<bool> values;  // one a value of the hyperslab; empty: all were had
-  std::int64_t chunks = 0;   // lost
+  std::int64_t chunks = 0;     // lost
+  std::int64_t of_chunks = 0;  // that the hyperslab touches
   std::string first;         // "chunk at (760, 0): was never written"
 };
 
 /// Fills `out`, the hyperslab in the native type `memory`. Deflated and shuffled chunks are taken as they lie
 /// in the file and inflated by libdeflate, which is several times faster than the library's filter; others go
 /// through the library. Chunks that were never written are lost like damaged ones: the library would answer
-/// with its fill value, which says "no rain" in many files. Throws DataError when no chunk can be had, or
-/// when there are too many.
+/// with its fill value, which says "no rain" in many files. Throws DataError when there are too many.
 LostValues read_chunks(hid_t dataset, hid_t memory, const Slab&, const std::string& path,
                        std::span<std::byte> out);
 

@@ -130,8 +130,12 @@ void read_whole(hid_t dataset, hid_t native, const Slab& slab, const std::string
     throw hdf5_error(path, fmt::format("read error: {}; the file is damaged", hdf5_reason()));
 }
 
-void take_lost(LostValues lost, Field& field) {
+void take_lost(LostValues lost, const std::string& path, AllLost all_lost, Field& field) {
   if (lost.chunks == 0) return;
+  if (lost.chunks == lost.of_chunks && all_lost == AllLost::refused)
+    throw hdf5_error(
+        path, fmt::format("{} {}; the file is damaged or incomplete", lost.first,
+                          lost.chunks == 1 ? "and there is no other" : "and so on: no chunk can be read"));
   field.why = fmt::format("{} of its chunks cannot be had: {}; their {} pixels are missing", lost.chunks,
                           lost.first, std::count(lost.values.begin(), lost.values.end(), true));
   field.lost = std::move(lost.values);
@@ -493,7 +497,7 @@ Field Hdf5File::read(const std::string& path) const {
 }
 
 Field Hdf5File::read(const std::string& path, const std::vector<std::int64_t>& start,
-                     const std::vector<std::int64_t>& count) const {
+                     const std::vector<std::int64_t>& count, AllLost all_lost) const {
   const Slab slab{checked_dimensions(path), start, count};
   if (start.size() != slab.sides.size() || count.size() != slab.sides.size())
     throw hdf5_error(path, "hyperslab of another rank");
@@ -512,7 +516,7 @@ Field Hdf5File::read(const std::string& path, const std::vector<std::int64_t>& s
         vector.resize(values);
         const std::span<std::byte> out = std::as_writable_bytes(std::span(vector));
         if (state_->is_chunked(dataset, path)) {
-          take_lost(read_chunks(dataset, native_type<T>(), slab, path, out), field);
+          take_lost(read_chunks(dataset, native_type<T>(), slab, path, out), path, all_lost, field);
         } else {
           read_whole(dataset, native_type<T>(), slab, path, out);
         }

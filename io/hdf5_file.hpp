@@ -29,6 +29,9 @@ struct NumberType {
   bool is_signed = false;
 };
 
+/// What becomes of a part of an array of which nothing can be had: of one frame among several it is missing.
+enum class AllLost : std::uint8_t { refused, allowed };
+
 enum class AttributeKind : std::uint8_t { absent, text, number, other };
 
 class Hdf5File {
@@ -68,7 +71,7 @@ class Hdf5File {
   /// nothing of it can be had; single chunks that cannot are lost.
   Field read(const std::string& dataset) const;
   Field read(const std::string& dataset, const std::vector<std::int64_t>& start,
-             const std::vector<std::int64_t>& count) const;
+             const std::vector<std::int64_t>& count, AllLost = AllLost::refused) const;
 
  private:
   struct State;

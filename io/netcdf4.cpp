@@ -55,8 +55,8 @@ class Netcdf4File : public NetcdfFile {
     file_.checked_dimensions(object(variable.id));
   }
   Field read(const NetcdfVariable& variable, const std::vector<std::int64_t>& start,
-             const std::vector<std::int64_t>& count) const override {
-    return file_.read(object(variable.id), start, count);
+             const std::vector<std::int64_t>& count, AllLost all_lost) const override {
+    return file_.read(object(variable.id), start, count, all_lost);
   }
 
  private:

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 
 #include "io/netcdf4.hpp"
@@ -64,7 +65,7 @@ class ClassicFile : public NetcdfFile {
   bool has(int variable, const std::string& attribute) const override;
   void check_storage(const NetcdfVariable&) const override {}  // sizes alone, which read checks
   Field read(const NetcdfVariable&, const std::vector<std::int64_t>& start,
-             const std::vector<std::int64_t>& count) const override;
+             const std::vector<std::int64_t>& count, AllLost) const override;
 
  private:
   void check(int status, const std::string& object, const char* what) const;
@@ -164,7 +165,7 @@ std::vector<double> ClassicFile::numbers(int variable, const std::string& attrib
 }
 
 Field ClassicFile::read(const NetcdfVariable& variable, const std::vector<std::int64_t>& start,
-                        const std::vector<std::int64_t>& count) const {
+                        const std::vector<std::int64_t>& count, AllLost) const {
   std::int64_t size = 1;
   for (std::size_t d = 0; d < count.size(); ++d) {
     if (start[d] < 0 || count[d] < 1 || start[d] + count[d] > variable.sides[d])
@@ -206,10 +207,16 @@ std::optional<double> NetcdfFile::number(int variable, const std::string& attrib
 }
 
 std::vector<double> NetcdfFile::read_all(const NetcdfVariable& variable) const {
+  if (std::find(variable.sides.begin(), variable.sides.end(), 0) != variable.sides.end()) return {};
   const Field field = read(variable, std::vector<std::int64_t>(variable.sides.size(), 0), variable.sides);
   if (!field.lost.empty()) throw DataError(fmt::format("cf: {}: {}", variable.name, field.why));
-  return std::visit([](const auto& values) { return std::vector<double>(values.begin(), values.end()); },
-                    field.values);
+  std::vector<double> all = std::visit(
+      [](const auto& values) { return std::vector<double>(values.begin(), values.end()); }, field.values);
+  const auto fill = number(variable.id, "_FillValue");
+  const double scale = number(variable.id, "scale_factor").value_or(1.),
+               offset = number(variable.id, "add_offset").value_or(0.);
+  for (double& value : all) value = fill && value == *fill ? std::nan("") : value * scale + offset;
+  return all;
 }
 
 std::optional<double> NetcdfFile::default_fill(const NetcdfVariable& variable) {

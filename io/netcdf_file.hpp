@@ -44,10 +44,10 @@ class NetcdfFile {
 
   /// Throws DataError where the storage asks for too much or points out of the file.
   virtual void check_storage(const NetcdfVariable&) const = 0;
-  /// A hyperslab in the stored type.
+  /// A hyperslab in the stored type. Throws DataError when nothing of it can be had, unless that is `allowed`.
   virtual Field read(const NetcdfVariable&, const std::vector<std::int64_t>& start,
-                     const std::vector<std::int64_t>& count) const = 0;
-  /// The whole of a small variable as reals, codes not interpreted.
+                     const std::vector<std::int64_t>& count, AllLost = AllLost::refused) const = 0;
+  /// The whole of a small variable as reals: unpacked by scale_factor and add_offset, NaN where it is _FillValue.
   std::vector<double> read_all(const NetcdfVariable&) const;
   /// What the library writes where nothing was written; empty for bytes, which have none.
   static std::optional<double> default_fill(const NetcdfVariable&);

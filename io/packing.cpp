@@ -138,7 +138,7 @@ PackedEvents pack_events(const fs::path& catalogue, ReaderPool& readers, const f
       continue;
     }
     const fs::path inside = beside / "data" / event.file;
-    files.push_back(fs::exists(inside, error) ? inside : beside / event.file);
+    files.push_back(fs::exists(beside / event.file, error) ? beside / event.file : inside);
     archives.push_back(archive);
     layouts.push_back(sevir_layout(event));
     ids.push_back(event.id);
@@ -157,9 +157,12 @@ PackedEvents pack_events(const fs::path& catalogue, ReaderPool& readers, const f
         if (progress) progress(static_cast<std::int64_t>(i) + 1, static_cast<std::int64_t>(files.size()));
       },
       layouts);
-  if (packed.events + packed.already_there == 0)
+  if (packed.events + packed.already_there == 0) {
+    std::error_code none;
+    fs::remove(target, none);  // when it is empty
     throw DataError(fmt::format("{}: none of {} events is readable; the first: {}", catalogue.string(),
                                 all.events.size(), packed.rejected.back().reason));
+  }
   return packed;
 }
 

@@ -121,7 +121,8 @@ SevirEvent event_of(const Row& row) {
 
 std::map<std::string, std::size_t> columns_of(const std::string& head) {
   std::map<std::string, std::size_t> columns;
-  const std::vector<std::string> names = cells_of(head);
+  constexpr std::string_view kMark = "\xef\xbb\xbf";  // spreadsheets begin UTF-8 with it
+  const std::vector<std::string> names = cells_of(head.starts_with(kMark) ? head.substr(kMark.size()) : head);
   for (std::size_t i = 0; i < names.size(); ++i) columns.emplace(names[i], i);
   return columns;
 }
@@ -190,7 +191,9 @@ std::string sevir_layout(const SevirEvent& event) {
         {"x0", grid.x0},
         {"y0", grid.y0},
         {"dx", grid.dx},
-        {"dy", grid.dy}}}};
+        {"dy", grid.dy},
+        {"rows", grid.rows},
+        {"columns", grid.columns}}}};
   return layout.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

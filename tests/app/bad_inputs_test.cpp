@@ -251,6 +251,22 @@ const BadInput kBadInputs[] = {
        file.x = {500, 1500, 500};
      }),
      {"expected at least two distinct values"}},
+    {"n21_latitude",
+     [](const fs::path& path) {
+       const Netcdf nc(path, NC_NETCDF4);
+       const int ny = nc.dimension("lat", 2), nx = nc.dimension("lon", 2);
+       const int ys = nc.variable("lat", NC_DOUBLE, {ny}), xs = nc.variable("lon", NC_DOUBLE, {nx}),
+                 rain = nc.variable("rain", NC_FLOAT, {ny, nx}), time = nc.variable("time", NC_DOUBLE, {});
+       nc.text(ys, "units", "degrees_north");
+       nc.text(xs, "units", "degrees_east");
+       nc.text(rain, "units", "mm/h");
+       nc.text(time, "units", "seconds since 1970-01-01");
+       nc.end();
+       nc.put(ys, {85, 95});
+       nc.put(xs, {0, 10});
+       nc.put(rain, {0, 1, 2, 3});
+     },
+     {"lat: latitudes from 85 to 95; expected -90 to 90"}},
     {"n21_curvilinear", curvilinear, {"rain: no y axis", "south_north, west_east"}},
     {"n22_constant",
      [](const fs::path& path) { constant(path, 12.5); },
@@ -299,6 +315,14 @@ const BadInput kBadInputs[] = {
     {"sevir_table",
      bytes("id,file_name,file_index,img_type\n"),
      {"SEVIR's CATALOG.csv", "raincell pack takes it"}},
+    {"layout_quantity",
+     odim([](OdimFile&) {}),
+     {"quantity: \"rain\"; expected one of"},
+     {"source.layout=rain.yaml"}},
+    {"layout_select",
+     odim([](OdimFile&) {}),
+     {"select: \"mm\" is none of the axes"},
+     {"source.layout=select.yaml"}},
     {"sevir_rank",
      [](const fs::path& path) {
        Hdf5Fixture(path).array("/vil", {2, 3, 4}, std::vector<double>(24, 1.), H5T_NATIVE_UINT8);
@@ -334,6 +358,9 @@ class BadInputs : public testing::TestWithParam<BadInput> {};
 TEST_P(BadInputs, IsRefusedAndSaysWhy) {
   const Folder folder;
   write_text(folder / "by_name.yaml", "datasets: '[0-9]{12}'\nunit: mm/h\ntime: {dataset: '(.*)'}\n");
+  const std::string array = "dataset: /dataset1/data1/data\nunit: mm/h\ntime: {start: 2020-01-01T00:00Z}\n";
+  write_text(folder / "rain.yaml", array + "quantity: rain\n");
+  write_text(folder / "select.yaml", array + "axes: [y, x]\nselect: {mm: 1}\n");
   write_text(folder / "sevir.yaml",
              "dataset: /vil\naxes: [event, y, x, time]\nselect: {event: 1}\ndecode: sevir_vil\n"
              "time: {start: 2019-06-09T18:02Z, step_s: 300}\n");
@@ -472,6 +499,26 @@ TEST_F(BadFolders, N25DuplicatesGapsAndOldFrames) {
   expect(nowcast(), 4, {"nowcast withheld", "none at 2024-01-02T00:15Z"});
   expect(nowcast({"--at", "2024-01-02T03:00Z"}), 4,
          {"the latest frame until 2024-01-02T03:00Z is of 2024-01-02T00:20Z"});
+}
+
+TEST_F(BadFolders, APackNeverTakesTheRadarsPlace) {
+  write_frames({"000000", "000500"});
+  const std::string before = read_file(folder_ / "radar/000500.h5");
+  expect(run_raincell(folder_.path(), {"pack", "radar", "--output", "radar/000500.h5.nc"}), 0, {});
+  expect(run_raincell(folder_.path(), {"pack", "radar", "--output", "radar/000500.h5.nc"}), 0,
+         {});  // an archive
+  fs::rename(folder_ / "radar/000500.h5", folder_ / "radar/000500.nc");
+  expect(run_raincell(folder_.path(), {"pack", "radar", "--output", "radar/000500.nc"}), 5,
+         {"is there already and is no packed archive", "nothing was touched"});
+  EXPECT_EQ(read_file(folder_ / "radar/000500.nc"), before);
+}
+
+TEST_F(BadFolders, AppendingNothingNewSaysSo) {
+  write_frames({"000000", "000500"});
+  expect(pack(), 0, {"2 frames"});
+  const Outcome again = run_raincell(folder_.path(), {"pack", "radar", "--output", "archive.nc", "--append"});
+  expect(again, 0, {"archive.nc: nothing new; 2 frames are there already"});
+  EXPECT_EQ(again.out.find("1970"), std::string::npos) << again.out;
 }
 
 TEST_F(BadFolders, PathsOfEveryKind) {

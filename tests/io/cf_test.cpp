@@ -133,7 +133,7 @@ TEST_F(Cf, MissingValueMayBeAVectorAndOptionsAddMore) {
   CfFile file;
   file.values = {-3, -999, 7, 1, 2, 3};
   file.more = [](const Netcdf& nc, int rain) { nc.number(rain, "missing_value", NC_FLOAT, {-999, 7}); };
-  EXPECT_HAS(refusal(file), "set missing_values");  // -3 mm/h is no rain
+  EXPECT_HAS(refusal(file), "set source.missing_values");  // -3 mm/h is no rain
   SourceOptions options;
   options.missing_values = {-3};
   EXPECT_EQ(read(file, options).source.missing, 3);
@@ -249,7 +249,9 @@ TEST(CfTime, EveryFormSeen) {
                {"hours since 2021-08-23 00:00:00 +00:00", 3600, "2021-08-23T00:00Z"},
                {"d since 2021-08-23 02:00:00 +02:00", 86400, "2021-08-23T00:00Z"},
                {"h since 2021-08-23 02:00:00.0 -0530", 3600, "2021-08-23T07:30Z"},
-               {"s since 2021-8-3 1:02:03Z", 1, "2021-08-03T01:02:03Z"}};
+               {"s since 2021-8-3 1:02:03Z", 1, "2021-08-03T01:02:03Z"},
+               {"Minutes  Since  2021-08-23 05", 60, "2021-08-23T05:00Z"},
+               {"microseconds since 2021-08-23", 1e-6, "2021-08-23T00:00Z"}};
   for (const auto& row : table) {
     const auto parsed = parse_time_unit(row.unit);
     ASSERT_TRUE(parsed) << row.unit;
@@ -312,6 +314,106 @@ TEST_F(Cf, SeveralTimesBecomeSeveralFrames) {
   EXPECT_EQ(frames[1].values, (std::vector<float>{3, 4, 1, 2}));
   EXPECT_EQ(frames[0].grid.y0, 51.5);
   EXPECT_TRUE(is_geographic(frames[0].grid.projection));
+}
+
+/// rain(time, y, x), 2 x 2 pixels a step.
+class CfSteps : public Cf {
+ protected:
+  /// Of `steps` times the first `written` have rain: 1 ... 4, 5 ... 8, ...
+  void write(std::size_t steps, std::size_t written, bool unlimited, bool chunked) {
+    const Netcdf nc(path(), NC_NETCDF4);
+    const int t = nc.dimension("time", unlimited ? NC_UNLIMITED : steps), ny = nc.dimension("lat", 2),
+              nx = nc.dimension("lon", 2);
+    const int times = nc.variable("time", NC_SHORT, {t}), ys = nc.variable("lat", NC_SHORT, {ny}),
+              xs = nc.variable("lon", NC_FLOAT, {nx});
+    const int rain = nc.variable("RR", NC_FLOAT, {t, ny, nx});
+    if (chunked) {
+      const std::size_t chunk[] = {1, 2, 2};
+      check_netcdf(nc_def_var_chunking(nc.id(), rain, NC_CHUNKED, chunk));
+    }
+    nc.text(times, "units", "minutes since 2020-01-01 00:00");
+    nc.number(times, "scale_factor", NC_FLOAT, {5});
+    nc.text(ys, "units", "degrees_north");
+    nc.number(ys, "scale_factor", NC_DOUBLE, {-0.5});
+    nc.number(ys, "add_offset", NC_DOUBLE, {60});
+    nc.text(xs, "units", "degrees_east");
+    nc.text(rain, "units", "mm h-1");
+    nc.end();
+    nc.put(ys, {0, 1});
+    nc.put(xs, {179.5, -179.5});
+    const std::size_t start[] = {0, 0, 0}, count[] = {written, 2, 2};
+    std::vector<double> values(written * 4), numbers(steps);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(i + 1);
+    for (std::size_t i = 0; i < steps; ++i) numbers[i] = static_cast<double>(i);
+    check_netcdf(nc_put_vara_double(nc.id(), times, start, &steps, numbers.data()));
+    if (written > 0) check_netcdf(nc_put_vara_double(nc.id(), rain, start, count, values.data()));
+  }
+};
+
+TEST_F(CfSteps, CoordinatesAndTimesAreUnpacked) {
+  write(2, 2, true, false);
+  const std::vector<Frame> frames = read_all();
+  ASSERT_EQ(frames.size(), 2U);
+  EXPECT_EQ(format_time(frames[1].valid_time), "2020-01-01T00:05Z");
+  EXPECT_EQ(frames[0].values, (std::vector<float>{1, 2, 3, 4}));  // y descends once it is unpacked
+  EXPECT_EQ(frames[0].grid.y0, 60.25);
+  EXPECT_EQ(frames[0].grid.x0, 179.);  // and x goes on across 180 degrees
+  EXPECT_EQ(frames[0].grid.dx, 1.);
+}
+
+TEST_F(CfSteps, ThoseThatWereNeverWrittenAreMissing) {
+  write(4, 2, false, true);
+  const std::vector<Frame> frames = read_all();
+  ASSERT_EQ(frames.size(), 4U);
+  EXPECT_EQ(frames[1].values, (std::vector<float>{5, 6, 7, 8}));
+  EXPECT_EQ(frames[2].source.missing, 4);
+  EXPECT_HAS(frames[2].source.warnings.front(), "was never written");
+  write(4, 0, false, true);
+  try {
+    read_all();
+    ADD_FAILURE();
+  } catch (const DataError& error) {
+    EXPECT_HAS(std::string(error.what()), "was never written");
+    EXPECT_HAS(std::string(error.what()), "no other step can be had either");
+  }
+}
+
+TEST_F(CfSteps, TimesAheadOfTheRainAreLeft) {
+  write(4, 2, true, false);
+  EXPECT_EQ(read_all().size(), 2U);
+  write(4, 0, true, false);
+  try {
+    read_all();
+    ADD_FAILURE();
+  } catch (const DataError& error) {
+    EXPECT_HAS(std::string(error.what()), "RR: holds no step yet");
+  }
+}
+
+TEST_F(Cf, FillValuesOfEightByteIntegers) {
+  CfFile file;
+  for (const nc_type type : {NC_UINT64, NC_INT64}) {
+    file.type = type;
+    file.values = {0, 1, 2, 3, 4, 5};
+    file.more = [type](const Netcdf& nc, int rain) {
+      const unsigned long long most = ~0ULL;
+      const long long top = 9223372036854775807LL;
+      if (type == NC_UINT64) check_netcdf(nc_put_att_ulonglong(nc.id(), rain, "_FillValue", type, 1, &most));
+      if (type == NC_INT64) check_netcdf(nc_put_att_longlong(nc.id(), rain, "_FillValue", type, 1, &top));
+    };
+    const Frame frame = read(file);
+    EXPECT_EQ(frame.source.missing, 0);
+    EXPECT_EQ(frame.source.dry, 1);
+    EXPECT_EQ(frame.source.max, 5.);
+  }
+}
+
+TEST_F(Cf, NumbersGivenAsTextAreRefused) {
+  CfFile file;
+  file.more = [](const Netcdf& nc, int rain) { nc.text(rain, "scale_factor", "0.01"); };
+  EXPECT_HAS(refusal(file), "rain@scale_factor: is not one number");
+  file.more = [](const Netcdf& nc, int rain) { nc.number(rain, "add_offset", NC_DOUBLE, {1, 2}); };
+  EXPECT_HAS(refusal(file), "rain@add_offset: is not one number");
 }
 
 TEST_F(Cf, ForeignBytesAreNamed) {

@@ -36,6 +36,8 @@ TEST(SevirTable, EventsComeInTheOrderOfTime) {
   const std::string text = kHead + row("R2", "vil/a.h5", "1", "vil", "-5:0:5", "2019-06-10 18:02:00") +
                            row("S1", "ir069/b.h5", "0", "ir069") + row("S1", "vil/a.h5", "0");
   ASSERT_TRUE(is_sevir_catalogue(text));
+  EXPECT_TRUE(is_sevir_catalogue("\xef\xbb\xbf" + text));
+  EXPECT_EQ(parse_sevir_catalogue("\xef\xbb\xbf" + text).events.size(), 2U);
   EXPECT_FALSE(is_sevir_catalogue("time,rain\n"));
   const SevirCatalogue catalogue = parse_sevir_catalogue(text);
   ASSERT_EQ(catalogue.events.size(), 2U);
@@ -137,6 +139,10 @@ TEST_F(SevirFiles, WhatDoesNotFitTheTableIsLeftOut) {
   EXPECT_HAS(refusal(row("S1", "vil/a.h5", "2")), "/id: has no place 2 (2 of them)");
   EXPECT_HAS(refusal(row("S3", "vil/a.h5", "1")), "/id holds \"S2\" at place 1; expected \"S3\"");
   EXPECT_HAS(refusal(row("S1", "vil/a.h5", "0", "vil", "-5:0")), "/vil holds 3 times; expected 2");
+  const std::string narrow = row("S1", "vil/a.h5", "0");
+  EXPECT_HAS(refusal(std::string(narrow).replace(narrow.find(",6,4,"), 5, ",5,4,")),
+             "grid: the array has 6x4 pixels; expected 5x4");
+  EXPECT_FALSE(fs::exists(folder_.path() / "sevir"));
   EXPECT_HAS(refusal(row("S1", "vil/none.h5", "0")), "none.h5: reader: /: not found");
   write({"S1"}, {4, 6, 3});
   EXPECT_HAS(refusal(row("S1", "vil/a.h5", "0")), "axes: expected 3 names, one a dimension");
