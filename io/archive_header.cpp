@@ -118,7 +118,7 @@ void locate_chunks(std::span<const std::byte> image, const std::string& variable
         "does not hold one chunk of int16 a frame; it was rewritten by another program: pack it again");
   }
   const ChunkPipeline pipeline = chunk_pipeline(layout.get(), variable);
-  if (!pipeline.own)
+  if (!pipeline.own || (pipeline.shuffle && pipeline.shuffled_bytes != sizeof(std::int16_t)))
     throw DataError("frames are stored with a filter of another program; pack the archive again");
   const auto done = [](const std::optional<unsigned>& place, unsigned skipped) {
     return place && ((skipped >> *place) & 1U) == 0;

@@ -56,6 +56,7 @@ class ChunkReader {
       chunk_.push_back(static_cast<std::int64_t>(side));
       values_ *= static_cast<std::size_t>(side);
     }
+    if (pipeline_.shuffle && pipeline_.shuffled_bytes != stored_size_) pipeline_.own = false;
     converts_ = H5Tequal(stored_.get(), memory) <= 0;
     if (pipeline_.own) chunk_bytes_.resize(values_ * std::max(stored_size_, size_));
   }
@@ -249,11 +250,14 @@ ChunkPipeline chunk_pipeline(hid_t creation, const std::string& path) {
   if (count < 0) throw hdf5_error(path, "its filters cannot be read: " + hdf5_reason());
   for (unsigned i = 0; i < static_cast<unsigned>(count); ++i) {
     unsigned flags = 0, config = 0;
-    std::size_t elements = 0;
-    const H5Z_filter_t filter = H5Pget_filter2(creation, i, &flags, &elements, nullptr, 0, nullptr, &config);
-    if (filter == H5Z_FILTER_SHUFFLE && !pipeline.shuffle && !pipeline.deflate) {
+    unsigned told = 0;  // size of a value, or level of compression
+    std::size_t elements = 1;
+    const H5Z_filter_t filter = H5Pget_filter2(creation, i, &flags, &elements, &told, 0, nullptr, &config);
+    constexpr unsigned kHighestLevel = 9;
+    if (filter == H5Z_FILTER_SHUFFLE && !pipeline.shuffle && !pipeline.deflate && elements == 1) {
       pipeline.shuffle = i;
-    } else if (filter == H5Z_FILTER_DEFLATE && !pipeline.deflate) {
+      pipeline.shuffled_bytes = told;
+    } else if (filter == H5Z_FILTER_DEFLATE && !pipeline.deflate && elements == 1 && told <= kHighestLevel) {
       pipeline.deflate = i;
     } else {
       pipeline.own = false;

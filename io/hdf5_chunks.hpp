@@ -15,8 +15,9 @@ namespace raincell::io {
 /// What was done to a chunk before it was stored, where it is shuffling and deflating only, in this order.
 struct ChunkPipeline {
   std::optional<unsigned> shuffle,
-      deflate;      // places in the pipeline, as in a chunk's mask of skipped filters
-  bool own = true;  // false: there is another filter, which the library must undo
+      deflate;                  // places in the pipeline, as in a chunk's mask of skipped filters
+  unsigned shuffled_bytes = 0;  // of a value, as the filter was told
+  bool own = true;  // false: there is another filter, or one told what cannot be, which the library must undo
 };
 /// Of a dataset's creation list. Throws DataError.
 ChunkPipeline chunk_pipeline(hid_t creation, const std::string& path);
@@ -28,10 +29,10 @@ struct Slab {
 
 /// Which values of a hyperslab were not had, and why.
 struct LostValues {
-  std::vector<bool> values;  // one a value of the hyperslab; empty: all were had
+  std::vector<bool> values;    // one a value of the hyperslab; empty: all were had
   std::int64_t chunks = 0;     // lost
   std::int64_t of_chunks = 0;  // that the hyperslab touches
-  std::string first;         // "chunk at (760, 0): was never written"
+  std::string first;           // "chunk at (760, 0): was never written"
 };
 
 /// Fills `out`, the hyperslab in the native type `memory`. Deflated and shuffled chunks are taken as they lie
