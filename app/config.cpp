@@ -224,7 +224,7 @@ the configuration. Wherever a number is expected, the path of an attribute may s
 | `named` | `{dataset: /id, index: 12, name: S1234}`: refuse the file unless this text lies there |
 | `quantity` | `reflectivity`, `vil`, `intensity`; default: rain |
 | `time` | one of `{attribute: /what@time}`, `{date: /what@date, time: /what@time}`, `{filename: REGEX}`, `{dataset: REGEX}` (digits caught in the name), `{start: TIME or /what@time, step_s: 300}`, `{values: /time, unit: "seconds since 1970-01-01"}`; with `steps: 49`, a file of another number of times is refused |
-| `grid` | `{projection: "+proj=...", x0: , y0: , dx: , dy: }`: outer upper left corner and pixel size, metres or degrees |
+| `grid` | `{projection: "+proj=...", x0: , y0: , dx: , dy: }`: outer upper left corner and pixel size, metres or degrees; with `rows` and `columns`, an array of another size is refused |
 
 ```yaml
 dataset: /precipitation/rate

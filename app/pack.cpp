@@ -257,7 +257,9 @@ int run(const Arguments& arguments, Log& log) {
   for (const io::Rejected& file : catalogue.rejected) log.warning("left out: " + file.reason);
   log.result(arguments.has("json") ? json_text(report_json(report, catalogue, output))
                                    : report_text(report, catalogue, output));
-  if (arguments.has("report")) {
+  if (arguments.has("report") && report.frames == 0) {
+    log.info("nothing new: the page of the last pack, if there is one, stays as it is");
+  } else if (arguments.has("report")) {
     io::publish(arguments.text("report"), pack_report_page(report, catalogue, output));
     log.info(fmt::format("wrote {}", arguments.text("report")));
   }

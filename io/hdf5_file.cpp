@@ -176,6 +176,31 @@ class ReferenceLists {
   std::vector<hvl_t> lists_;
 };
 
+/// Where HDF5 begins, which may be after a user block.
+std::optional<std::size_t> signature_place(std::span<const std::byte> bytes) {
+  static constexpr std::array<unsigned char, 8> kSignature = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+  for (std::size_t at = 0; at + kSignature.size() <= bytes.size(); at = at == 0 ? 512 : at * 2) {
+    if (std::memcmp(bytes.data() + at, kSignature.data(), kSignature.size()) == 0) return at;
+  }
+  return std::nullopt;
+}
+
+/// A driver information block belongs to files that are split over several; the library reads it from a file,
+/// but not from memory. ("HDF5 File Format Specification", superblock versions 0 and 1.)
+void refuse_driver_block(std::span<const std::byte> bytes) {
+  const std::size_t start = signature_place(bytes).value_or(bytes.size());
+  constexpr std::size_t kVersion = 8, kAddressSize = 13, kLast = 60;
+  if (bytes.size() < kLast || start > bytes.size() - kLast) return;
+  const auto at = [&](std::size_t place) { return std::to_integer<unsigned>(bytes[start + place]); };
+  if (at(kVersion) > 1 || at(kAddressSize) != sizeof(std::uint64_t)) return;
+  const std::size_t place = at(kVersion) == 0 ? 48 : 52;
+  std::uint64_t address = 0;
+  std::memcpy(&address, bytes.data() + start + place, sizeof address);
+  if (address != ~std::uint64_t{0})
+    throw hdf5_error(
+        "/", "names a driver block, as the pieces of a split file do; expected one whole file; damaged?");
+}
+
 }  // namespace
 
 struct Hdf5File::State {
@@ -233,14 +258,11 @@ struct Hdf5File::State {
 };
 
 bool looks_like_hdf5(std::span<const std::byte> bytes) {
-  static constexpr std::array<unsigned char, 8> kSignature = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
-  for (std::size_t at = 0; at + kSignature.size() <= bytes.size(); at = at == 0 ? 512 : at * 2) {
-    if (std::memcmp(bytes.data() + at, kSignature.data(), kSignature.size()) == 0) return true;
-  }
-  return false;
+  return signature_place(bytes).has_value();
 }
 
 Hdf5File::Hdf5File(std::span<const std::byte> bytes) {
+  refuse_driver_block(bytes);
   Hdf5Handle file = hdf5_open_image(bytes);
   Hdf5Handle access = hdf5_checked(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose, "/", "no dataset access list");
   const auto refuse_link = [](const char*, const char*, const char*, const char*, unsigned*, hid_t,

@@ -138,6 +138,35 @@ std::string tensors_of(const std::filesystem::path& file) {
   return bytes.substr(sizeof header + header);
 }
 
+TEST(Training, ManyArchivesAreSplitByTheTimeOfAllTogether) {
+  const test::Folder folder;
+  std::filesystem::create_directory(folder / "packs");
+  // 12 frames each, an hour apart: 9 windows of 2 + 2 frames an archive.
+  for (const std::string hour : {"00", "01", "02"}) {
+    expect_ok(run_raincell(folder.path(), {"simulate", "--output", "radar" + hour, "--frames", "12", "--size",
+                                           "32x32", "--start", "2024-06-01T" + hour + ":00Z"}));
+    expect_ok(run_raincell(folder.path(), {"pack", "radar" + hour, "--output", "packs/" + hour + ".nc"}));
+  }
+  const auto train = [&](const std::string& archives, const std::string& blocks) {
+    test::write_text(folder / "my.yaml",
+                     "data: {archive: " + archives +
+                         ", past: 2, future: 2, crop: 16x16, validation: 0.34, "
+                         "validation_blocks: " +
+                         blocks +
+                         "}\n"
+                         "model: {stages: [{hidden: 4}], feed: none}\ntraining: {steps: 1, batch: 1}\n");
+    const auto outcome = run_raincell(folder.path(), {"train", "my.yaml", "--run", "run", "--fresh"});
+    expect_ok(outcome);
+    return outcome.err;
+  };
+  // As many archives as blocks: one of the three hours is kept whole.
+  const std::string together = train("\"packs/*.nc\"", "3");
+  EXPECT_NE(together.find("18 windows to train on, 9 to choose on"), std::string::npos) << together;
+  // Fewer archives than blocks: a part of each.
+  const std::string apart = train("[packs/00.nc, packs/01.nc, packs/02.nc]", "4");
+  EXPECT_EQ(apart.find("18 windows to train on, 9 to choose on"), std::string::npos) << apart;
+}
+
 TEST(Training, EverySampleAndHeadOptionReachesTheNetwork) {
   const Folder folder;
   make_archive(folder, "odim");

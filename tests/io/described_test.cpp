@@ -49,12 +49,7 @@ TEST_F(Described, OneArray) {
 }
 
 std::string described_refusal(const std::filesystem::path& path, const SourceOptions& options) {
-  try {
-    read_path(path, options);
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "was read";
+  return refusal_of([&] { read_path(path, options); });
 }
 
 TEST_F(Described, TimesAlongAnAxis) {
@@ -226,6 +221,15 @@ TEST_F(Chunks, ThatAreDamagedAreMissing) {
   EXPECT_EQ(frame.values[2], 3.F);
   ASSERT_EQ(frame.source.warnings.size(), 1U);
   EXPECT_HAS(frame.source.warnings[0], "chunk at (0, 3) does not inflate");
+}
+
+TEST_F(Described, AFileThatNamesADriverOfItsOwnIsRefused) {
+  Hdf5Fixture(path()).array("/rain", {2, 2}, {1, 2, 3, 4}, H5T_NATIVE_FLOAT);
+  std::string bytes = read_file(path());
+  ASSERT_EQ(bytes[8], 0);  // version of the superblock
+  bytes[54] = static_cast<char>(bytes[54] ^ 0x10);
+  publish(path(), bytes);
+  EXPECT_HAS(described_refusal(path(), {}), "names a driver block");
 }
 
 TEST_F(Described, AnArrayThatWasNeverWrittenIsRefused) {

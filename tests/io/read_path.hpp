@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "io/formats.hpp"
@@ -13,6 +14,17 @@ inline std::vector<Frame> read_path(const std::filesystem::path& path, const Sou
   const std::string bytes = read_file(path);
   return read_content(path.filename().string(), std::as_bytes(std::span(bytes.data(), bytes.size())),
                       {options, Wanted::values});
+}
+
+/// The message with which `read` refuses, or "was read".
+template <class Read>
+std::string refusal_of(Read read) {
+  try {
+    read();
+  } catch (const DataError& error) {
+    return error.what();
+  }
+  return "was read";
 }
 
 }  // namespace raincell::io
