@@ -45,6 +45,11 @@ void open_archives(const Config& config, TrainingData& data) {
         "example with --set data.archive=archive.nc");
   }
   const std::vector<std::filesystem::path> paths = archive_paths(config);
+  for (const std::filesystem::path& path : paths) {
+    if (path.string().find('*') != std::string::npos && !std::filesystem::exists(path))
+      throw io::DataError(fmt::format(
+          "data.archive: {} matches no file; correct the pattern, or pack archives there", path.string()));
+  }
   data.archives = io::Archive::open(paths);
   const io::Archive& first = data.archives.front();
   const bool whole = config.data.crop_rows == 0;

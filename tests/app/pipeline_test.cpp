@@ -162,6 +162,10 @@ TEST(Training, ManyArchivesAreSplitByTheTimeOfAllTogether) {
   // As many archives as blocks: one of the three hours is kept whole.
   const std::string together = train("\"packs/*.nc\"", "3");
   EXPECT_NE(together.find("18 windows to train on, 9 to choose on"), std::string::npos) << together;
+  const auto none =
+      run_raincell(folder.path(), {"train", "my.yaml", "--run", "run", "--set", "data.archive=no/*.nc"});
+  EXPECT_EQ(none.code, 3);
+  EXPECT_NE(none.err.find("data.archive: no/*.nc matches no file"), std::string::npos) << none.err;
   // Fewer archives than blocks: a part of each.
   const std::string apart = train("[packs/00.nc, packs/01.nc, packs/02.nc]", "4");
   EXPECT_EQ(apart.find("18 windows to train on, 9 to choose on"), std::string::npos) << apart;
