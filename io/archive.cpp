@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include "io/archive_part.hpp"
@@ -118,8 +120,41 @@ struct Archive::State {
         whole.rows));
   }
   static std::unique_ptr<State> open(const fs::path&, Jail&);
+  void open_parts(Jail&);
   void order_frames();
 };
+
+/// Several readers where there are many parts: their tables are most of what opening a long archive takes.
+void Archive::State::open_parts(Jail& jail) {
+  constexpr std::size_t kPartsAReader = 8;
+  parts.resize(paths.size());
+  std::vector<std::exception_ptr> failed(paths.size());
+  std::atomic<std::size_t> next = 0;
+  const auto open_next = [&](Jail& reader) {
+    for (std::size_t i = next++; i < paths.size(); i = next++) {
+      try {
+        parts[i] = ArchivePart::open(paths[i], reader);
+      } catch (...) {
+        failed[i] = std::current_exception();
+      }
+    }
+  };
+  {
+    const std::size_t readers = std::min<std::size_t>(std::clamp(std::thread::hardware_concurrency(), 1U, 8U),
+                                                      (paths.size() + kPartsAReader - 1) / kPartsAReader);
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 1; i < readers; ++i) {
+      threads.emplace_back([&] {
+        Jail reader;
+        open_next(reader);
+      });
+    }
+    open_next(jail);
+  }
+  for (const std::exception_ptr& why : failed) {
+    if (why) std::rethrow_exception(why);
+  }
+}
 
 void Archive::State::order_frames() {
   const ArchivePart& first = *parts.front();
@@ -171,7 +206,7 @@ std::unique_ptr<Archive::State> Archive::State::open(const fs::path& path, Jail&
   auto state = std::make_unique<State>();
   state->serial = ++openings;
   state->paths = part_files(path);
-  for (const fs::path& file : state->paths) state->parts.push_back(ArchivePart::open(file, jail));
+  state->open_parts(jail);
   state->order_frames();
   return state;
 }

@@ -7,45 +7,11 @@
 
 #include "io/hdf5_chunks.hpp"
 #include "io/hdf5_handle.hpp"
+#include "io/hdf5_places.hpp"
 #include "io/netcdf_in.hpp"
 
 namespace raincell::io {
 namespace {
-
-struct ChunkPlace {
-  haddr_t address = HADDR_UNDEF;
-  hsize_t bytes = 0;
-  unsigned mask = 0;
-};
-
-#if H5_VERSION_GE(1, 14, 0)
-struct ChunkTable {
-  std::vector<ChunkPlace>* places;
-};
-
-int note_chunk(const hsize_t* offset, unsigned mask, haddr_t address, hsize_t bytes, void* data) {
-  auto& places = *static_cast<ChunkTable*>(data)->places;
-  if (offset[0] < places.size()) places[offset[0]] = {address, bytes, mask};
-  return H5_ITER_CONT;
-}
-
-void chunk_places(hid_t dataset, std::vector<ChunkPlace>& places) {
-  ChunkTable table{&places};
-  if (H5Dchunk_iter(dataset, H5P_DEFAULT, note_chunk, &table) < 0)
-    throw DataError("HDF5 cannot list the chunks");
-}
-#else
-// HDF5 1.10 walks its index from the start for every question: 0.5 s for a month of 5-minute frames.
-void chunk_places(hid_t dataset, std::vector<ChunkPlace>& places) {
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    const hsize_t offset[3] = {i, 0, 0};
-    ChunkPlace& place = places[i];
-    if (H5Dget_chunk_info_by_coord(dataset, offset, &place.mask, &place.address, &place.bytes) < 0) {
-      throw DataError(fmt::format("HDF5 does not know where frame {} lies", i));
-    }
-  }
-}
-#endif
 
 /// Everything but the places of the frames; the variable that holds them.
 std::string read_table(std::span<const std::byte> file, ArchiveTable& table) {
@@ -123,16 +89,15 @@ void locate_chunks(std::span<const std::byte> image, const std::string& variable
   const auto done = [](const std::optional<unsigned>& place, unsigned skipped) {
     return place && ((skipped >> *place) & 1U) == 0;
   };
-  std::vector<ChunkPlace> places(table.frames.size());
-  chunk_places(dataset.get(), places);
+  const std::vector<ChunkPlace> places = chunk_places(image, variable, 3, table.frames.size());
   for (std::size_t i = 0; i < table.frames.size(); ++i) {
     const ChunkPlace& place = places[i];
     if (place.address == HADDR_UNDEF || place.bytes == 0)
       throw DataError(fmt::format("frame {} was never written", i));
     table.frames[i].offset = place.address;
     table.frames[i].bytes = place.bytes;
-    table.frames[i].deflated = done(pipeline.deflate, place.mask);
-    table.frames[i].shuffled = done(pipeline.shuffle, place.mask);
+    table.frames[i].deflated = done(pipeline.deflate, place.skipped);
+    table.frames[i].shuffled = done(pipeline.shuffle, place.skipped);
   }
 }
 
