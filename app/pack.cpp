@@ -236,6 +236,7 @@ int run(const Arguments& arguments, Log& log) {
   io::ArchiveOptions options;
   options.compress = arguments.has("compress");
   options.append = arguments.has("append");
+  options.maps = arguments.has("report");
   options.history = fmt::format("raincell {} pack", version());
   if (arguments.positional.size() == 1 && is_catalogue(arguments.positional.front()))
     return pack_sevir(arguments, config.source, options, log);

@@ -34,6 +34,10 @@ std::string hash_of_codes(std::span<const std::int16_t> codes) {
   return sha256(std::as_bytes(codes)).substr(0, 32);
 }
 
+std::uint32_t crc_of_codes(std::span<const std::int16_t> codes) {
+  return libdeflate_crc32(0, codes.data(), codes.size_bytes());
+}
+
 std::unique_ptr<ArchivePart> ArchivePart::open(const std::filesystem::path& path) {
   Jail jail;
   return open(path, jail);

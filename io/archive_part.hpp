@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -50,5 +51,7 @@ class ArchivePart {
 
 /// What PackedFrame::hash holds, as text.
 std::string hash_of_codes(std::span<const std::int16_t> codes);
+/// CRC-32, in a tenth of the hash's time: for comparing what was just written, not for keeping.
+std::uint32_t crc_of_codes(std::span<const std::int16_t> codes);
 
 }  // namespace raincell::io

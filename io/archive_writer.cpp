@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <future>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -24,10 +25,13 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kTableChunk = 1024;  // frames a chunk of the small variables
 
+constexpr std::int64_t kSyncEvery = std::int64_t{16} << 20;  // bytes of codes
+
 struct Row {
   TimePoint time;
   std::string source, hash;
   float covered = 0.F, wet = 0.F;
+  std::uint32_t crc = 0;  // of the codes, to see whether they arrived on disk
 };
 
 std::vector<fs::path> parts_of(const fs::path& folder) {
@@ -175,8 +179,9 @@ struct ArchiveWriter::State {
   Grid grid;
   Quantity quantity = Quantity::rain_rate;
   Packing packing;
-  std::vector<Row> rows;    // of the part being written
-  std::optional<Row> last;  // row written
+  std::vector<Row> rows;      // of the part being written
+  std::int64_t unsynced = 0;  // bytes of codes
+  std::optional<Row> last;    // row written
   PackReport report;
   std::string last_unit, last_coding;
 
@@ -213,7 +218,8 @@ void ArchiveWriter::State::define() {
   define_time(*out, time, "time", "valid time: end of the measuring window");
   const CfGrid cf = define_grid(*out, grid, false);
   const NetcdfStorage frame{{1, static_cast<std::size_t>(grid.rows), static_cast<std::size_t>(grid.columns)},
-                            options.compress ? 1 : 0};
+                            options.compress ? 1 : 0,
+                            true};
   CfField field = cf_field_of(quantity);
   field.cell_methods.clear();  // the window of a frame differs from source to source
   values = define_field(*out, field, {time_dimension}, cf, frame);
@@ -254,7 +260,8 @@ void ArchiveWriter::State::put(TimePoint when, const std::string& name, std::spa
     end_part();
   }
   if (!out) begin_part();
-  Row row{when, name, hash_of_frame.empty() ? hash_of_codes(codes) : std::move(hash_of_frame), 0.F, 0.F};
+  Row row{when, name, hash_of_frame.empty() ? hash_of_codes(codes) : std::move(hash_of_frame),
+          0.F,  0.F,  crc_of_codes(codes)};
   std::tie(row.covered, row.wet) = statistics->add(when, codes);
   if (row.covered == 0.F) report.all_missing.push_back({when, name, "no pixel was observed"});
   if (last && row.wet > 0.F && row.hash == last->hash) {
@@ -262,6 +269,11 @@ void ArchiveWriter::State::put(TimePoint when, const std::string& name, std::spa
   }
   out->put(values, {rows.size(), 0, 0},
            {1, static_cast<std::size_t>(grid.rows), static_cast<std::size_t>(grid.columns)}, codes);
+  unsynced += pixels;
+  if (unsynced >= kSyncEvery) {
+    begin_sync(temporary);
+    unsynced = 0;
+  }
   report.moments.push_back({when, row.covered, row.wet});
   last = row;
   rows.push_back(std::move(row));
@@ -271,8 +283,9 @@ void ArchiveWriter::State::end_part() {
   put_table();
   out->close();
   out.reset();
-  sync_file(temporary);
+  std::future<void> synced = std::async(std::launch::async, [this] { sync_file(temporary); });
   verify();
+  synced.get();
   fs::path path = target;
   if (folder) {
     const std::string name = "part_" + compact_time(rows.front().time) + "_" + compact_time(rows.back().time);
@@ -356,15 +369,20 @@ void ArchiveWriter::State::verify() const {
   std::mutex mutex;
   std::string wrong;
   const auto compare = [&] {
-    std::vector<std::int16_t> codes(static_cast<std::size_t>(grid.pixels()));
+    std::vector<std::int16_t> codes;  // where they are compressed
     for (std::size_t i = next++; i < rows.size(); i = next++) {
       const PackedFrame& frame = part->frames()[i];
       std::string why;
       try {
-        part->decode(i, codes);
+        std::span<const std::int16_t> written = part->mapped(i);
+        if (written.empty()) {
+          codes.resize(static_cast<std::size_t>(grid.pixels()));
+          part->decode(i, codes);
+          written = codes;
+        }
         const bool equal = frame.time == rows[i].time && part->source(i) == rows[i].source &&
                            frame.hash.text() == rows[i].hash && frame.covered == rows[i].covered &&
-                           frame.wet == rows[i].wet && hash_of_codes(codes) == rows[i].hash;
+                           frame.wet == rows[i].wet && crc_of_codes(written) == rows[i].crc;
         if (!equal) why = "frame of " + format_time(rows[i].time);
       } catch (const DataError& error) {
         why = error.what();
@@ -503,7 +521,7 @@ PackReport ArchiveWriter::finish() {
   state.put_old_before(TimePoint::max());
   if (state.out) state.end_part();
   state.note_steps();
-  state.statistics->finish(state.report);
+  state.statistics->finish(state.report, state.options.maps);
   return state.report;
 }
 

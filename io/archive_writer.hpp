@@ -16,6 +16,7 @@ struct ArchiveOptions {
   bool append =
       false;  // to what is there: a folder gets further parts, a file is written anew with the new frames
   std::int64_t part_bytes = std::int64_t{2} << 30;  // of codes in a part of a folder, which is then published
+  bool maps = true;  // in the report; they take a while
   std::string title = "Packed radar archive";
   std::string institution;  // attributes of the file; empty: left out
   std::string history;      // "2024-06-01T00:00Z raincell pack ..."

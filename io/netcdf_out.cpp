@@ -131,6 +131,7 @@ int NetcdfOut::variable(const std::string& name, NetcdfType type, const std::vec
   if (!storage.chunks.empty()) {
     check(nc_def_var_chunking(id_, id, NC_CHUNKED, storage.chunks.data()), "set the chunks of " + name);
   }
+  if (storage.whole_chunks) check(nc_set_var_chunk_cache(id_, id, 0, 1, 0.F), "set the cache of " + name);
   if (storage.deflate > 0) check(nc_def_var_deflate(id_, id, 1, 1, storage.deflate), "compress " + name);
   return id;
 }

@@ -18,6 +18,7 @@ enum class NetcdfType : std::uint8_t { int8, int16, int32, float32, float64, str
 struct NetcdfStorage {
   std::vector<std::size_t> chunks;  // empty: contiguous, or the library's choice along an unlimited dimension
   int deflate = 0;                  // with shuffle when > 0
+  bool whole_chunks = false;        // each is written at once: past the library's cache
 };
 
 /// A file being written. Errors are WriteError and name the file and the library's reason. Variables keep

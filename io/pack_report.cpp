@@ -21,6 +21,22 @@ std::int64_t percentile_code(std::span<const std::int64_t> counts, double share)
   return 0;
 }
 
+struct BlockSummary {
+  std::size_t missing = 0;
+  std::int16_t largest = Packing::kFill;
+};
+
+/// Of at most 32767 codes: counted in numbers as wide as the codes, so that vectors of them are counted.
+template <std::size_t kSize>
+BlockSummary summary_of(std::span<const std::int16_t, kSize> codes) {
+  std::int16_t missing = 0, largest = Packing::kFill;
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    missing = static_cast<std::int16_t>(missing + static_cast<std::int16_t>(codes[i] == Packing::kFill));
+    largest = std::max(largest, codes[i]);
+  }
+  return {static_cast<std::size_t>(missing), largest};
+}
+
 }  // namespace
 
 float wet_threshold(Quantity quantity) {
@@ -93,9 +109,27 @@ PackStatistics::PackStatistics(Quantity quantity, double scale, const Grid& grid
     : scale_(scale),
       wet_code_(static_cast<std::int16_t>(std::max(1., std::ceil(wet_threshold(quantity) / scale - 1e-4)))),
       grid_(grid),
-      covered_(static_cast<std::size_t>(grid.pixels()), 0),
-      wet_(static_cast<std::size_t>(grid.pixels()), 0),
-      sum_(static_cast<std::size_t>(grid.pixels()), 0) {}
+      covered_blocks_((static_cast<std::size_t>(grid.pixels()) + kBlock - 1) / kBlock, 0),
+      places_(covered_blocks_.size(), 0) {}
+
+PackStatistics::Block& PackStatistics::block_of(std::size_t block) {
+  if (places_[block] == 0) {
+    blocks_.emplace_back();
+    places_[block] = static_cast<std::uint32_t>(blocks_.size());
+  }
+  return blocks_[places_[block] - 1];
+}
+
+PackStatistics::PixelCounts PackStatistics::counts_of(std::size_t pixel) const {
+  PixelCounts counts{covered_blocks_[pixel / kBlock]};
+  if (const std::uint32_t place = places_[pixel / kBlock]; place > 0) {
+    const Block& block = blocks_[place - 1];
+    counts.covered += block.covered[pixel % kBlock];
+    counts.wet = block.wet[pixel % kBlock];
+    counts.sum = block.sum[pixel % kBlock];
+  }
+  return counts;
+}
 
 std::pair<float, float> PackStatistics::add(TimePoint time, std::span<const std::int16_t> codes) {
   const auto day = std::chrono::floor<std::chrono::days>(time);
@@ -105,66 +139,83 @@ std::pair<float, float> PackStatistics::add(TimePoint time, std::span<const std:
     if (counts->empty()) counts->assign(kCodes, 0);
   }
   Counts &of_hour = hours_[hour], &of_month = months_[month];
-  std::int64_t covered = 0, wet = 0, sum = 0;
-  std::int16_t largest = 0;
-  for (std::size_t i = 0; i < codes.size(); ++i) {  // vectorised: no branch
-    const std::int16_t code = codes[i];
-    const std::uint32_t is_covered = code != Packing::kFill ? 1U : 0U, is_wet = code >= wet_code_ ? 1U : 0U,
-                        amount = static_cast<std::uint32_t>(std::max<std::int16_t>(code, 0));
-    covered_[i] += is_covered;
-    wet_[i] += is_wet;
-    sum_[i] += amount;
-    covered += is_covered;
-    wet += is_wet;
-    sum += amount;
-    largest = std::max(largest, code);
-  }
+  Sums frame{1};
   std::int64_t above = 0;
-  for (const std::int16_t code : codes) {
-    if (code <= 0) continue;
-    ++above;
-    ++of_hour[static_cast<std::size_t>(code)];
-    ++of_month[static_cast<std::size_t>(code)];
-  }
-  of_hour[0] += covered - above;
-  of_month[0] += covered - above;
-  ++frames_;
-  sums_[month][hour].add({1, covered, wet, sum, largest});
-  const double all = static_cast<double>(codes.size());
-  return {static_cast<float>(static_cast<double>(covered) / all),
-          covered == 0 ? 0.F : static_cast<float>(static_cast<double>(wet) / static_cast<double>(covered))};
-}
-
-PackMap PackStatistics::map_of(const std::vector<std::uint32_t>& of, const std::vector<std::uint32_t>& among,
-                               double factor) const {
-  constexpr std::int64_t kSide = 1024;
-  const std::int64_t step = (std::max(grid_.rows, grid_.columns) + kSide - 1) / kSide;
-  PackMap map;
-  map.grid = grid_;
-  map.grid.rows = (grid_.rows + step - 1) / step;
-  map.grid.columns = (grid_.columns + step - 1) / step;
-  map.grid.dx *= static_cast<double>(step);
-  map.grid.dy *= static_cast<double>(step);
-  map.values.assign(static_cast<std::size_t>(map.grid.pixels()), kMissing);
-  for (std::int64_t row = 0; row < map.grid.rows; ++row) {
-    for (std::int64_t column = 0; column < map.grid.columns; ++column) {
-      double sum = 0., count = 0.;
-      for (std::int64_t y = row * step; y < std::min(grid_.rows, (row + 1) * step); ++y) {
-        for (std::int64_t x = column * step; x < std::min(grid_.columns, (column + 1) * step); ++x) {
-          const auto pixel = static_cast<std::size_t>(y * grid_.columns + x);
-          sum += of[pixel];
-          count += among.empty() ? static_cast<double>(frames_) : among[pixel];
-        }
-      }
-      if (count > 0.)
-        map.values[static_cast<std::size_t>(row * map.grid.columns + column)] =
-            static_cast<float>(factor * sum / count);
+  // Most of a radar's picture is dry or out of its sight: pixels are gone through one by one in the blocks
+  // alone where they differ.
+  for (std::size_t begin = 0; begin < codes.size(); begin += kBlock) {
+    const std::span<const std::int16_t> pixels = codes.subspan(begin, std::min(kBlock, codes.size() - begin));
+    const auto [missing, largest] =
+        pixels.size() == kBlock ? summary_of(pixels.first<kBlock>()) : summary_of(pixels);
+    if (missing == pixels.size()) continue;
+    frame.covered += static_cast<std::int64_t>(pixels.size() - missing);
+    if (missing == 0) ++covered_blocks_[begin / kBlock];
+    if (missing == 0 && largest <= 0) continue;
+    Block& block = block_of(begin / kBlock);
+    if (missing > 0) {
+      for (std::size_t i = 0; i < pixels.size(); ++i)
+        block.covered[i] += pixels[i] != Packing::kFill ? 1U : 0U;
+    }
+    if (largest <= 0) continue;
+    frame.max = std::max<std::int64_t>(frame.max, largest);
+    for (std::size_t i = 0; i < pixels.size(); ++i) {
+      const std::int16_t code = pixels[i];
+      if (code <= 0) continue;
+      const bool is_wet = code >= wet_code_;
+      block.wet[i] += is_wet ? 1U : 0U;
+      block.sum[i] += static_cast<std::uint32_t>(code);
+      frame.wet += is_wet ? 1 : 0;
+      frame.sum += code;
+      ++above;
+      ++of_hour[static_cast<std::size_t>(code)];
+      ++of_month[static_cast<std::size_t>(code)];
     }
   }
-  return map;
+  of_hour[0] += frame.covered - above;
+  of_month[0] += frame.covered - above;
+  ++frames_;
+  sums_[month][hour].add(frame);
+  const auto covered = static_cast<double>(frame.covered), wet = static_cast<double>(frame.wet);
+  return {static_cast<float>(covered / static_cast<double>(codes.size())),
+          frame.covered == 0 ? 0.F : static_cast<float>(wet / covered)};
 }
 
-void PackStatistics::finish(PackReport& report) const {
+void PackStatistics::draw_maps(PackReport& report) const {
+  constexpr std::int64_t kSide = 1024;
+  const std::int64_t step = (std::max(grid_.rows, grid_.columns) + kSide - 1) / kSide;
+  PackMap empty;
+  empty.grid = grid_;
+  empty.grid.rows = (grid_.rows + step - 1) / step;
+  empty.grid.columns = (grid_.columns + step - 1) / step;
+  empty.grid.dx *= static_cast<double>(step);
+  empty.grid.dy *= static_cast<double>(step);
+  empty.values.assign(static_cast<std::size_t>(empty.grid.pixels()), kMissing);
+  report.cover_map = report.mean_map = report.wet_map = empty;
+  for (std::int64_t row = 0; row < empty.grid.rows; ++row) {
+    for (std::int64_t column = 0; column < empty.grid.columns; ++column) {
+      std::uint64_t covered = 0, wet = 0, sum = 0, seen = 0;
+      for (std::int64_t y = row * step; y < std::min(grid_.rows, (row + 1) * step); ++y) {
+        for (std::int64_t x = column * step; x < std::min(grid_.columns, (column + 1) * step); ++x) {
+          const PixelCounts counts = counts_of(static_cast<std::size_t>(y * grid_.columns + x));
+          covered += counts.covered;
+          wet += counts.wet;
+          sum += counts.sum;
+          seen += static_cast<std::uint64_t>(frames_);
+        }
+      }
+      const auto pixel = static_cast<std::size_t>(row * empty.grid.columns + column);
+      const auto share = [](std::uint64_t of, std::uint64_t among, double factor) {
+        return static_cast<float>(factor * static_cast<double>(of) / static_cast<double>(among));
+      };
+      if (seen > 0) report.cover_map.values[pixel] = share(covered, seen, 1.);
+      if (covered == 0) continue;
+      report.mean_map.values[pixel] = share(sum, covered, scale_);
+      report.wet_map.values[pixel] = share(wet, covered, 1.);
+    }
+  }
+}
+
+void PackStatistics::finish(PackReport& report, bool maps) const {
   const auto p99 = [&](const Counts& counts) {
     return counts.empty() ? 0. : scale_ * static_cast<double>(percentile_code(counts, 0.99));
   };
@@ -187,9 +238,7 @@ void PackStatistics::finish(PackReport& report) const {
     report.hours[h] = hours[h].climate(scale_);
     report.hours[h].p99 = p99(hours_[h]);
   }
-  report.cover_map = map_of(covered_, {}, 1.);
-  report.mean_map = map_of(sum_, covered_, scale_);
-  report.wet_map = map_of(wet_, covered_, 1.);
+  if (maps) draw_maps(report);
   if (all.covered == 0) return;
   const Climate climate = all.climate(scale_);
   report.max = climate.max;
@@ -198,13 +247,18 @@ void PackStatistics::finish(PackReport& report) const {
   report.wet_fraction = climate.wet / climate.covered;
   report.mean = climate.mean;
   report.p99 = p99(counts);
-  for (std::size_t i = 0; i < wet_.size(); ++i) {
-    if (covered_[i] < 24) continue;
-    const double share = static_cast<double>(wet_[i]) / covered_[i];
-    if (share <= 0.8 || share < 3. * report.wet_fraction) continue;
-    ++report.clutter_pixels;
-    report.clutter.push_back(
-        {static_cast<std::int64_t>(i) / grid_.columns, static_cast<std::int64_t>(i) % grid_.columns, share});
+  for (std::size_t block = 0; block < places_.size(); ++block) {
+    if (places_[block] == 0) continue;  // never wet
+    const std::size_t end = std::min((block + 1) * kBlock, static_cast<std::size_t>(grid_.pixels()));
+    for (std::size_t pixel = block * kBlock; pixel < end; ++pixel) {
+      const PixelCounts of = counts_of(pixel);
+      if (of.covered < 24) continue;
+      const double share = static_cast<double>(of.wet) / of.covered;
+      if (share <= 0.8 || share < 3. * report.wet_fraction) continue;
+      ++report.clutter_pixels;
+      const auto i = static_cast<std::int64_t>(pixel);
+      report.clutter.push_back({i / grid_.columns, i % grid_.columns, share});
+    }
   }
   std::stable_sort(report.clutter.begin(), report.clutter.end(),
                    [](const ClutterHint& a, const ClutterHint& b) { return a.wet_share > b.wet_share; });

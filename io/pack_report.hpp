@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <filesystem>
 #include <optional>
 #include <span>
@@ -102,10 +103,11 @@ class PackStatistics {
   PackStatistics(Quantity, double scale, const Grid&);
   /// Fractions of a frame: covered of all, wet of covered.
   std::pair<float, float> add(TimePoint, std::span<const std::int16_t> codes);
-  /// Fills climate, maps and clutter.
-  void finish(PackReport&) const;
+  /// Fills climate, clutter and, if wanted, the maps.
+  void finish(PackReport&, bool maps) const;
 
  private:
+  static constexpr std::size_t kBlock = 64;     // pixels
   static constexpr std::size_t kCodes = 32768;  // negative values count as 0
   using Counts = std::vector<std::int64_t>;     // by code; filled when the hour or month is met
   struct Sums {
@@ -113,8 +115,17 @@ class PackStatistics {
     void add(const Sums&);
     Climate climate(double scale) const;
   };
-  PackMap map_of(const std::vector<std::uint32_t>& of, const std::vector<std::uint32_t>& among,
-                 double factor) const;
+  /// Counts of each pixel of a block, there once one of them is wet or not all are covered.
+  struct Block {
+    std::array<std::uint32_t, kBlock> covered{}, wet{};  // frames
+    std::array<std::uint32_t, kBlock> sum{};  // codes: a year of 5-minute frames of the largest code fits
+  };
+  struct PixelCounts {
+    std::uint32_t covered = 0, wet = 0, sum = 0;
+  };
+  Block& block_of(std::size_t block);
+  PixelCounts counts_of(std::size_t pixel) const;
+  void draw_maps(PackReport&) const;
 
   double scale_;
   std::int16_t wet_code_;
@@ -123,8 +134,9 @@ class PackStatistics {
   std::array<std::array<Sums, 24>, 12> sums_{};
   std::array<Counts, 24> hours_;
   std::array<Counts, 12> months_;
-  std::vector<std::uint32_t> covered_, wet_;  // frames, a pixel
-  std::vector<std::uint32_t> sum_;  // codes, a pixel: a year of 5-minute frames of the largest code fits
+  std::vector<std::uint32_t> covered_blocks_;  // frames that cover all of a block, which count for its pixels
+  std::vector<std::uint32_t> places_;          // of a block in blocks_, and one more; 0: it has none
+  std::deque<Block> blocks_;
 };
 
 }  // namespace raincell::io

@@ -159,6 +159,11 @@ void publish(const fs::path& path, std::span<const std::byte> bytes) {
   sync_folder(folder_of(path));
 }
 
+void begin_sync(const fs::path& temporary) {
+  const Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CLOEXEC));
+  if (fd.get() >= 0) ::sync_file_range(fd.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 void sync_file(const fs::path& temporary) {
   Descriptor fd(::open(temporary.c_str(), O_RDWR | O_CLOEXEC));
   if (fd.get() < 0) fail(temporary, "open to sync", errno);

@@ -15,6 +15,9 @@ void publish(const std::filesystem::path&, const std::string& text);
 /// For files too large for memory: a free hidden name beside `path`, to be written and then handed to
 /// publish_file.
 std::filesystem::path temporary_beside(const std::filesystem::path& path);
+/// Has the system begin to write to disk what lies under `temporary` so far, so that sync_file finds little
+/// left to wait for. Only a hint: fails in silence.
+void begin_sync(const std::filesystem::path& temporary);
 /// Syncs what was written under `temporary` to disk. Throws WriteError.
 void sync_file(const std::filesystem::path& temporary);
 /// Syncs, renames and syncs the folder. The caller verified the content. Throws WriteError; the temporary is

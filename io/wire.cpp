@@ -276,8 +276,8 @@ void load_values(std::span<const std::byte> shared, Wanted wanted, std::vector<F
     const auto pixels = static_cast<std::size_t>(frame.grid.pixels());
     // Copied first, checked afterwards: the child could still write to the shared pages.
     if (wanted == Wanted::codes) {
-      frame.codes.resize(pixels);
-      std::memcpy(frame.codes.data(), from, pixels * sizeof(std::int16_t));
+      const auto* codes = reinterpret_cast<const std::int16_t*>(from);
+      frame.codes.assign(codes, codes + pixels);
       from += pixels * sizeof(std::int16_t);
       check_codes(frame);
     } else {

@@ -11,10 +11,13 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <random>
 #include <thread>
 
+#include "io/cf_out.hpp"
 #include "io/reader.hpp"
 #include "tests/io/archive_support.hpp"
+#include "tests/io/refusal.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace raincell::io {
@@ -245,6 +248,59 @@ TEST(Archive, ReportHasTheClimateOfMonthsAndHoursAndMaps) {
   EXPECT_FLOAT_EQ(report.wet_map.values[1], 0.5F);
 }
 
+// Against a count pixel by pixel: fields with holes, dry and wet patches, on a grid of odd size.
+TEST(PackStatistics, MapsAndClimateAreThoseOfEveryPixel) {
+  constexpr std::int64_t kColumns = 61, kRows = 53, kFrames = 40;
+  Grid grid = flat_frame(0, 1.F).grid;
+  grid.columns = kColumns;
+  grid.rows = kRows;
+  const double scale = packing_of(Quantity::rain_rate).scale;
+  PackStatistics statistics(Quantity::rain_rate, scale, grid);
+  constexpr std::size_t kPixels = kColumns * kRows;
+  std::vector<double> covered(kPixels), wet(kPixels), sum(kPixels);
+  double all_covered = 0., all_sum = 0., most = 0.;
+  std::mt19937 random(3);
+  for (std::int64_t frame = 0; frame < kFrames; ++frame) {
+    std::vector<std::int16_t> codes(kPixels);
+    double frame_covered = 0., frame_wet = 0.;
+    for (std::size_t i = 0; i < kPixels; ++i) {
+      const std::size_t patch = i / 200 % 4;  // out of sight, dry, wet now and then, of all kinds
+      const auto any = static_cast<std::int16_t>(random() % 3000);
+      codes[i] = patch == 0 || (patch == 3 && any % 3 == 0)    ? Packing::kFill
+                 : patch == 1 || (patch == 2 && frame % 5 > 0) ? std::int16_t{0}
+                                                               : any;
+      const bool is_covered = codes[i] != Packing::kFill, is_wet = codes[i] * scale >= 0.1 - 1e-9;
+      covered[i] += is_covered ? 1. : 0.;
+      wet[i] += is_wet ? 1. : 0.;
+      sum[i] += is_covered ? codes[i] * scale : 0.;
+      frame_covered += is_covered ? 1. : 0.;
+      frame_wet += is_wet ? 1. : 0.;
+      all_sum += is_covered ? codes[i] * scale : 0.;
+      most = std::max(most, is_covered ? codes[i] * scale : 0.);
+    }
+    all_covered += frame_covered;
+    const auto [covered_share, wet_share] = statistics.add(TimePoint{std::chrono::hours{frame}}, codes);
+    EXPECT_FLOAT_EQ(covered_share, static_cast<float>(frame_covered / kPixels));
+    EXPECT_FLOAT_EQ(wet_share, static_cast<float>(frame_wet / frame_covered));
+  }
+  PackReport report;
+  statistics.finish(report, true);
+  EXPECT_NEAR(report.mean, all_sum / all_covered, 1e-9);
+  EXPECT_NEAR(report.max, most, 1e-9);
+  for (std::size_t i = 0; i < kPixels; ++i) {
+    ASSERT_FLOAT_EQ(report.cover_map.values[i], static_cast<float>(covered[i] / kFrames)) << i;
+    if (covered[i] == 0.) {
+      ASSERT_TRUE(std::isnan(report.wet_map.values[i])) << i;
+      continue;
+    }
+    ASSERT_FLOAT_EQ(report.wet_map.values[i], static_cast<float>(wet[i] / covered[i])) << i;
+    ASSERT_NEAR(report.mean_map.values[i], sum[i] / covered[i], 1e-5) << i;
+  }
+  PackReport plain;
+  statistics.finish(plain, false);
+  EXPECT_TRUE(plain.mean_map.values.empty());
+}
+
 TEST(PackSplit, LeavesTwoHoursBetweenTrainAndTest) {
   std::vector<PackMoment> moments;
   for (int i = 0; i < 600; ++i) {  // fifty hours, wet in the first ten and the last ten
@@ -372,6 +428,35 @@ TEST(Archive, RefusesWhatIsCutOrNoArchive) {
       }(),
       folder.path() / "cf");
   EXPECT_THROW(Archive::open(folder.path() / "cf" / "raincell_20240601T0000Z.nc"), DataError);
+}
+
+// Another program may lengthen the table of frames, and leave one out.
+TEST(Archive, FramesThatWereNeverWrittenAreRefused) {
+  const TemporaryFolder folder;
+  const auto path = pack_steps(folder.path() / "a.nc", {0, 1});
+  int file = -1, variable = -1;
+  ASSERT_EQ(nc_open(path.c_str(), NC_WRITE, &file), NC_NOERR);
+  const auto put = [&](const char* name, const auto& write) {
+    ASSERT_EQ(nc_inq_varid(file, name, &variable), NC_NOERR);
+    ASSERT_EQ(write(), NC_NOERR);
+  };
+  for (const std::size_t at : {2UL, 3UL}) {
+    const double time =
+        static_cast<double>((kStart.time_since_epoch().count()) + 300 * static_cast<long>(at));
+    const float share = 0.F;
+    const char *source = "a", *hash = "00000000000000000000000000000000";
+    put("time", [&] { return nc_put_var1_double(file, variable, &at, &time); });
+    put("source_name", [&] { return nc_put_var1_string(file, variable, &at, &source); });
+    put("frame_hash", [&] { return nc_put_var1_string(file, variable, &at, &hash); });
+    put("covered_fraction", [&] { return nc_put_var1_float(file, variable, &at, &share); });
+    put("wet_fraction", [&] { return nc_put_var1_float(file, variable, &at, &share); });
+  }
+  const std::size_t start[3] = {3, 0, 0}, count[3] = {1, 16, 24};
+  const std::vector<std::int16_t> codes(16 * 24, 5);
+  put("precip_intensity", [&] { return nc_put_vara_short(file, variable, start, count, codes.data()); });
+  ASSERT_EQ(nc_close(file), NC_NOERR);
+  const std::string refused = refusal_of([&] { Archive::open(path); });
+  EXPECT_NE(refused.find("frame 2 was never written"), std::string::npos) << refused;
 }
 
 TEST(Archive, PartsOfDifferentGridsOrFramesAreRefused) {

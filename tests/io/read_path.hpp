@@ -7,6 +7,7 @@
 
 #include "io/formats.hpp"
 #include "io/publish.hpp"
+#include "tests/io/refusal.hpp"
 
 namespace raincell::io {
 
@@ -14,17 +15,6 @@ inline std::vector<Frame> read_path(const std::filesystem::path& path, const Sou
   const std::string bytes = read_file(path);
   return read_content(path.filename().string(), std::as_bytes(std::span(bytes.data(), bytes.size())),
                       {options, Wanted::values});
-}
-
-/// The message with which `read` refuses, or "was read".
-template <class Read>
-std::string refusal_of(Read read) {
-  try {
-    read();
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "was read";
 }
 
 }  // namespace raincell::io
