@@ -13,6 +13,7 @@
 #include "io/cf_axes.hpp"
 #include "io/formats.hpp"
 #include "io/netcdf_file.hpp"
+#include "io/orientation.hpp"
 
 namespace raincell::io {
 namespace {

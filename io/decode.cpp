@@ -9,6 +9,7 @@
 #include <cctype>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <map>
 #include <span>
 #include <type_traits>
@@ -39,6 +40,8 @@ const std::map<std::string, Unit>& units() {
       {"mms-1", {UnitKind::rate, 3600.}},     {"mm/s", {UnitKind::rate, 3600.}},
       {"kgm-2s-1", {UnitKind::rate, 3600.}},  {"kg/m2/s", {UnitKind::rate, 3600.}},
       {"kg/m^2/s", {UnitKind::rate, 3600.}},  {"ms-1", {UnitKind::rate, 3.6e6}},
+      {"mm/day", {UnitKind::rate, 1. / 24.}}, {"mmday-1", {UnitKind::rate, 1. / 24.}},
+      {"mm/d", {UnitKind::rate, 1. / 24.}},   {"mmd-1", {UnitKind::rate, 1. / 24.}},
       {"m/s", {UnitKind::rate, 3.6e6}},       {"mm", {UnitKind::amount, 1.}},
       {"kgm-2", {UnitKind::amount, 1.}},      {"kg/m2", {UnitKind::amount, 1.}},
       {"kg/m^2", {UnitKind::amount, 1.}},     {"kgm^-2", {UnitKind::amount, 1.}},
@@ -363,10 +366,10 @@ class PixelDecoder {
   std::int64_t votes_ = 0;
 };
 
-/// Numbers of one or two bytes are decoded once each and looked up.
+/// Numbers of one or two bytes are decoded once each and looked up. The first goes to the pixel `first`.
 template <typename T>
-void decode_by_table(const std::vector<T>& raw, const std::vector<bool>& lost, PixelDecoder<T>& decoder,
-                     Canvas& canvas) {
+void decode_by_table(const std::vector<T>& raw, const std::vector<bool>& lost, std::size_t first,
+                     PixelDecoder<T>& decoder, Canvas& canvas) {
   using U = std::make_unsigned_t<T>;
   std::vector<std::int64_t> counts(std::size_t{1} << (8 * sizeof(T)), 0);
   for (const T number : raw) ++counts[static_cast<U>(number)];
@@ -375,9 +378,10 @@ void decode_by_table(const std::vector<T>& raw, const std::vector<bool>& lost, P
   for (std::size_t n = 0; n < counts.size(); ++n) {
     if (counts[n] > 0) table[n] = decoder(static_cast<T>(static_cast<U>(n)), counts[n]);
   }
-  canvas.fill(0, raw.size(), [&](std::size_t i) { return table[static_cast<U>(raw[i])]; });
+  canvas.fill(first, first + raw.size(),
+              [&](std::size_t i) { return table[static_cast<U>(raw[i - first])]; });
   for (std::size_t i = 0; i < lost.size(); ++i) {
-    if (lost[i]) canvas.put(i, decoder.lost(1));
+    if (lost[i]) canvas.put(first + i, decoder.lost(1));
   }
 }
 
@@ -385,47 +389,69 @@ void decode_by_table(const std::vector<T>& raw, const std::vector<bool>& lost, P
 template <typename T>
 std::size_t end_of_run(const std::vector<T>& raw, std::size_t begin, std::size_t limit) {
   using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
-  constexpr std::size_t kAtOnce = 8;
+  using Vector [[gnu::vector_size(32)]] = Bits;
+  constexpr std::size_t kLanes = sizeof(Vector) / sizeof(Bits), kAtOnce = 2 * kLanes;
   const auto bits = std::bit_cast<Bits>(raw[begin]);
+  const auto differs = [&](std::size_t i) { return std::bit_cast<Bits>(raw[i]) != bits; };
   std::size_t end = begin + 1;
-  for (; end + kAtOnce <= limit; end += kAtOnce) {  // without a branch inside: vectors of numbers
-    Bits differing = 0;
-    for (std::size_t i = 0; i < kAtOnce; ++i) differing |= std::bit_cast<Bits>(raw[end + i]) ^ bits;
-    if (differing != 0) break;
+  if (end == limit || differs(end)) return end;  // in rain
+  for (; end + kAtOnce <= limit; end += kAtOnce) {
+    Vector first, second;
+    std::memcpy(&first, &raw[end], sizeof first);
+    std::memcpy(&second, &raw[end + kLanes], sizeof second);
+    const Vector differing = (first ^ bits) | (second ^ bits);
+    Bits any = 0;
+    for (std::size_t lane = 0; lane < kLanes; ++lane) any |= differing[lane];
+    if (any != 0) break;
   }
-  while (end < limit && std::bit_cast<Bits>(raw[end]) == bits) ++end;
+  while (end < limit && !differs(end)) ++end;
   return end;
 }
 
 /// Radar fields hold long runs of one number, mostly the code of "nothing there": each is decoded once.
 template <typename T>
-void decode_by_runs(const std::vector<T>& raw, const std::vector<bool>& lost, PixelDecoder<T>& decoder,
-                    Canvas& canvas) {
+void decode_by_runs(const std::vector<T>& raw, const std::vector<bool>& lost, std::size_t first,
+                    PixelDecoder<T>& decoder, Canvas& canvas) {
   for (std::size_t i = 0, end = 0, until = lost.empty() ? raw.size() : 0; i < raw.size(); i = end) {
     if (!lost.empty() && lost[i]) {
-      canvas.put(i, decoder.lost(1));
+      canvas.put(first + i, decoder.lost(1));
       end = i + 1;
       continue;
     }
     while (until <= i || (until < raw.size() && !lost[until])) ++until;  // the next that is lost
     end = end_of_run(raw, i, until);
     const Pixel pixel = decoder(raw[i], static_cast<std::int64_t>(end - i));
-    canvas.fill(i, end, [&](std::size_t) { return pixel; });
+    canvas.fill(first + i, first + end, [&](std::size_t) { return pixel; });
   }
 }
 
+/// Of numbers of whatever type the field has.
+class AnyDecoder {
+ public:
+  virtual ~AnyDecoder() = default;
+  virtual void add(const Field& band, std::size_t first) = 0;
+  virtual void finish(const std::string& where, Frame& frame) const = 0;
+};
+
 template <typename T>
-void decode_as(const std::string& where, const std::vector<T>& raw, const std::vector<bool>& lost,
-               const Coding& coding, const Conversion& conversion, Frame& frame, Wanted wanted) {
-  Canvas canvas(frame, raw.size(), wanted);
-  PixelDecoder<T> decoder(coding, conversion, canvas.as_codes());
-  if constexpr (std::is_integral_v<T> && sizeof(T) <= 2) {
-    decode_by_table(raw, lost, decoder, canvas);
-  } else {
-    decode_by_runs(raw, lost, decoder, canvas);
+class DecoderOf : public AnyDecoder {
+ public:
+  DecoderOf(const Coding& coding, const Conversion& conversion, const Canvas& canvas)
+      : canvas_(canvas), decoder_(coding, conversion, canvas.as_codes()) {}
+  void add(const Field& band, std::size_t first) override {
+    const auto& raw = std::get<std::vector<T>>(band.values);
+    if constexpr (std::is_integral_v<T> && sizeof(T) <= 2) {
+      decode_by_table(raw, band.lost, first, decoder_, canvas_);
+    } else {
+      decode_by_runs(raw, band.lost, first, decoder_, canvas_);
+    }
   }
-  decoder.finish(where, frame);
-}
+  void finish(const std::string& where, Frame& frame) const override { decoder_.finish(where, frame); }
+
+ private:
+  Canvas canvas_;
+  PixelDecoder<T> decoder_;
+};
 
 /// "gain 0.5, offset -32, missing 255, dry 0"
 std::string text_of(const Coding& coding) {
@@ -498,67 +524,67 @@ Conversion conversion_for(const std::string& where, const std::string& unit, con
   return conversion;
 }
 
-void decode(const std::string& where, const Field& field, const Coding& coding, const Conversion& conversion,
-            Frame& frame, Wanted wanted) {
+struct Decoder::State {
+  std::string where;
+  Coding coding;
+  Conversion conversion;
+  Frame& frame;
+  Canvas canvas;
+  std::unique_ptr<AnyDecoder> decoder;  // once the type of the numbers is known
+  std::size_t decoded = 0;
+};
+
+Decoder::Decoder(std::string where, const Coding& coding, const Conversion& conversion, Frame& frame,
+                 Wanted wanted) {
   if (!std::isfinite(coding.gain) || coding.gain == 0. || !std::isfinite(coding.offset)) {
     throw DataError(fmt::format(
         "{}: gain {} and offset {} turn every value into one; expected a finite gain other than 0", where,
         coding.gain, coding.offset));
   }
-  const std::size_t size = std::visit([](const auto& values) { return values.size(); }, field.values);
-  if (size != static_cast<std::size_t>(frame.grid.pixels())) {
-    throw DataError(
-        fmt::format("{}: {} values for {}x{} pixels", where, size, frame.grid.columns, frame.grid.rows));
-  }
   frame.source.coding = text_of(coding);
   frame.source.pixels = frame.grid.pixels();
-  std::visit([&](const auto& raw) { decode_as(where, raw, field.lost, coding, conversion, frame, wanted); },
-             field.values);
-  if (!field.why.empty()) frame.source.warnings.push_back(where + ": " + field.why);
-  if (frame.source.missing == frame.source.pixels) {
-    frame.source.warnings.push_back(where + ": every pixel is missing");
+  const Canvas canvas(frame, static_cast<std::size_t>(frame.grid.pixels()), wanted);
+  state_ = std::make_unique<State>(std::move(where), coding, conversion, frame, canvas);
+}
+
+Decoder::~Decoder() = default;
+
+void Decoder::add(const Field& band) {
+  State& state = *state_;
+  const auto pixels = static_cast<std::size_t>(state.frame.grid.pixels());
+  const std::size_t size = std::visit([](const auto& values) { return values.size(); }, band.values);
+  if (size > pixels - state.decoded) refuse_size(state.decoded + size);
+  if (!state.decoder) {
+    std::visit(
+        [&]<typename T>(const std::vector<T>&) {
+          state.decoder = std::make_unique<DecoderOf<T>>(state.coding, state.conversion, state.canvas);
+        },
+        band.values);
   }
+  state.decoder->add(band, state.decoded);
+  state.decoded += size;
 }
 
-namespace {
-
-/// Calls `turn` with each array of the frame that is there.
-template <class Turn>
-void each_array(Frame& frame, Turn turn) {
-  if (!frame.values.empty()) turn(frame.values);
-  if (!frame.states.empty()) turn(frame.states);
-  if (!frame.codes.empty()) turn(frame.codes);
+void Decoder::finish(const std::string& why_lost) {
+  State& state = *state_;
+  SourceSummary& source = state.frame.source;
+  if (state.decoded != static_cast<std::size_t>(state.frame.grid.pixels())) refuse_size(state.decoded);
+  state.decoder->finish(state.where, state.frame);
+  if (!why_lost.empty()) source.warnings.push_back(state.where + ": " + why_lost);
+  if (source.missing == source.pixels) source.warnings.push_back(state.where + ": every pixel is missing");
 }
 
-}  // namespace
-
-void flip_rows(Frame& frame) {
-  const std::ptrdiff_t columns = frame.grid.columns, rows = frame.grid.rows;
-  each_array(frame, [&](auto& array) {
-    for (std::ptrdiff_t top = 0, bottom = rows - 1; top < bottom; ++top, --bottom)
-      std::swap_ranges(array.begin() + top * columns, array.begin() + (top + 1) * columns,
-                       array.begin() + bottom * columns);
-  });
+void Decoder::refuse_size(std::size_t size) const {
+  const Grid& grid = state_->frame.grid;
+  throw DataError(
+      fmt::format("{}: {} values for {}x{} pixels", state_->where, size, grid.columns, grid.rows));
 }
 
-void mirror_columns(Frame& frame) {
-  const std::ptrdiff_t columns = frame.grid.columns, rows = frame.grid.rows;
-  each_array(frame, [&](auto& array) {
-    for (std::ptrdiff_t row = 0; row < rows; ++row)
-      std::reverse(array.begin() + row * columns, array.begin() + (row + 1) * columns);
-  });
-}
-
-void transpose(Frame& frame) {
-  const auto columns = static_cast<std::size_t>(frame.grid.columns),
-             rows = static_cast<std::size_t>(frame.grid.rows);
-  each_array(frame, [&](auto& array) {
-    const auto stored = array;
-    for (std::size_t row = 0; row < rows; ++row) {
-      for (std::size_t column = 0; column < columns; ++column)
-        array[row * columns + column] = stored[column * rows + row];
-    }
-  });
+void decode(const std::string& where, const Field& field, const Coding& coding, const Conversion& conversion,
+            Frame& frame, Wanted wanted) {
+  Decoder decoder(where, coding, conversion, frame, wanted);
+  decoder.add(field);
+  decoder.finish(field.why);
 }
 
 }  // namespace raincell::io

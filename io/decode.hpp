@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
@@ -65,17 +66,29 @@ Conversion conversion_for(const std::string& where, const std::string& unit, con
 /// True for a unit that conversion_for understands.
 bool known_unit(const std::string& unit);
 
-/// Fills values and states (or codes), counts, max and sum of `frame` ([rows, columns] in the order stored).
-/// Throws DataError when the number of values does not fit the grid, or values are far outside what rain can
-/// be.
+/// Fills values and states (or codes), counts, max and sum of `frame` ([rows, columns] in the order stored),
+/// from a field that comes in bands of whole rows, all of one type.
+class Decoder {
+ public:
+  /// Throws DataError. The frame must outlive it.
+  Decoder(std::string where, const Coding&, const Conversion&, Frame& frame, Wanted);
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
+  ~Decoder();
+  /// The next rows. Throws DataError when there are more than the grid has.
+  void add(const Field& band);
+  /// `why_lost`, where it is not empty, becomes a warning. Throws DataError when there are fewer values than
+  /// pixels, or values far outside what rain can be.
+  void finish(const std::string& why_lost);
+
+ private:
+  [[noreturn]] void refuse_size(std::size_t size) const;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// The same of a field at once.
 void decode(const std::string& where, const Field&, const Coding&, const Conversion&, Frame& frame,
             Wanted = Wanted::values);
-
-/// Turns the frame upside down (stored with row 0 = south).
-void flip_rows(Frame& frame);
-/// Turns the frame left to right (stored with x descending).
-void mirror_columns(Frame& frame);
-/// Stored with x before y: columns become rows. The grid is that of the result.
-void transpose(Frame& frame);
 
 }  // namespace raincell::io

@@ -10,6 +10,7 @@
 
 #include "io/cf_axes.hpp"
 #include "io/formats.hpp"
+#include "io/orientation.hpp"
 #include "io/pattern.hpp"
 
 namespace raincell::io {

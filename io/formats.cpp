@@ -9,6 +9,7 @@
 #include <iterator>
 #include <string_view>
 
+#include "io/hdf5_superblock.hpp"
 #include "io/pattern.hpp"
 
 namespace raincell::io {

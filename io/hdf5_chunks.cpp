@@ -35,7 +35,7 @@ void unshuffle(std::span<const std::byte> in, std::size_t size, std::span<std::b
 class ChunkReader {
  public:
   ChunkReader(hid_t dataset, hid_t memory, const Slab& slab, const std::string& path,
-              std::span<std::byte> out)
+              std::span<std::byte> out, ChunkBuffers& buffers)
       : dataset_(dataset),
         memory_(memory),
         slab_(slab),
@@ -45,7 +45,10 @@ class ChunkReader {
         stored_(hdf5_checked(H5Dget_type(dataset), H5Tclose, path, "has no type")),
         stored_size_(H5Tget_size(stored_.get())),
         size_(H5Tget_size(memory)),
-        pipeline_(chunk_pipeline(creation_.get(), path)) {
+        pipeline_(chunk_pipeline(creation_.get(), path)),
+        raw_(buffers.raw),
+        inflated_(buffers.inflated),
+        chunk_bytes_(buffers.values) {
     std::vector<hsize_t> sides(slab.sides.size());
     if (H5Pget_chunk(creation_.get(), static_cast<int>(sides.size()), sides.data()) !=
         static_cast<int>(sides.size())) {
@@ -238,7 +241,7 @@ class ChunkReader {
   std::size_t values_ = 0;  // of a chunk
   bool converts_ = false;
   std::unique_ptr<libdeflate_decompressor, DeflateRelease> inflater_;
-  std::vector<std::byte> raw_, inflated_, chunk_bytes_;
+  std::vector<std::byte>&raw_, &inflated_, &chunk_bytes_;
   LostValues lost_;
 };
 
@@ -267,8 +270,8 @@ ChunkPipeline chunk_pipeline(hid_t creation, const std::string& path) {
 }
 
 LostValues read_chunks(hid_t dataset, hid_t memory, const Slab& slab, const std::string& path,
-                       std::span<std::byte> out) {
-  return ChunkReader(dataset, memory, slab, path, out).read();
+                       std::span<std::byte> out, ChunkBuffers& buffers) {
+  return ChunkReader(dataset, memory, slab, path, out, buffers).read();
 }
 
 }  // namespace raincell::io

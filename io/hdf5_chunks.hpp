@@ -35,11 +35,16 @@ struct LostValues {
   std::string first;           // "chunk at (760, 0): was never written"
 };
 
+/// Memory for a chunk in its stages, kept from one hyperslab to the next.
+struct ChunkBuffers {
+  std::vector<std::byte> raw, inflated, values;
+};
+
 /// Fills `out`, the hyperslab in the native type `memory`. Deflated and shuffled chunks are taken as they lie
 /// in the file and inflated by libdeflate, which is several times faster than the library's filter; others go
 /// through the library. Chunks that were never written are lost like damaged ones: the library would answer
 /// with its fill value, which says "no rain" in many files. Throws DataError when there are too many.
 LostValues read_chunks(hid_t dataset, hid_t memory, const Slab&, const std::string& path,
-                       std::span<std::byte> out);
+                       std::span<std::byte> out, ChunkBuffers&);
 
 }  // namespace raincell::io

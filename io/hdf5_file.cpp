@@ -12,6 +12,7 @@
 
 #include "io/hdf5_chunks.hpp"
 #include "io/hdf5_handle.hpp"
+#include "io/hdf5_superblock.hpp"
 
 namespace raincell::io {
 namespace {
@@ -130,15 +131,70 @@ void read_whole(hid_t dataset, hid_t native, const Slab& slab, const std::string
     throw hdf5_error(path, fmt::format("read error: {}; the file is damaged", hdf5_reason()));
 }
 
-void take_lost(LostValues lost, const std::string& path, AllLost all_lost, Field& field) {
-  if (lost.chunks == 0) return;
-  if (lost.chunks == lost.of_chunks && all_lost == AllLost::refused)
-    throw hdf5_error(
-        path, fmt::format("{} {}; the file is damaged or incomplete", lost.first,
-                          lost.chunks == 1 ? "and there is no other" : "and so on: no chunk can be read"));
-  field.why = fmt::format("{} of its chunks cannot be had: {}; their {} pixels are missing", lost.chunks,
-                          lost.first, std::count(lost.values.begin(), lost.values.end(), true));
-  field.lost = std::move(lost.values);
+/// What was lost of a dataset that is read in bands.
+class Loss {
+ public:
+  void add(const LostValues& lost) {
+    if (chunks_ == 0) first_ = lost.first;
+    chunks_ += lost.chunks;
+    of_chunks_ += lost.of_chunks;
+    pixels_ += std::count(lost.values.begin(), lost.values.end(), true);
+  }
+  /// How much is lost and why; empty: nothing. Throws DataError where it is all and must not be.
+  std::string why(const std::string& path, AllLost all_lost) const {
+    if (chunks_ == 0) return {};
+    if (chunks_ == of_chunks_ && all_lost == AllLost::refused)
+      throw hdf5_error(
+          path, fmt::format("{} {}; the file is damaged or incomplete", first_,
+                            chunks_ == 1 ? "and there is no other" : "and so on: no chunk can be read"));
+    return fmt::format("{} of its chunks cannot be had: {}; their {} pixels are missing", chunks_, first_,
+                       pixels_);
+  }
+
+ private:
+  std::int64_t chunks_ = 0, of_chunks_ = 0, pixels_ = 0;
+  std::string first_;
+};
+
+/// Fills a field of the type a dataset is stored in.
+void fill(hid_t dataset, const Slab& slab, const std::string& path, Field& field, Loss& loss,
+          ChunkBuffers& buffers) {
+  const Hdf5Handle creation =
+      hdf5_checked(H5Dget_create_plist(dataset), H5Pclose, path, "has no creation list");
+  std::int64_t values = 1;
+  for (const std::int64_t count : slab.count) values *= count;
+  std::visit(
+      [&](auto& vector) {
+        using T = typename std::decay_t<decltype(vector)>::value_type;
+        vector.resize(static_cast<std::size_t>(values));
+        const std::span<std::byte> out = std::as_writable_bytes(std::span(vector));
+        if (H5Pget_layout(creation.get()) == H5D_CHUNKED) {
+          LostValues lost = read_chunks(dataset, native_type<T>(), slab, path, out, buffers);
+          loss.add(lost);
+          field.lost = std::move(lost.values);
+        } else {
+          read_whole(dataset, native_type<T>(), slab, path, out);
+        }
+      },
+      field.values);
+}
+
+/// Whole rows of chunks that fill some mebibytes, so that what is read of them stays in the processor's
+/// caches; or all rows.
+std::int64_t rows_of_band(hid_t dataset, const std::vector<std::int64_t>& sides, const std::string& path) {
+  constexpr std::int64_t kBytes = std::int64_t{16} << 20, kBytesAtOnce = std::int64_t{32} << 20;
+  const Hdf5Handle creation =
+      hdf5_checked(H5Dget_create_plist(dataset), H5Pclose, path, "has no creation list");
+  const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset), H5Tclose, path, "has no type");
+  auto row_bytes = static_cast<std::int64_t>(H5Tget_size(type.get()));
+  for (std::size_t d = 1; d < sides.size(); ++d) row_bytes *= sides[d];
+  std::vector<hsize_t> chunk(sides.size(), 1);
+  if (H5Pget_layout(creation.get()) == H5D_CHUNKED &&
+      H5Pget_chunk(creation.get(), static_cast<int>(chunk.size()), chunk.data()) < 0)
+    throw hdf5_error(path, "its chunks cannot be read: " + hdf5_reason());
+  if (row_bytes * sides[0] <= kBytesAtOnce) return sides[0];
+  const auto chunk_rows = static_cast<std::int64_t>(chunk[0]);
+  return std::max<std::int64_t>(1, kBytes / (row_bytes * chunk_rows)) * chunk_rows;
 }
 
 std::vector<hsize_t> extent_of(hid_t dataset, const std::string& path) {
@@ -176,31 +232,6 @@ class ReferenceLists {
   std::vector<hvl_t> lists_;
 };
 
-/// Where HDF5 begins, which may be after a user block.
-std::optional<std::size_t> signature_place(std::span<const std::byte> bytes) {
-  static constexpr std::array<unsigned char, 8> kSignature = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
-  for (std::size_t at = 0; at + kSignature.size() <= bytes.size(); at = at == 0 ? 512 : at * 2) {
-    if (std::memcmp(bytes.data() + at, kSignature.data(), kSignature.size()) == 0) return at;
-  }
-  return std::nullopt;
-}
-
-/// A driver information block belongs to files that are split over several; the library reads it from a file,
-/// but not from memory. ("HDF5 File Format Specification", superblock versions 0 and 1.)
-void refuse_driver_block(std::span<const std::byte> bytes) {
-  const std::size_t start = signature_place(bytes).value_or(bytes.size());
-  constexpr std::size_t kVersion = 8, kAddressSize = 13, kLast = 60;
-  if (bytes.size() < kLast || start > bytes.size() - kLast) return;
-  const auto at = [&](std::size_t place) { return std::to_integer<unsigned>(bytes[start + place]); };
-  if (at(kVersion) > 1 || at(kAddressSize) != sizeof(std::uint64_t)) return;
-  const std::size_t place = at(kVersion) == 0 ? 48 : 52;
-  std::uint64_t address = 0;
-  std::memcpy(&address, bytes.data() + start + place, sizeof address);
-  if (address != ~std::uint64_t{0})
-    throw hdf5_error(
-        "/", "names a driver block, as the pieces of a split file do; expected one whole file; damaged?");
-}
-
 }  // namespace
 
 struct Hdf5File::State {
@@ -237,11 +268,6 @@ struct Hdf5File::State {
     if (objects.size() > kMany) objects.clear();
     if (linked.size() > kMany) linked.clear();
   }
-  static bool is_chunked(hid_t dataset, const std::string& path) {
-    const Hdf5Handle creation =
-        hdf5_checked(H5Dget_create_plist(dataset), H5Pclose, path, "has no creation list");
-    return H5Pget_layout(creation.get()) == H5D_CHUNKED;
-  }
   /// The attribute, or a closed handle when there is none.
   Hdf5Handle open_attribute(const std::string& object, const std::string& name) {
     const hid_t holder = this->object(object);
@@ -256,10 +282,6 @@ struct Hdf5File::State {
     return attribute;
   }
 };
-
-bool looks_like_hdf5(std::span<const std::byte> bytes) {
-  return signature_place(bytes).has_value();
-}
 
 Hdf5File::Hdf5File(std::span<const std::byte> bytes) {
   refuse_driver_block(bytes);
@@ -525,26 +547,35 @@ Field Hdf5File::read(const std::string& path, const std::vector<std::int64_t>& s
     throw hdf5_error(path, "hyperslab of another rank");
   const hid_t dataset = state_->dataset(path);
   const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset), H5Tclose, path, "has no type");
-  std::size_t values = 1;
   for (std::size_t i = 0; i < slab.sides.size(); ++i) {
     if (start[i] < 0 || count[i] < 1 || start[i] + count[i] > slab.sides[i])
       throw hdf5_error(path, "hyperslab outside");
-    values *= static_cast<std::size_t>(count[i]);
   }
   Field field(empty_like(type.get(), path));
-  std::visit(
-      [&](auto& vector) {
-        using T = typename std::decay_t<decltype(vector)>::value_type;
-        vector.resize(values);
-        const std::span<std::byte> out = std::as_writable_bytes(std::span(vector));
-        if (state_->is_chunked(dataset, path)) {
-          take_lost(read_chunks(dataset, native_type<T>(), slab, path, out), path, all_lost, field);
-        } else {
-          read_whole(dataset, native_type<T>(), slab, path, out);
-        }
-      },
-      field.values);
+  Loss loss;
+  ChunkBuffers buffers;
+  fill(dataset, slab, path, field, loss, buffers);
+  field.why = loss.why(path, all_lost);
   return field;
+}
+
+std::string Hdf5File::read_rows(const std::string& path, const std::function<void(const Field&)>& use) const {
+  const std::vector<std::int64_t> sides = checked_dimensions(path);
+  if (sides.empty()) throw hdf5_error(path, "is a single number; expected rows");
+  const hid_t dataset = state_->dataset(path);
+  const Hdf5Handle type = hdf5_checked(H5Dget_type(dataset), H5Tclose, path, "has no type");
+  Field band(empty_like(type.get(), path));
+  const std::int64_t rows = rows_of_band(dataset, sides, path);
+  Slab slab{sides, std::vector<std::int64_t>(sides.size(), 0), sides};
+  Loss loss;
+  ChunkBuffers buffers;
+  for (std::int64_t first = 0; first < sides[0]; first += rows) {
+    slab.start[0] = first;
+    slab.count[0] = std::min(rows, sides[0] - first);
+    fill(dataset, slab, path, band, loss, buffers);
+    use(band);
+  }
+  return loss.why(path, AllLost::refused);
 }
 
 }  // namespace raincell::io

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -72,13 +73,14 @@ class Hdf5File {
   Field read(const std::string& dataset) const;
   Field read(const std::string& dataset, const std::vector<std::int64_t>& start,
              const std::vector<std::int64_t>& count, AllLost = AllLost::refused) const;
+  /// Hands a dataset over in bands of whole rows (its first dimension), so that a large one is never in
+  /// memory at once. How much was lost and why, as in Field::why, which no band has. Throws DataError as read
+  /// does.
+  std::string read_rows(const std::string& dataset, const std::function<void(const Field& band)>& use) const;
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
-
-/// True when the bytes begin (also after a user block) like HDF5.
-bool looks_like_hdf5(std::span<const std::byte> bytes);
 
 }  // namespace raincell::io

@@ -311,8 +311,10 @@ std::vector<Frame> read_odim(const Content& content, const ReadRequest& request)
   const ZRelation zr{at.number("how", "zr_a", true).value_or(0.),
                      at.number("how", "zr_b", true).value_or(0.)};
   const Conversion conversion = conversion_for(where, frame.source.unit, request.options, zr, frame);
-  if (request.wanted != Wanted::description)
-    decode(where, file.read(array), coding, conversion, frame, request.wanted);
+  if (request.wanted != Wanted::description) {
+    Decoder decoder(where, coding, conversion, frame, request.wanted);
+    decoder.finish(file.read_rows(array, [&](const Field& band) { decoder.add(band); }));
+  }
   std::vector<Frame> frames;
   frames.push_back(std::move(frame));
   return frames;

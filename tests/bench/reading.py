@@ -53,6 +53,7 @@ def main():
             pack, loop = [], []
             for _ in range(options.rounds):
                 loop.append(float(run(bench, "loop", array, options.processes, *files)))
+                archives[name].unlink(missing_ok=True)
                 pack.append(timed(raincell, "pack", *files, "--output", archives[name], "--threads", options.processes))
             found[f"pack {name}"] = (statistics.median(pack), statistics.median(loop))
             print(f"pack {name}: {found[f'pack {name}'][0]:.2f} s, H5Dread in {options.processes} processes "
@@ -60,17 +61,22 @@ def main():
         frame = statistics.median(float(run(bench, "frame", 1024, 20)) for _ in range(options.rounds))
         found["frame"] = frame
         print(f"a frame of 1024x1024 through raincell-reader: {frame:.1f} ms", flush=True)
-        archive = archives["BoM, a day of 512x512"]
-        rates = {"codes": [], "values": [], "default": [], "256": []}
-        for _ in range(options.rounds):
-            rates["codes"].append(float(run(bench, "codes", archive, options.seconds)))
-            rates["values"].append(float(run(bench, "values", archive, options.seconds)))
-            rates["default"].append(float(run(bench, "netcdf", archive, 0, options.seconds)))
-            rates["256"].append(float(run(bench, "netcdf", archive, 256, options.seconds)))
-        ours, values, default, large = (statistics.median(rate) for rate in rates.values())
-        found["crops"] = (ours, values, default, large)
-        print(f"crops of 25 x 128x128 of int16: {ours:.0f} a second ({values:.0f} as rain rates); netCDF-C {default:.0f} ({ours / default:.1f} times), with 256 MiB of cache "
-              f"{large:.0f} ({ours / large:.1f} times)")
+        folder = pathlib.Path(folder)
+        day, days = archives["BoM, a day of 512x512"], folder / "days.nc"
+        run(bench, "repeat", day, 10, days)
+        for name, archive in (("a day", day), ("ten days", days)):
+            deflated = folder / "deflated.nc"
+            run(bench, "deflate", archive, deflated)
+            rates = {"codes": [], "values": [], "0": [], "256": []}
+            for _ in range(options.rounds):
+                for kind in ("codes", "values"):
+                    rates[kind].append(float(run(bench, kind, archive, options.seconds)))
+                for cache in ("0", "256"):
+                    rates[cache].append(float(run(bench, "netcdf", deflated, cache, options.seconds)))
+            ours, values, default, large = (statistics.median(rate) for rate in rates.values())
+            found[f"crops of {name}"] = (ours, values, default, large)
+            print(f"crops of 25 x 128x128 of int16, {name}: {ours:.0f} a second ({values:.0f} as rain rates); netCDF-C "
+                  f"{default:.0f} ({ours / default:.1f} times), with 256 MiB of cache {large:.0f} ({ours / large:.1f} times)", flush=True)
     if options.json:
         options.json.write_text(json.dumps({"processes": options.processes, "found": found}, indent=1) + "\n")
 

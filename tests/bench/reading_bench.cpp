@@ -1,10 +1,12 @@
-// What reading.py times, each in a process of its own. Prints a number a line.
-//   reading_bench loop DATASET PROCESSES FILE...    s: the peer of pack, a loop of H5Dread in as many
-//   processes reading_bench frame SIZE FRAMES                 ms a frame of SIZE x SIZE through
-//   raincell-reader reading_bench crops ARCHIVE SECONDS             crops a second of 25 frames of 128x128
-//   from a mapped archive reading_bench netcdf ARCHIVE CACHE_MIB SECONDS  the same from one NetCDF-4 file, 1
-//   x rows x columns a chunk, deflate 1;
-//                                                   CACHE_MIB 0: the library's default chunk cache
+// What reading.py times, each in a process of its own. Prints a number.
+//
+// loop DATASET PROCESSES FILE...  s: the peer of pack, a loop of H5Dread in as many processes
+// frame SIZE FRAMES               ms a frame of SIZE x SIZE through raincell-reader
+// codes|values ARCHIVE SECONDS    crops a second of 25 frames of 128x128 from a mapped archive
+// netcdf FILE CACHE_MIB SECONDS   the same crops of codes by netCDF-C; CACHE_MIB 0: its default chunk cache
+// And what they need:
+// repeat ARCHIVE DAYS OUTPUT      an archive of one day, one day after another
+// deflate ARCHIVE OUTPUT          its codes as one NetCDF-4 file, a frame a chunk, shuffled, deflate 1
 #include <hdf5.h>
 #include <netcdf.h>
 #include <sys/wait.h>
@@ -22,6 +24,7 @@
 #include <vector>
 
 #include "io/archive.hpp"
+#include "io/archive_writer.hpp"
 #include "io/odim_out.hpp"
 #include "io/publish.hpp"
 #include "io/reader.hpp"
@@ -123,13 +126,27 @@ void archive_crops(const Archive& archive, bool as_codes, double seconds) {
         });
 }
 
-void netcdf_crops(const Archive& archive, std::size_t cache_mib, double seconds) {
-  char pattern[] = "/tmp/raincell-bench-XXXXXX";
-  const fs::path folder = ::mkdtemp(pattern), path = folder / "deflated.nc";
+void repeat(const Archive& archive, int days, const std::string& output) {
+  ArchiveWriter writer(output, {});
+  Frame frame;
+  frame.grid = archive.grid();
+  frame.quantity = archive.quantity();
+  frame.codes.resize(static_cast<std::size_t>(frame.grid.pixels()));
+  for (int day = 0; day < days; ++day) {
+    for (std::int64_t f = 0; f < archive.frames(); ++f) {
+      archive.read_codes(f, frame.codes);
+      frame.valid_time = archive.time(f) + std::chrono::days{day};
+      writer.add(frame, archive.source(f));
+    }
+  }
+  std::printf("%lld\n", static_cast<long long>(writer.finish().frames));
+}
+
+void deflate(const Archive& archive, const std::string& output) {
   const auto rows = static_cast<std::size_t>(archive.grid().rows),
              columns = static_cast<std::size_t>(archive.grid().columns);
   int file = -1, variable = -1, dimensions[3] = {};
-  check(nc_create(path.c_str(), NC_NETCDF4, &file));
+  check(nc_create(output.c_str(), NC_NETCDF4, &file));
   check(nc_def_dim(file, "time", static_cast<std::size_t>(archive.frames()), &dimensions[0]));
   check(nc_def_dim(file, "y", rows, &dimensions[1]));
   check(nc_def_dim(file, "x", columns, &dimensions[2]));
@@ -144,11 +161,25 @@ void netcdf_crops(const Archive& archive, std::size_t cache_mib, double seconds)
     check(nc_put_vara_short(file, variable, start, chunk, codes.data()));
   }
   check(nc_close(file));
+  std::printf("%lld\n", static_cast<long long>(archive.frames()));
+}
+
+void netcdf_crops(const std::string& path, std::size_t cache_mib, double seconds) {
+  int file = -1, variable = -1, dimensions[3] = {};
+  std::size_t frames = 0;
+  Grid grid;
   check(nc_open(path.c_str(), NC_NOWRITE, &file));
   check(nc_inq_varid(file, "rain", &variable));
+  check(nc_inq_vardimid(file, variable, dimensions));
+  std::size_t rows = 0, columns = 0;
+  check(nc_inq_dimlen(file, dimensions[0], &frames));
+  check(nc_inq_dimlen(file, dimensions[1], &rows));
+  check(nc_inq_dimlen(file, dimensions[2], &columns));
+  grid.rows = static_cast<std::int64_t>(rows);
+  grid.columns = static_cast<std::int64_t>(columns);
   if (cache_mib > 0) check(nc_set_var_chunk_cache(file, variable, cache_mib << 20, 4133, 0.75F));
   std::vector<std::int16_t> crop(kFrames * kSide * kSide);
-  crops(archive.frames(), archive.grid(), seconds,
+  crops(static_cast<std::int64_t>(frames), grid, seconds,
         [&](std::int64_t first, std::int64_t row, std::int64_t column) {
           const std::size_t start[3] = {static_cast<std::size_t>(first), static_cast<std::size_t>(row),
                                         static_cast<std::size_t>(column)},
@@ -156,7 +187,6 @@ void netcdf_crops(const Archive& archive, std::size_t cache_mib, double seconds)
           check(nc_get_vara_short(file, variable, start, count, crop.data()));
         });
   check(nc_close(file));
-  fs::remove_all(folder);
 }
 
 int run(const std::vector<std::string>& words) {
@@ -168,11 +198,17 @@ int run(const std::vector<std::string>& words) {
   } else if ((what == "codes" || what == "values") && words.size() == 3) {
     archive_crops(Archive::open(words[1]), what == "codes", std::atof(words[2].c_str()));
   } else if (what == "netcdf" && words.size() == 4) {
-    netcdf_crops(Archive::open(words[1]), static_cast<std::size_t>(std::atoi(words[2].c_str())),
+    netcdf_crops(words[1], static_cast<std::size_t>(std::atoi(words[2].c_str())),
                  std::atof(words[3].c_str()));
+  } else if (what == "repeat" && words.size() == 4) {
+    repeat(Archive::open(words[1]), std::atoi(words[2].c_str()), words[3]);
+  } else if (what == "deflate" && words.size() == 3) {
+    deflate(Archive::open(words[1]), words[2]);
   } else {
-    std::fputs("reading_bench loop|frame|codes|values|netcdf ...; see its first lines, or run reading.py\n",
-               stderr);
+    std::fputs(
+        "reading_bench loop|frame|codes|values|netcdf|repeat|deflate ...; see its first lines, or run "
+        "reading.py\n",
+        stderr);
     return 2;
   }
   return 0;

@@ -4,6 +4,9 @@
 
 #include <cmath>
 #include <limits>
+#include <random>
+
+#include "io/orientation.hpp"
 
 namespace {
 
@@ -63,9 +66,10 @@ TEST(Decode, UnitsBecomeMillimetresAnHour) {
     const char* unit;
     std::int64_t window_s;
     double factor;
-  } table[] = {{"mm/h", 0, 1},      {"mm h-1", 0, 1}, {"mm.h-1", 0, 1},     {"kg m-2 s-1", 0, 3600},
-               {"m s-1", 0, 3.6e6}, {"mm", 300, 12},  {"kg m-2", 600, 6},   {"mm", 360, 10},
-               {"mm", 900, 4},      {"m", 900, 4000}, {"kg m-2 h-1", 0, 1}, {"mm hr-1", 0, 1}};
+  } table[] = {{"mm/h", 0, 1},          {"mm h-1", 0, 1},       {"mm.h-1", 0, 1},     {"kg m-2 s-1", 0, 3600},
+               {"m s-1", 0, 3.6e6},     {"mm", 300, 12},        {"kg m-2", 600, 6},   {"mm", 360, 10},
+               {"mm", 900, 4},          {"m", 900, 4000},       {"kg m-2 h-1", 0, 1}, {"mm hr-1", 0, 1},
+               {"mm/day", 0, 1. / 24.}, {"mm d-1", 0, 1. / 24.}};
   for (const auto& row : table) {
     Frame frame = frame_of(1);
     frame.window_s = row.window_s;
@@ -258,6 +262,54 @@ TEST(Decode, FlippingTurnsRowsAndStatesTogether) {
   EXPECT_EQ(frame.values[0], 5.F);
   EXPECT_EQ(frame.values[5], 2.F);
   EXPECT_EQ(frame.states[2], PixelState::missing);
+}
+
+// Runs of every length from every place, some cut by a band's end or a lost pixel: one by one in the test.
+TEST(Decode, BandsAndRunsGiveWhatEachPixelGives) {
+  constexpr std::int64_t kColumns = 37, kRows = 60;
+  std::mt19937 random(5);
+  std::vector<double> raw;
+  while (raw.size() < kColumns * kRows) {
+    const double values[] = {-9999., 0., 0.25, static_cast<double>(random() % 50) / 4.};
+    raw.insert(raw.end(), 1 + random() % 30, values[random() % 4]);
+  }
+  raw.resize(kColumns * kRows);
+  std::vector<bool> lost(raw.size());
+  for (std::size_t i = 20 * kColumns; i < 30 * kColumns; ++i) lost[i] = random() % 3 == 0;
+  Coding coding;
+  coding.missing = {-9999.};
+  coding.zero_is_dry = true;
+  Frame frame = frame_of(kColumns, kRows);
+  const Conversion conversion = conversion_of("mm/h", frame);
+  Decoder decoder("test", coding, conversion, frame, Wanted::values);
+  for (std::size_t row = 0, rows = 1; row < kRows;
+       row += rows, rows = std::min<std::size_t>(10, kRows - row)) {
+    const auto cut = [&](const auto& of) {
+      return std::decay_t<decltype(of)>(of.begin() + static_cast<std::ptrdiff_t>(row * kColumns),
+                                        of.begin() + static_cast<std::ptrdiff_t>((row + rows) * kColumns));
+    };
+    Field band(cut(raw));
+    if (row < 30 && row + rows > 20) band.lost = cut(lost);
+    decoder.add(band);
+  }
+  decoder.finish("a reason");
+  std::int64_t missing = 0, dry = 0;
+  for (std::size_t i = 0; i < raw.size(); ++i) {
+    const PixelState state = lost[i] || raw[i] == -9999. ? PixelState::missing
+                             : raw[i] == 0.              ? PixelState::dry
+                                                         : PixelState::valued;
+    ASSERT_EQ(frame.states[i], state) << i;
+    ASSERT_TRUE(state == PixelState::missing || frame.values[i] == static_cast<float>(raw[i])) << i;
+    missing += state == PixelState::missing ? 1 : 0;
+    dry += state == PixelState::dry ? 1 : 0;
+  }
+  EXPECT_EQ(frame.source.missing, missing);
+  EXPECT_EQ(frame.source.dry, dry);
+  EXPECT_EQ(frame.source.warnings, std::vector<std::string>{"test: a reason"});
+  Frame small = frame_of(kColumns, 1);
+  Decoder too_many("test", coding, conversion, small, Wanted::values);
+  EXPECT_THROW(too_many.add(raw), DataError);
+  EXPECT_THROW(too_many.finish(""), DataError);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "io/hdf5_file.hpp"
 #include "io/publish.hpp"
 #include "tests/io/hdf5_fixture.hpp"
 #include "tests/io/read_path.hpp"
@@ -221,6 +222,68 @@ TEST_F(Chunks, ThatAreDamagedAreMissing) {
   EXPECT_EQ(frame.values[2], 3.F);
   ASSERT_EQ(frame.source.warnings.size(), 1U);
   EXPECT_HAS(frame.source.warnings[0], "chunk at (0, 3) does not inflate");
+}
+
+// 40 MB in chunks of 300x700, and contiguous: the bands put together are the array.
+TEST_F(Described, LargeArraysComeInBands) {
+  constexpr hsize_t kRows = 2500, kColumns = 2000;
+  std::vector<double> values(kRows * kColumns);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = 0.5 * static_cast<double>(i);
+  {
+    Hdf5Fixture file(path());
+    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    const hsize_t chunk[2] = {300, 700};
+    H5Pset_chunk(creation, 2, chunk);
+    H5Pset_deflate(creation, 1);
+    for (const bool chunked : {true, false}) {
+      const hsize_t sides[2] = {kRows, kColumns};
+      const hid_t space = H5Screate_simple(2, sides, nullptr),
+                  dataset = H5Dcreate2(file.id(), chunked ? "/chunked" : "/whole", H5T_IEEE_F64LE, space,
+                                       H5P_DEFAULT, chunked ? creation : H5P_DEFAULT, H5P_DEFAULT);
+      ASSERT_GE(H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), 0);
+      H5Dclose(dataset);
+      H5Sclose(space);
+    }
+    // One with two chunks alone, which lie in the second band and the last.
+    const hsize_t sides[2] = {kRows, kColumns}, stretch[2] = {300, 700};
+    const hid_t space = H5Screate_simple(2, sides, nullptr), memory = H5Screate_simple(2, stretch, nullptr),
+                dataset = H5Dcreate2(file.id(), "/holes", H5T_IEEE_F64LE, space, H5P_DEFAULT, creation,
+                                     H5P_DEFAULT);
+    for (const hsize_t row : {900, 2100}) {
+      const hsize_t start[2] = {row, 700};
+      H5Sselect_hyperslab(space, H5S_SELECT_SET, start, nullptr, stretch, nullptr);
+      ASSERT_GE(H5Dwrite(dataset, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, values.data()), 0);
+    }
+    H5Dclose(dataset);
+    H5Sclose(memory);
+    H5Sclose(space);
+    H5Pclose(creation);
+  }
+  const std::string bytes = read_file(path());
+  const Hdf5File file(std::as_bytes(std::span(bytes.data(), bytes.size())));
+  for (const char* dataset : {"/chunked", "/whole"}) {
+    std::vector<double> read;
+    int bands = 0;
+    const std::string lost = file.read_rows(dataset, [&](const Field& band) {
+      const auto& rows = std::get<std::vector<double>>(band.values);
+      read.insert(read.end(), rows.begin(), rows.end());
+      EXPECT_TRUE(band.lost.empty());
+      ++bands;
+    });
+    EXPECT_EQ(lost, "");
+    EXPECT_GT(bands, 1);
+    EXPECT_EQ(read, values) << dataset;
+  }
+  const Field whole = file.read("/holes");
+  Field banded(std::vector<double>{});
+  banded.why = file.read_rows("/holes", [&](const Field& band) {
+    const auto& rows = std::get<std::vector<double>>(band.values);
+    ASSERT_EQ(band.lost.size(), rows.size());
+    banded.lost.insert(banded.lost.end(), band.lost.begin(), band.lost.end());
+  });
+  EXPECT_EQ(banded.lost, whole.lost);
+  EXPECT_EQ(banded.why, whole.why);
+  EXPECT_HAS(banded.why, "25 of its chunks cannot be had: chunk at (0, 0) was never written");
 }
 
 TEST_F(Described, AFileThatNamesADriverOfItsOwnIsRefused) {
