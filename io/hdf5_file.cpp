@@ -360,13 +360,17 @@ std::optional<std::string> Hdf5File::text(const std::string& object, const std::
   const hssize_t texts = points_of(attribute.get(), where);
   if (H5Tget_class(type.get()) != H5T_STRING || texts > 1)
     throw hdf5_error(where, "is not one text; expected a string");
+  const H5T_cset_t letters = H5Tget_cset(type.get());
+  if (letters != H5T_CSET_ASCII && letters != H5T_CSET_UTF8)
+    throw hdf5_error(where, fmt::format("is in letters numbered {}; expected ASCII or UTF-8; damaged?",
+                                        static_cast<int>(letters)));
   if (texts == 0) return std::string();  // how netCDF writes an empty one
   std::string value;
   if (H5Tis_variable_str(type.get()) > 0) {
     char* pointer = nullptr;
     const Hdf5Handle memory = hdf5_checked(H5Tcopy(H5T_C_S1), H5Tclose, where, "no string type");
     H5Tset_size(memory.get(), H5T_VARIABLE);
-    H5Tset_cset(memory.get(), H5Tget_cset(type.get()));
+    H5Tset_cset(memory.get(), letters);
     if (H5Aread(attribute.get(), memory.get(), &pointer) < 0)
       throw hdf5_error(where, "cannot be read: " + hdf5_reason());
     if (pointer != nullptr) value.assign(pointer, strnlen(pointer, kMaxAttributeBytes));

@@ -295,6 +295,24 @@ TEST_F(Described, AFileThatNamesADriverOfItsOwnIsRefused) {
   EXPECT_HAS(described_refusal(path(), {}), "names a driver block");
 }
 
+TEST_F(Described, ATextInUnknownLettersIsRefused) {
+  {
+    Hdf5Fixture file(path());
+    file.array("/rain", {2, 2}, {1, 2, 3, 4}, H5T_NATIVE_FLOAT);
+    file.text("/rain", "when", "2010-08-26T04:00Z", H5T_STR_SPACEPAD);
+  }
+  std::string bytes = read_file(path());
+  const std::size_t name = bytes.find("when");
+  ASSERT_NE(name, std::string::npos);
+  const std::size_t type = name + 8;  // a text of version 1: class and version, then padding and letters
+  ASSERT_EQ(bytes[type], 0x13);
+  bytes[type + 1] = static_cast<char>(bytes[type + 1] | 0x20);
+  publish(path(), bytes);
+  const std::string damaged = read_file(path());
+  const Hdf5File file(std::as_bytes(std::span(damaged.data(), damaged.size())));
+  EXPECT_HAS(refusal_of([&] { (void)file.text("/rain", "when"); }), "letters numbered 2");
+}
+
 TEST_F(Described, AnArrayThatWasNeverWrittenIsRefused) {
   {
     Hdf5Fixture file(path());
