@@ -22,6 +22,8 @@ class Forecasting {
   /// Throws UsageError for an unknown name, model::WeightsError when the weights cannot be used.
   Forecasting(const Arguments&, kernels::Precision, Log&, const std::vector<std::string>& names,
               const model::MotionSpec&, const std::string& command);
+  /// One more, beside those by name.
+  void add(std::unique_ptr<model::Forecaster> forecaster) { forecasters_.push_back(std::move(forecaster)); }
   model::Forecaster& operator[](std::size_t i) { return *forecasters_[i]; }
   std::size_t size() const { return forecasters_.size(); }
   std::vector<model::Forecaster*> all();

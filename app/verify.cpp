@@ -14,6 +14,7 @@
 #include "app/forecasting.hpp"
 #include "app/report.hpp"
 #include "app/signals.hpp"
+#include "app/stored_products.hpp"
 #include "app/verify_output.hpp"
 #include "app/verify_streamed.hpp"
 #include "io/picture.hpp"
@@ -77,6 +78,44 @@ std::vector<std::vector<std::int64_t>> find_cases(const FrameSeries& series, io:
   return cases;
 }
 
+/// --products NAME=DIR, each a forecaster; `taken`: names of the others.
+std::vector<std::unique_ptr<StoredProducts>> stored_products(const Arguments& arguments,
+                                                             std::vector<std::string> taken, Log& log) {
+  std::vector<std::unique_ptr<StoredProducts>> all;
+  for (const std::string& text : arguments.list("products")) {
+    const std::size_t equals = text.find('=');
+    const std::string name = text.substr(0, equals);
+    const bool is_name = !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
+      return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.';
+    });
+    if (equals == std::string::npos || !is_name)
+      throw UsageError(fmt::format(
+          "--products {}: expected NAME=DIR, a name for the table and a folder of product files", text));
+    if (std::find(taken.begin(), taken.end(), name) != taken.end())
+      throw UsageError(
+          fmt::format("--products {}: there is a forecaster {} already; give another name", text, name));
+    taken.push_back(name);
+    all.push_back(std::make_unique<StoredProducts>(name, text.substr(equals + 1), log));
+  }
+  return all;
+}
+
+/// Leaves the cases that every folder of products has a forecast for. Throws DataError when there is none.
+void keep_forecast(std::vector<std::vector<std::int64_t>>& cases, std::int64_t past,
+                   const FrameSeries& series, std::span<StoredProducts* const> products, Log& log) {
+  for (const StoredProducts* of : products) {
+    const std::size_t before = cases.size();
+    std::erase_if(cases, [&](const std::vector<std::int64_t>& indices) {
+      return !of->has(series.time(indices[static_cast<std::size_t>(past - 1)]));
+    });
+    const std::string held = fmt::format("--products {}: {}", of->name(), of->describe());
+    if (cases.empty())
+      throw io::DataError(fmt::format(
+          "{}; none begins at the latest frame of a case; check --past and the reference times", held));
+    log.info(fmt::format("{}; {} of {} cases have one", held, cases.size(), before));
+  }
+}
+
 std::int64_t leads_of(const Arguments& arguments, const Forecasting& forecasting, std::int64_t step_s) {
   if (!arguments.has("horizon")) return forecasting.leads();
   const std::int64_t horizon = arguments.seconds("horizon", 0);
@@ -132,13 +171,18 @@ int run(const Arguments& arguments, Log& log) {
     names = arguments.has("model") ? std::vector<std::string>{"persistence", "advection", "convlstm"}
                                    : std::vector<std::string>{"persistence", "advection"};
   Forecasting forecasting(arguments, config.precision, log, names, config.guide.motion, "verify");
+  std::vector<StoredProducts*> products;
+  for (auto& stored : stored_products(arguments, names, log)) {
+    products.push_back(stored.get());
+    forecasting.add(std::move(stored));
+  }
   const std::int64_t past = arguments.integer("past", forecasting.past(), forecasting.least_past(), 512);
 
   FrameSeries series(arguments.text("input"), config.source, 1, log);
   forecasting.require_fit(series);
   const std::int64_t leads = leads_of(arguments, forecasting, series.step_s());
   series.keep(static_cast<std::size_t>(past + leads) + 1);  // cases overlap: each frame is read once
-  const auto cases = find_cases(series, from, to, past + leads);
+  auto cases = find_cases(series, from, to, past + leads);
   if (cases.empty()) {
     throw io::DataError(fmt::format(
         "{}: no case of {} + {} consecutive frames every {} lies between {} and {}; the folder "
@@ -147,6 +191,12 @@ int run(const Arguments& arguments, Log& log) {
         io::format_time(from), io::format_time(to), series.frames(), io::format_time(series.time(0)),
         io::format_time(series.time(series.frames() - 1))));
   }
+  keep_forecast(cases, past, series, products, log);
+  const auto begin_case = [&](std::int64_t k) {
+    const std::int64_t latest = cases[static_cast<std::size_t>(k)][static_cast<std::size_t>(past - 1)];
+    for (StoredProducts* of : products)
+      of->choose(series.time(latest), series.grid(latest), series.quantity(latest), series.step_s());
+  };
   spec.step_minutes = static_cast<double>(series.step_s()) / 60.;
   spec.bootstrap.block = past + leads;  // cases that overlap are drawn together
   spec.threads = arguments.integer("threads", std::max(1U, std::thread::hardware_concurrency()), 1, 4096);
@@ -157,6 +207,7 @@ int run(const Arguments& arguments, Log& log) {
 
   std::vector<float> block;  // [past + leads, rows, columns]
   const auto read_case = [&](std::int64_t k) -> std::optional<model::VerificationCase> {
+    begin_case(k);
     const auto& indices = cases[static_cast<std::size_t>(k)];
     block = stack_frames(series, indices);
     const io::Grid& grid = series.grid(indices.front());
@@ -175,13 +226,14 @@ int run(const Arguments& arguments, Log& log) {
       progress.update(done);
       return true;
     };
-    result = streamed ? verify_streamed(spec, cases, past, series, forecasting, support, on)
+    result = streamed ? verify_streamed(spec, cases, past, series, forecasting, support, begin_case, on)
                       : model::verify(spec, static_cast<std::int64_t>(cases.size()), read_case, forecasters,
                                       support, on);
   }
   if (arguments.has("report")) {
     const std::int64_t middle = static_cast<std::int64_t>(cases.size()) / 2;
     const auto& indices = cases[static_cast<std::size_t>(middle)];
+    begin_case(middle);
     const io::Grid& grid = series.grid(indices.front());
     VerifyReport report = report_of(result, grid);
     report.title = "Verification of nowcasts";
@@ -228,6 +280,8 @@ Command verify_command() {
       {"forecasters", "LIST",
        "of persistence, advection, convlstm; default: all that need no weights, and convlstm with --model",
        false},
+      {"products", "NAME=DIR",
+       "scores the product files of a folder beside them, by that name; may be repeated", true},
       {"protocol", "NAME",
        fmt::format("thresholds, pooling and averaging: {}", fmt::join(model::protocol_names(), ", ")), false},
       {"thresholds", "LIST", "mm/h; default 0.1,0.5,1,2,5,10,30", false},

@@ -46,6 +46,7 @@ model::VerificationResult verify_streamed(model::VerificationSpec spec,
                                           const std::vector<std::vector<std::int64_t>>& cases,
                                           std::int64_t past_frames, FrameSeries& series,
                                           Forecasting& forecasting, model::Advection& support,
+                                          const std::function<void(std::int64_t)>& begin,
                                           const model::VerificationProgress& progress) {
   const std::vector<model::Forecaster*> forecasters = forecasting.all();
   std::vector<std::string> names;
@@ -54,6 +55,7 @@ model::VerificationResult verify_streamed(model::VerificationSpec spec,
   model::Verifier verifier(spec, names);
   support.use_scratch(forecasting.scratch());
   for (std::size_t k = 0; k < cases.size(); ++k) {
+    begin(static_cast<std::int64_t>(k));
     const std::vector<std::int64_t>& indices = cases[k];
     const std::vector<std::int64_t> inputs(indices.begin(), indices.begin() + past_frames);
     PastStore past(series, inputs, forecasting.scratch());

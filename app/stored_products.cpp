@@ -1,0 +1,100 @@
+#include "app/stored_products.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <optional>
+#include <utility>
+
+namespace raincell::app {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+io::SourceOptions of_products() {
+  io::SourceOptions options;
+  options.format = "product";
+  return options;
+}
+
+std::optional<io::TimePoint> reference_of(const io::Frame& frame) {
+  for (const auto& [name, value] : frame.source.facts) {
+    if (name == "reference_time") return io::parse_time(value);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+StoredProducts::StoredProducts(std::string name, const fs::path& folder, Log& log)
+    : name_(std::move(name)), folder_(folder), reader_(of_products()) {
+  std::error_code error;
+  std::vector<fs::path> files;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    const std::string file = entry.path().filename().string();
+    if (!file.starts_with('.') && file.ends_with(".nc")) files.push_back(entry.path());
+  }
+  if (error) throw io::DataError(fmt::format("{}: cannot be listed: {}", folder.string(), error.message()));
+  std::sort(files.begin(), files.end());
+  for (const fs::path& file : files) {
+    std::optional<io::TimePoint> reference;
+    try {
+      reference = reference_of(reader_.describe(file).front());
+    } catch (const io::DataError& why) {
+      log.warning(fmt::format("left out: {}", why.what()));
+    }
+    if (!reference) continue;
+    const auto [place, is_new] = files_.emplace(*reference, file);
+    if (!is_new)
+      throw io::DataError(fmt::format("{} and {}: both forecast from {}; keep one of them",
+                                      place->second.string(), file.string(), io::format_time(*reference)));
+  }
+  if (files_.empty())
+    throw io::DataError(fmt::format(
+        "{}: holds no product (*.nc) that can be read; expected files as raincell nowcast writes them",
+        folder.string()));
+}
+
+std::string StoredProducts::describe() const {
+  return fmt::format("{} products from {} to {}", files_.size(), io::format_time(files_.begin()->first),
+                     io::format_time(files_.rbegin()->first));
+}
+
+void StoredProducts::choose(io::TimePoint reference, const io::Grid& grid, io::Quantity quantity,
+                            std::int64_t step_s) {
+  reference_ = reference;
+  grid_ = grid;
+  quantity_ = quantity;
+  step_s_ = step_s;
+}
+
+model::ForecastFrames StoredProducts::forecast(const model::PastFrames& past, std::int64_t leads) {
+  const fs::path& file = files_.at(reference_);
+  const auto pixels = static_cast<std::size_t>(past.rows * past.columns);
+  model::ForecastFrames forecast;
+  forecast.leads = leads;
+  forecast.rows = past.rows;
+  forecast.columns = past.columns;
+  forecast.values.assign(static_cast<std::size_t>(leads) * pixels, std::numeric_limits<float>::quiet_NaN());
+  for (const io::Frame& frame : reader_.read(file)) {
+    if (!io::same_grid(frame.grid, grid_))
+      throw io::DataError(
+          fmt::format("{}: lies on {}, and the input on {}; forecasts are scored on the grid "
+                      "of the truth",
+                      file.string(), io::describe(frame.grid), io::describe(grid_)));
+    if (frame.quantity != quantity_)
+      throw io::DataError(fmt::format("{}: holds {}, and the input {}", file.string(),
+                                      io::name_of(frame.quantity), io::name_of(quantity_)));
+    const std::int64_t after = (frame.valid_time - reference_).count();
+    if (step_s_ <= 0 || after <= 0 || after % step_s_ != 0 || after / step_s_ > leads) continue;
+    std::copy(frame.values.begin(), frame.values.end(),
+              forecast.values.begin() +
+                  static_cast<std::ptrdiff_t>(static_cast<std::size_t>(after / step_s_ - 1) * pixels));
+  }
+  return forecast;
+}
+
+}  // namespace raincell::app
