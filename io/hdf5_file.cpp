@@ -393,9 +393,8 @@ std::vector<double> Hdf5File::numbers(const std::string& object, const std::stri
   const Hdf5Handle type = hdf5_checked(H5Aget_type(attribute.get()), H5Tclose, where, "has no type");
   const H5T_class_t kind = H5Tget_class(type.get());
   const hssize_t count = points_of(attribute.get(), where);
-  if ((kind != H5T_INTEGER && kind != H5T_FLOAT) || H5Tget_size(type.get()) > 16) {
-    throw hdf5_error(where, "is not a number; expected one");
-  }
+  if (kind != H5T_INTEGER && kind != H5T_FLOAT) throw hdf5_error(where, "is not a number; expected one");
+  (void)empty_like(type.get(), where);  // refuses odd ones
   if (count < 1 || count > kMaxNumbers)
     throw hdf5_error(where, fmt::format("has {} numbers; expected 1 to {}", count, kMaxNumbers));
   std::vector<double> values(static_cast<std::size_t>(count));

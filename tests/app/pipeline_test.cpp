@@ -97,6 +97,52 @@ TEST_P(Pipeline, GoesFromFilesToScores) {
   EXPECT_EQ(test::read_text(folder / "scores.html").rfind("<!", 0), 0U);
 }
 
+TEST(Verify, ScoresStoredProductsLikeTheForecasterThatMadeThem) {
+  const Folder folder;
+  expect_ok(run_raincell(
+      folder.path(), {"simulate", "--output", "radar", "--frames", "20", "--size", "64x64", "--seed", "5"}));
+  std::filesystem::create_directory(folder / "stored");
+  for (const char* minute : {"20", "30"}) {
+    expect_ok(run_raincell(
+        folder.path(), {"nowcast", "--input", "radar", "--at", std::string("2024-06-01T00:") + minute + "Z",
+                        "--forecaster", "advection", "--output", std::string("stored/") + minute + ".nc"}));
+  }
+  const std::vector<std::string> verify = {
+      "verify", "--input", "radar", "--from", "2024-06-01T00:00Z", "--to", "2024-06-01T01:35Z"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), verify.begin(), verify.end());
+    return run_raincell(folder.path(), more);
+  };
+  const auto outcome = with({"--forecasters", "advection", "--products", "stored=stored", "--json", "-"});
+  expect_ok(outcome);
+  EXPECT_NE(outcome.err.find("2 products from 2024-06-01T00:20Z to 2024-06-01T00:30Z; 2 of 4 cases have one"),
+            std::string::npos)
+      << outcome.err;
+  const Json scores = Json::parse(outcome.out);
+  EXPECT_EQ(scores["cases"], 2);
+  const Json &continuous = scores["continuous"], &tables = scores["scores"];
+  ASSERT_EQ(continuous.size(), 24U);
+  for (std::size_t lead = 0; lead < 12; ++lead) {
+    const Json &own = continuous[lead], &stored = continuous[12 + lead];
+    EXPECT_EQ(stored["forecaster"], "stored");
+    EXPECT_EQ(stored["pixels"], own["pixels"]);
+    EXPECT_GT(own["mse"].get<double>(), 0.);
+    // Products hold hundredths of mm/h.
+    EXPECT_NEAR(stored["mse"].get<double>(), own["mse"].get<double>(),
+                1e-3 + 0.005 * own["mae"].get<double>());
+  }
+  for (std::size_t i = 0; i < tables.size() / 2; ++i)
+    EXPECT_EQ(tables[tables.size() / 2 + i]["filled_pixels"], 0);
+  const auto refused = [&](std::vector<std::string> more, const std::string& why) {
+    const auto wrong = with(std::move(more));
+    EXPECT_NE(wrong.code, 0);
+    EXPECT_NE(wrong.err.find(why), std::string::npos) << wrong.err;
+  };
+  refused({"--products", "stored"}, "expected NAME=DIR");
+  refused({"--products", "advection=stored"}, "there is a forecaster advection already");
+  refused({"--products", "a=radar"}, "holds no product (*.nc) that can be read");
+}
+
 INSTANTIATE_TEST_SUITE_P(Formats, Pipeline, testing::Values("odim", "cf"),
                          [](const auto& instance) { return std::string(instance.param); });
 

@@ -313,6 +313,23 @@ TEST_F(Described, ATextInUnknownLettersIsRefused) {
   EXPECT_HAS(refusal_of([&] { (void)file.text("/rain", "when"); }), "letters numbered 2");
 }
 
+TEST_F(Described, AnAttributeOfAnOddKindOfNumberIsRefused) {
+  {
+    Hdf5Fixture file(path());
+    file.array("/rain", {2, 2}, {1, 2, 3, 4}, H5T_NATIVE_FLOAT);
+    const hid_t odd = H5Tcopy(H5T_IEEE_F64LE);
+    H5Tset_ebias(odd, 1000);
+    file.number("/rain", "nodata", 255., odd);
+    H5Tclose(odd);
+    file.number("/rain", "gain", 0.5, H5T_IEEE_F32BE);
+  }
+  const std::string bytes = read_file(path());
+  const Hdf5File file(std::as_bytes(std::span(bytes.data(), bytes.size())));
+  EXPECT_EQ(file.number("/rain", "gain"), 0.5);
+  EXPECT_HAS(refusal_of([&] { (void)file.number("/rain", "nodata"); }),
+             "/rain@nodata: holds neither integers");
+}
+
 TEST_F(Described, AnArrayThatWasNeverWrittenIsRefused) {
   {
     Hdf5Fixture file(path());
