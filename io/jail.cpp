@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr int kFilesPerChild = 64;
 constexpr std::chrono::seconds kTablePatience{
-    600};  // HDF5 1.10 finds the places of 100,000 frames in a minute or two
+    120};  // some seconds for 400,000 frames, and a disk that sleeps
 
 /// The file as a descriptor to a regular file; anything else is refused before it can block us.
 Descriptor open_input(const fs::path& path, struct stat& info) {

@@ -31,7 +31,7 @@ constexpr int kSocket = 3;
 constexpr rlim_t kOpenFiles = 16;
 // A file; the largest composite takes a second.
 constexpr rlim_t kCpuSeconds = RAINCELL_IS_SANITIZED ? 60 : 10;
-constexpr rlim_t kTableCpuSeconds = 600;
+constexpr rlim_t kTableCpuSeconds = RAINCELL_IS_SANITIZED ? 240 : 60;
 // Bytes of data, which is what a bomb fills; packed files are mapped and may be larger. Sanitizers reserve
 // terabytes.
 constexpr rlim_t kMemory = RAINCELL_IS_SANITIZED ? RLIM_INFINITY : rlim_t{4} << 30;
