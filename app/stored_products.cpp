@@ -59,7 +59,9 @@ StoredProducts::StoredProducts(std::string name, const fs::path& folder, Log& lo
 }
 
 std::string StoredProducts::describe() const {
-  return fmt::format("{} products from {} to {}", files_.size(), io::format_time(files_.begin()->first),
+  const std::string first = io::format_time(files_.begin()->first);
+  if (files_.size() == 1) return "a product from " + first;
+  return fmt::format("{} products from {} to {}", files_.size(), first,
                      io::format_time(files_.rbegin()->first));
 }
 
