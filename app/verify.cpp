@@ -78,10 +78,11 @@ std::vector<std::vector<std::int64_t>> find_cases(const FrameSeries& series, io:
   return cases;
 }
 
-/// --products NAME=DIR, each a forecaster; `taken`: names of the others.
-std::vector<std::unique_ptr<StoredProducts>> stored_products(const Arguments& arguments,
-                                                             std::vector<std::string> taken, Log& log) {
+/// --products NAME=DIR, each a forecaster. Names of raincell's own are not free, whether they are listed or
+/// not: scores under them would be taken for its own.
+std::vector<std::unique_ptr<StoredProducts>> stored_products(const Arguments& arguments, Log& log) {
   std::vector<std::unique_ptr<StoredProducts>> all;
+  std::vector<std::string> taken = {"persistence", "advection", "convlstm", "blend"};
   for (const std::string& text : arguments.list("products")) {
     const std::size_t equals = text.find('=');
     const std::string name = text.substr(0, equals);
@@ -172,7 +173,7 @@ int run(const Arguments& arguments, Log& log) {
                                    : std::vector<std::string>{"persistence", "advection"};
   Forecasting forecasting(arguments, config.precision, log, names, config.guide.motion, "verify");
   std::vector<StoredProducts*> products;
-  for (auto& stored : stored_products(arguments, names, log)) {
+  for (auto& stored : stored_products(arguments, log)) {
     products.push_back(stored.get());
     forecasting.add(std::move(stored));
   }

@@ -544,7 +544,7 @@ Decoder::Decoder(std::string where, const Coding& coding, const Conversion& conv
   frame.source.coding = text_of(coding);
   frame.source.pixels = frame.grid.pixels();
   const Canvas canvas(frame, static_cast<std::size_t>(frame.grid.pixels()), wanted);
-  state_ = std::make_unique<State>(std::move(where), coding, conversion, frame, canvas);
+  state_.reset(new State{std::move(where), coding, conversion, frame, canvas, nullptr});
 }
 
 Decoder::~Decoder() = default;

@@ -140,6 +140,9 @@ TEST(Verify, ScoresStoredProductsLikeTheForecasterThatMadeThem) {
   };
   refused({"--products", "stored"}, "expected NAME=DIR");
   refused({"--products", "advection=stored"}, "there is a forecaster advection already");
+  refused({"--forecasters", "persistence", "--products", "convlstm=stored"},
+          "there is a forecaster convlstm");
+  refused({"--products", "a=stored", "--products", "a=stored"}, "there is a forecaster a already");
   refused({"--products", "a=radar"}, "holds no product (*.nc) that can be read");
 }
 
