@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Scores raincell's forecasters beside those of pysteps, on the same cases and pixels.
 
-  python3 -m venv DIR && DIR/bin/pip install pysteps netCDF4 opencv-python-headless
+  python3 -m venv DIR && DIR/bin/pip install pysteps netCDF4 opencv-python-headless scikit-image
   DIR/bin/python tests/bench/rivals.py --raincell build/cpu/bin/raincell --input DATA/radar/knmi/rap_20100826 \\
       --from 2010-08-26T05:00Z --to 2010-08-26T07:35Z [--model best.safetensors] --json scores.json
 
@@ -139,6 +139,9 @@ def main():
     settings = [f"--set={setting}" for setting in options.set]
     of_source = [setting for setting in settings if setting.startswith("--set=source.")]
     methods = options.methods.split(",")
+    unknown = [method for method in methods if method not in ("extrapolation", "sprog", "anvil", "linda")]
+    if unknown:
+        parser.error(f"--methods {options.methods}: {unknown[0]} is none of extrapolation, sprog, anvil, linda")
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or pathlib.Path(temporary)
         archive = pathlib.Path(temporary) / "frames.nc"
