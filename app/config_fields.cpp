@@ -454,15 +454,15 @@ std::vector<Field<Config>> all_fields() {
                  "past frames that the motion is estimated from"),
       real<R>("advection.smoothing_pixels", AT(guide.motion.smoothing_pixels), 0., 1000.,
               "smoothing of the motion, pixels"),
-      real<R>(
-          "advection.guide_smoothing_pixels", AT(guide.smoothing_pixels), 0., 100.,
-          "feed advection: the network is fed the advected frame without the detail that is gone by then, "
-          "smoothed by a Gaussian of this many pixels times the lead (1, 2, ...); 0: as it is"),
+      boolean<R>(
+          "advection.fading", AT(guide.fading),
+          "feed advection: the network is fed the advected frame without the detail that is gone by then; how long "
+          "structures of each size live is measured along the motion of the past frames"),
       integer<R>(
           "advection.tendency_steps", AT(guide.tendency_steps), 1, 512,
           "model.tendency: older frames whose rates of change it averages, as far as data.past has them"),
-      real<R>("advection.tendency_smoothing_pixels", AT(guide.tendency_smoothing_pixels), 0., 100.,
-              "model.tendency: smoothing of the change, pixels"),
+      real<R>("advection.tendency_smoothing_km", AT(guide.tendency_smoothing_km), 0., 100.,
+              "model.tendency: smoothing of the change, km"),
   });
   append(loss_fields());
   append(optimizer_fields());

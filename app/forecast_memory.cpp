@@ -8,6 +8,7 @@
 #include "app/log.hpp"
 #include "app/process_memory.hpp"
 #include "io/product.hpp"
+#include "model/advection/blend.hpp"
 
 namespace raincell::app {
 
@@ -39,12 +40,16 @@ struct StreamedBytes {
 };
 
 StreamedBytes streamed_bytes(const ForecastWork& work, const MemoryChoice& choice) {
-  const bool moving = work.advection || guided(work);
+  const bool moving = work.advection || work.blend || guided(work);
   const double past = choice.past_in_scratch ? 1. : static_cast<double>(work.past);
   const std::int64_t trajectories = choice.trajectories_in_scratch ? 0 : 4;
   StreamedBytes bytes;
   double before = kReading;
   if (moving) before = kMotionPlanes;
+  if (guided(work) && work.guide.fading) {
+    const std::int64_t bands = choice.trajectories_in_scratch ? 1 : model::Fading::kPlanes;
+    before = std::max(before, static_cast<double>(4 + model::Fading::kMorePlanes + bands + trajectories));
+  }
   if (guided(work) && work.spec->tendency)
     before = std::max(before, static_cast<double>(std::max<std::int64_t>(6 + trajectories, 9)));
   bytes.before = std::max(plane_bytes(work, past + before), plane_bytes(work, past) + work.scoring);
@@ -55,6 +60,7 @@ StreamedBytes streamed_bytes(const ForecastWork& work, const MemoryChoice& choic
   } else if (moving) {
     bytes.leads += plane_bytes(work, static_cast<double>(2 + trajectories));
   }
+  if (work.blend) bytes.leads += plane_bytes(work, static_cast<double>(model::Blend::kPlanes + trajectories));
   if (work.spec != nullptr)
     bytes.leads += plane_bytes(work, 1.25 + static_cast<double>(work.spec->thresholds.size()));
   else
@@ -89,6 +95,11 @@ std::int64_t held_bytes(const ForecastWork& work) {
   if (work.spec != nullptr)
     planes += static_cast<double>(2 * work.spec->past + work.leads * work.spec->out_channels());
   if (guided(work)) planes += static_cast<double>(3 + work.leads * (work.spec->tendency ? 3 : 2));
+  if (guided(work) && work.guide.fading)
+    planes +=
+        static_cast<double>(std::max(work.leads, 4 + model::Fading::kPlanes + model::Fading::kMorePlanes));
+  if (work.blend)
+    planes += static_cast<double>(std::max(kMotionPlanes, model::Blend::kPlanes + 4) + 2 * work.leads);
   if (work.advection) planes += static_cast<double>(kMotionPlanes + work.leads);
   return plane_bytes(work, planes) + product_bytes(work) + work.held_beside;
 }

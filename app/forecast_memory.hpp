@@ -50,6 +50,7 @@ struct ForecastWork {
   std::int64_t rows = 1, columns = 1, past = 1, leads = 1;
   const model::ModelSpec* spec = nullptr;  // null: advection or persistence
   bool advection = false;                  // by itself
+  bool blend = false;                      // of the network and the advected frame
   model::GuideSpec guide;
   bool pictures = false;
   // Of scoring forecasts: all at once beside everything that is held; lead by lead, when streamed ones are

@@ -7,13 +7,14 @@
 
 #include "app/compute.hpp"
 #include "app/errors.hpp"
+#include "app/guide.hpp"
 #include "model/safetensors.hpp"
 
 namespace raincell::app {
 
 namespace {
 
-const std::vector<std::string> kNames = {"persistence", "advection", "convlstm"};
+const std::vector<std::string> kNames = {"persistence", "advection", "convlstm", "blend"};
 
 void check_names(const std::vector<std::string>& names) {
   for (std::size_t i = 0; i < names.size(); ++i) {
@@ -49,10 +50,13 @@ Forecasting::Forecasting(const Arguments& arguments, kernels::Precision precisio
                          const std::vector<std::string>& names, const model::MotionSpec& motion,
                          const std::string& command) {
   check_names(names);
-  const bool network = std::find(names.begin(), names.end(), "convlstm") != names.end();
+  const auto asked = [&](const char* name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  const bool network = asked("convlstm") || asked("blend");
   if (arguments.has("model") && !network) {
-    throw UsageError(
-        fmt::format("raincell {}: --model is for the forecaster convlstm, which is not asked for", command));
+    throw UsageError(fmt::format(
+        "raincell {}: --model is for the forecasters convlstm and blend, which are not asked for", command));
   }
   memory_limit_ = memory_limit(arguments);
   limited_ = arguments.has("memory");
@@ -61,6 +65,8 @@ Forecasting::Forecasting(const Arguments& arguments, kernels::Precision precisio
     model_path_ = arguments.has("model") ? arguments.text("model") : default_weights(command).string();
     backend_ = app::make_backend(arguments, precision, log);
   }
+  std::unique_ptr<model::ConvLstm> convlstm = network ? make_convlstm() : nullptr;
+  convlstm_ = convlstm.get();
   for (const std::string& name : names) {
     if (name == "persistence") forecasters_.push_back(std::make_unique<model::Persistence>());
     if (name == "advection") {
@@ -68,11 +74,25 @@ Forecasting::Forecasting(const Arguments& arguments, kernels::Precision precisio
       advection_ = advection.get();
       forecasters_.push_back(std::move(advection));
     }
-    if (name == "convlstm") forecasters_.push_back(make_convlstm());
+    if (name == "convlstm") forecasters_.push_back(std::move(convlstm));
+    if (name == "blend") forecasters_.push_back(make_blend());
   }
+  behind_blend_ = std::move(convlstm);
 }
 
-std::unique_ptr<model::Forecaster> Forecasting::make_convlstm() {
+std::unique_ptr<model::Forecaster> Forecasting::make_blend() {
+  if (!info_->spec.thresholds.empty())
+    throw UsageError(
+        fmt::format("{}: forecasts probabilities, which cannot be blended with advected rain; use weights "
+                    "that forecast rain rates, or the forecaster convlstm",
+                    model_path_));
+  auto blend =
+      std::make_unique<model::Blend>(*convlstm_, info_->blend, info_->guide.motion, info_->spec.past);
+  blend_ = blend.get();
+  return blend;
+}
+
+std::unique_ptr<model::ConvLstm> Forecasting::make_convlstm() {
   LoadedModel loaded = load_model(model_path_, *backend_);
   info_ = std::move(loaded.info);
   const io::Transform transform = info_->transform;
@@ -85,8 +105,9 @@ std::unique_ptr<model::Forecaster> Forecasting::make_convlstm() {
       },
       [transform](std::span<float> values) { transform.to_physical(values, values); }};
   // The motion of as many frames as in training, however many more there are.
-  const auto guide = [spec = info_->guide, needed = info_->spec.past](const model::PastFrames& past,
-                                                                      std::int64_t leads) {
+  const auto guide = [this](const model::PastFrames& past, std::int64_t leads) {
+    const model::GuideSpec& spec = info_->guide;
+    const std::int64_t needed = info_->spec.past;
     const auto pixels = static_cast<std::size_t>(past.rows * past.columns);
     const auto newest = past.values.last(static_cast<std::size_t>(needed) * pixels);
     const model::Guide made({needed, past.rows, past.columns, newest}, spec, leads);
@@ -96,9 +117,7 @@ std::unique_ptr<model::Forecaster> Forecasting::make_convlstm() {
     made.frames(0, 0, past.rows, past.columns, frames.values, frames.tendency);
     return frames;
   };
-  auto forecaster = std::make_unique<model::ConvLstm>(std::move(loaded.network), fields, guide);
-  convlstm_ = forecaster.get();
-  return forecaster;
+  return std::make_unique<model::ConvLstm>(std::move(loaded.network), fields, guide);
 }
 
 std::vector<model::Forecaster*> Forecasting::all() {
@@ -113,15 +132,16 @@ std::int64_t Forecasting::least_past() const {
   return least;
 }
 
-void Forecasting::require_fit(const FrameSeries& series) const {
+void Forecasting::require_fit(const FrameSeries& series) {
+  step_s_ = series.step_s();
+  if (blend_ != nullptr && step_s_ > 0) blend_->use_step(static_cast<double>(step_s_) / 60.);
   if (!info_ || series.frames() == 0) return;
   const WeightsInfo& info = *info_;
-  if (info.step_s > 0 && series.step_s() > 0 && info.step_s != series.step_s()) {
+  if (info.steps.shortest_s > 0 && step_s_ > 0 && !info.steps.holds(step_s_)) {
     throw model::WeightsError(
         fmt::format("{}: was trained on frames every {}, and the input has one every {}; use weights for "
                     "that step, or --forecaster advection",
-                    model_path_, format_duration(static_cast<double>(info.step_s)),
-                    format_duration(static_cast<double>(series.step_s()))));
+                    model_path_, info.steps.text(), format_duration(static_cast<double>(step_s_))));
   }
   if (info.transform.quantity != series.quantity(0)) {
     throw model::WeightsError(
@@ -137,11 +157,13 @@ ForecastWork Forecasting::work_of(const io::Grid& grid, std::int64_t past, std::
           .leads = leads,
           .spec = info_ ? &info_->spec : nullptr,
           .advection = advection_ != nullptr,
+          .blend = blend_ != nullptr,
           .guide = info_ ? info_->guide : model::GuideSpec{}};
 }
 
 const MemoryChoice& Forecasting::fit(const io::Grid& grid, std::int64_t past, std::int64_t leads,
                                      bool pictures, Log& log) {
+  if (info_) info_->guide.scale = field_scale(grid, step_s_);
   ForecastWork work = work_of(grid, past, leads);
   work.pictures = pictures;
   return choose(work, fmt::format("a forecast of {}x{} pixels", grid.columns, grid.rows), log);
@@ -153,6 +175,7 @@ const MemoryChoice& Forecasting::fit_scoring(const io::Grid& grid, std::int64_t 
   const auto plane = static_cast<std::int64_t>(sizeof(float)) * grid.pixels();
   const auto forecasts =
       static_cast<std::int64_t>(forecasters_.size()) + 1;  // and where advection brings rain
+  if (info_) info_->guide.scale = field_scale(grid, step_s_);
   ForecastWork work = work_of(grid, past, leads);
   work.advection = work.may_hold = true;
   work.held_beside = plane * (forecasts * leads + kScoringPlanes * std::min(threads, leads));
@@ -171,6 +194,7 @@ const MemoryChoice& Forecasting::choose(const ForecastWork& work, const std::str
   give_freed_memory_back();  // of plans that were tried
   model::Scratch* const trajectories = choice_.trajectories_in_scratch ? scratch_.get() : nullptr;
   if (advection_ != nullptr) advection_->use_scratch(trajectories);
+  if (blend_ != nullptr) blend_->use_scratch(trajectories);
   if (convlstm_ != nullptr && choice_.network.plan.bands.on()) {
     convlstm_->use_bands(choice_.network.plan.bands, [guide = info_->guide, needed = info_->spec.past,
                                                       trajectories](model::PastStream& frames) {

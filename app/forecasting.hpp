@@ -22,12 +22,14 @@ class Forecasting {
   /// Throws UsageError for an unknown name, model::WeightsError when the weights cannot be used.
   Forecasting(const Arguments&, kernels::Precision, Log&, const std::vector<std::string>& names,
               const model::MotionSpec&, const std::string& command);
+  Forecasting(const Forecasting&) = delete;  // forecasters refer to it
+  Forecasting& operator=(const Forecasting&) = delete;
   /// One more, beside those by name.
   void add(std::unique_ptr<model::Forecaster> forecaster) { forecasters_.push_back(std::move(forecaster)); }
   model::Forecaster& operator[](std::size_t i) { return *forecasters_[i]; }
   std::size_t size() const { return forecasters_.size(); }
   std::vector<model::Forecaster*> all();
-  /// Null without a convlstm.
+  /// Null without a network.
   const WeightsInfo* weights() const { return info_ ? &*info_ : nullptr; }
   std::string model_path() const { return model_path_; }
   /// Frames that forecasters see: what the model was trained with, else 5.
@@ -37,7 +39,7 @@ class Forecasting {
   /// Leads: what the model was trained with, else 12.
   std::int64_t leads() const { return info_ ? info_->spec.future : kDefaultLeads; }
   /// Throws model::WeightsError when the model was trained for another step or quantity than the frames have.
-  void require_fit(const FrameSeries&) const;
+  void require_fit(const FrameSeries&);
   /// Chooses how forecasts of such a domain are computed in the memory that may be used, and says so when
   /// --memory bounds it or the domain has to be cut. past: frames that are held before it. Throws
   /// ResourceError when there is no way.
@@ -52,7 +54,8 @@ class Forecasting {
   model::Scratch* scratch_for_frames() { return choice_.past_in_scratch ? scratch_.get() : nullptr; }
 
  private:
-  std::unique_ptr<model::Forecaster> make_convlstm();
+  std::unique_ptr<model::ConvLstm> make_convlstm();
+  std::unique_ptr<model::Forecaster> make_blend();
   ForecastWork work_of(const io::Grid&, std::int64_t past, std::int64_t leads) const;
   const MemoryChoice& choose(const ForecastWork&, const std::string& what, Log&);
   [[noreturn]] void refuse(const std::string& what) const;
@@ -62,10 +65,13 @@ class Forecasting {
   std::optional<WeightsInfo> info_;
   std::string model_path_;
   std::int64_t memory_limit_ = 0;
-  bool limited_ = false;  // by --memory
+  bool limited_ = false;     // by --memory
+  std::int64_t step_s_ = 0;  // of the frames
   MemoryChoice choice_;
   model::ConvLstm* convlstm_ = nullptr;  // these are among the forecasters
   model::Advection* advection_ = nullptr;
+  model::Blend* blend_ = nullptr;
+  std::unique_ptr<model::ConvLstm> behind_blend_;  // which is not asked for by itself
   std::vector<std::unique_ptr<model::Forecaster>> forecasters_;
 };
 

@@ -46,15 +46,16 @@ class GuideCache {
 
   model::Guide guide(const io::Archive& archive, const io::Window& window) const {
     const io::Grid& grid = archive.grid();
-    const std::int64_t looks_back = spec_.tendency ? spec_.tendency_steps + 1 : 0, pixels = grid.pixels();
-    const std::int64_t frames = std::min(std::max(spec_.motion.frames, looks_back), window.past);
+    const std::int64_t pixels = grid.pixels(), frames = std::min(spec_.frames(), window.past);
     std::vector<float> past(static_cast<std::size_t>(frames * pixels));  // [frames, rows, columns]
     for (std::int64_t i = 0; i < frames; ++i) {
       archive.read(
           window.first + window.past - frames + i, {0, 0, grid.rows, grid.columns},
           std::span(past).subspan(static_cast<std::size_t>(i * pixels), static_cast<std::size_t>(pixels)));
     }
-    return {{frames, grid.rows, grid.columns, past}, spec_, window.future};
+    model::GuideSpec spec = spec_;
+    spec.scale = field_scale(grid, archive.step_s());
+    return {{frames, grid.rows, grid.columns, past}, spec, window.future};
   }
 
   model::GuideSpec spec_;
@@ -65,6 +66,13 @@ class GuideCache {
 };
 
 }  // namespace
+
+model::FieldScale field_scale(const io::Grid& grid, std::int64_t step_s) {
+  model::FieldScale scale;
+  if (!grid.projection.empty()) scale.pixel_km = io::pixel_km(grid);
+  if (step_s > 0) scale.step_minutes = static_cast<double>(step_s) / 60.;
+  return scale;
+}
 
 io::GuideFunction make_guide(const model::GuideSpec& spec, std::int64_t cache_bytes) {
   // A std::function must be copyable, and its copies shall share the cache.

@@ -49,15 +49,15 @@ OwnFile weights_of(const std::filesystem::path& path) {
                      {"training_steps", info.training_steps},
                      {"past", info.spec.past},
                      {"future", info.spec.future},
-                     {"step_minutes", static_cast<double>(info.step_s) / 60.},
+                     {"step_minutes", static_cast<double>(info.steps.shortest_s) / 60.},
+                     {"longest_step_minutes", static_cast<double>(info.steps.longest_s) / 60.},
                      {"transform", info.transform.text()},
                      {"model", Json::parse(model::to_text(info.spec))}};
   return {json_text(json),
           fmt::format("{}\n  weights of '{}': {} parameters, {} training steps\n  {} frames to {}, every {}\n"
                       "  transform  {}\n  sha256     {}",
                       path.string(), info.name, info.parameters, info.training_steps, info.spec.past,
-                      info.spec.future, format_duration(static_cast<double>(info.step_s)),
-                      info.transform.text(), info.hash)};
+                      info.spec.future, info.steps.text(), info.transform.text(), info.hash)};
 }
 
 OwnFile archive_of(const std::filesystem::path& path) {

@@ -258,7 +258,7 @@ Command nowcast_command() {
       {"output", "FILE", "product file, CF NetCDF", false},
       {"at", "TIME", "forecast from the latest frame until then; default: the latest of all", false},
       {"model", "FILE", "weights; default: the shipped ones", false},
-      {"forecaster", "NAME", "convlstm (default), advection or persistence", false},
+      {"forecaster", "NAME", "convlstm (default), blend, advection or persistence", false},
       {"horizon", "DURATION", "how far to forecast; default: as the model was trained, or 12 frames", false},
       {"max-age", "DURATION", "oldest latest frame, against --at; default: two steps", false},
       {"png", "DIR", "one map a lead time, and animation.webp", false},

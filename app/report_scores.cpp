@@ -8,14 +8,6 @@
 namespace raincell::app {
 namespace {
 
-/// Kilometres a pixel: degrees at the grid's middle when it is geographic.
-double pixel_km(const io::Grid& grid) {
-  if (!io::is_geographic(grid.projection)) return std::sqrt(grid.dx * grid.dy) / 1000.;
-  constexpr double kKmADegree = 111.195, kRadian = 3.14159265358979323846 / 180.;
-  const double latitude = grid.y0 - 0.5 * static_cast<double>(grid.rows) * grid.dy;
-  return kKmADegree * std::sqrt(grid.dx * std::cos(latitude * kRadian) * grid.dy);
-}
-
 EventRow event_row(const model::ThresholdScore& score) {
   EventRow row;
   row.forecaster = score.forecaster;
@@ -61,7 +53,7 @@ VerifyReport report_of(const model::VerificationResult& result, const io::Grid& 
                       : "truth and latest frame are observed"}};
   if (result.skipped_cases > 0)
     report.facts.emplace_back("skipped cases", std::to_string(result.skipped_cases));
-  const double km = pixel_km(grid);
+  const double km = io::pixel_km(grid);
   for (const model::ThresholdScore& score : result.scores) report.events.push_back(event_row(score));
   for (const model::ContinuousScore& score : result.continuous) {
     report.errors.push_back(error_row(score));

@@ -269,7 +269,7 @@ void TrainingRun::save_checkpoint() {
 
 void TrainingRun::save_weights(const std::string& name) {
   try {
-    io::publish(folder_.path(name), weights_bytes(network_, config_, data_.step_s, trainer_.updates()));
+    io::publish(folder_.path(name), weights_bytes(network_, config_, data_.steps, trainer_.updates()));
   } catch (const io::WriteError& error) {
     log_.warning(fmt::format("{}; training goes on", error.what()));
   }
@@ -283,7 +283,7 @@ void TrainingRun::finish(bool finished) {
     return;
   }
   trainer_.use_average(true);
-  const auto weights = weights_bytes(network_, config_, data_.step_s, trainer_.updates());
+  const auto weights = weights_bytes(network_, config_, data_.steps, trainer_.updates());
   io::publish(folder_.path("last.safetensors"), weights);
   if (position_.best_step == 0) io::publish(folder_.path("best.safetensors"), weights);
   trainer_.use_average(false);

@@ -17,12 +17,16 @@ constexpr std::uint64_t kValidationSeed = 0x76616c6964ULL;
 void check_fit(const Config& config, const TrainingData& data, const std::string& path,
                const io::Archive& archive) {
   const io::Archive& first = data.archives.front();
-  if (archive.quantity() != first.quantity() || archive.step_s() != first.step_s()) {
-    throw ConfigError(
-        fmt::format("data.archive: {} holds {} every {} s, but {} holds {} every {} s; train on archives of "
-                    "one quantity and step",
-                    path, io::name_of(archive.quantity()), archive.step_s(), first.parts().front().string(),
-                    io::name_of(first.quantity()), first.step_s()));
+  if (archive.quantity() != first.quantity()) {
+    throw ConfigError(fmt::format(
+        "data.archive: {} holds {}, but {} holds {}; train on archives of one quantity", path,
+        io::name_of(archive.quantity()), first.parts().front().string(), io::name_of(first.quantity())));
+  }
+  if (archive.step_s() != first.step_s() && !config.guide.fading) {
+    throw ConfigError(fmt::format(
+        "data.archive: {} holds frames every {} s, but {} every {} s; only a network that is fed what is "
+        "left by each lead (model.feed: advection, advection.fading: true) learns from both",
+        path, archive.step_s(), first.parts().front().string(), first.step_s()));
   }
   const io::Grid& grid = archive.grid();
   if (data.rows > grid.rows || data.columns > grid.columns) {
@@ -55,10 +59,12 @@ void open_archives(const Config& config, TrainingData& data) {
   const bool whole = config.data.crop_rows == 0;
   data.rows = whole ? first.grid().rows : config.data.crop_rows;
   data.columns = whole ? first.grid().columns : config.data.crop_columns;
-  data.step_s = first.step_s();
+  data.steps = {first.step_s(), first.step_s()};
   for (std::size_t i = 0; i < paths.size(); ++i) {
     const io::Archive& archive = data.archives[i];
     check_fit(config, data, paths[i].string(), archive);
+    data.steps.shortest_s = std::min(data.steps.shortest_s, archive.step_s());
+    data.steps.longest_s = std::max(data.steps.longest_s, archive.step_s());
     data.hash += (data.hash.empty() ? "" : " ") + archive.hash();
   }
 }

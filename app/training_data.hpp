@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "app/config.hpp"
+#include "app/weights.hpp"
 #include "io/batch_source.hpp"
 
 namespace raincell::app {
@@ -14,7 +15,8 @@ namespace raincell::app {
 struct TrainingData {
   std::vector<io::Archive> archives;
   std::vector<io::Window> train_windows, validation_windows;
-  std::int64_t rows = 0, columns = 0, step_s = 0;      // of the crops
+  std::int64_t rows = 0, columns = 0;                  // of the crops
+  Steps steps;                                         // of the archives
   std::string hash;                                    // of all archives
   std::unique_ptr<io::BatchSource> train, validation;  // validation may be null
 };

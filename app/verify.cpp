@@ -159,6 +159,14 @@ void add_pictures(VerifyReport& report, model::PastStream& past,
     report.pictures.push_back({fmt::format("+{} min", map.lead * step_s / 60), map.name, std::move(map.png)});
 }
 
+std::vector<std::string> usual_forecasters(const Arguments& arguments) {
+  std::vector<std::string> names = {"persistence", "advection"};
+  if (!arguments.has("model")) return names;
+  names.emplace_back("convlstm");
+  if (read_weights_info(arguments.text("model")).spec.thresholds.empty()) names.emplace_back("blend");
+  return names;
+}
+
 int run(const Arguments& arguments, Log& log) {
   const auto begin = std::chrono::steady_clock::now();
   const Config config =
@@ -168,9 +176,7 @@ int run(const Arguments& arguments, Log& log) {
   model::VerificationSpec spec;
   spec.protocol = protocol_of(arguments);
   std::vector<std::string> names = arguments.comma_list("forecasters");
-  if (names.empty())
-    names = arguments.has("model") ? std::vector<std::string>{"persistence", "advection", "convlstm"}
-                                   : std::vector<std::string>{"persistence", "advection"};
+  if (names.empty()) names = usual_forecasters(arguments);
   Forecasting forecasting(arguments, config.precision, log, names, config.guide.motion, "verify");
   std::vector<StoredProducts*> products;
   for (auto& stored : stored_products(arguments, log)) {
@@ -279,7 +285,7 @@ Command verify_command() {
       {"to", "TIME", "last frame that a case may use", false},
       {"model", "FILE", "weights; default: the shipped ones", false},
       {"forecasters", "LIST",
-       "of persistence, advection, convlstm; default: all that need no weights, and convlstm with --model",
+       "of persistence, advection, convlstm, blend; default: all, those that need weights with --model",
        false},
       {"products", "NAME=DIR",
        "scores the product files of a folder beside them, by that name; may be repeated", true},
@@ -299,7 +305,7 @@ Command verify_command() {
            "Hindcasts over a range of times and scores every forecaster on the same cases and pixels.",
            "  raincell verify --model run/best.safetensors --input radar --from 2024-06-01T08:00Z --to "
            "2024-06-01T09:55Z \\\n"
-           "    --forecasters persistence,advection,convlstm --json scores.json --report scores.html",
+           "    --forecasters persistence,advection,convlstm,blend --json scores.json --report scores.html",
            "",
            0,
            0,

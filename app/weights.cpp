@@ -58,7 +58,11 @@ WeightsInfo info_of(const model::WeightsFile& file, const std::filesystem::path&
   info.spec = model::spec_of(file);
   info.name = text_of(file, "name", path);
   info.config = text_of(file, "config", path);
-  info.step_s = number_of(file, "step_seconds", path);
+  info.steps.shortest_s = number_of(file, "step_seconds", path);
+  const bool several = file.metadata.count("longest_step_seconds") > 0;
+  info.steps.longest_s = several ? number_of(file, "longest_step_seconds", path) : info.steps.shortest_s;
+  if (const auto fitted = file.metadata.find("blend"); fitted != file.metadata.end())
+    info.blend = model::BlendWeights::parse(fitted->second);
   info.training_steps = number_of(file, "training_steps", path);
   info.parameters = model::parameter_count(info.spec);
   try {
@@ -73,6 +77,11 @@ WeightsInfo info_of(const model::WeightsFile& file, const std::filesystem::path&
 }
 
 }  // namespace
+
+std::string Steps::text() const {
+  const auto said = [](std::int64_t s) { return format_duration(static_cast<double>(s)); };
+  return shortest_s == longest_s ? said(shortest_s) : said(shortest_s) + " to " + said(longest_s);
+}
 
 WeightsInfo read_weights_info(const std::filesystem::path& path) {
   std::string hash;
@@ -89,11 +98,12 @@ LoadedModel load_model(const std::filesystem::path& path, kernels::Backend& back
   return loaded;
 }
 
-std::vector<std::byte> weights_bytes(model::Network& network, const Config& config, std::int64_t step_s,
+std::vector<std::byte> weights_bytes(model::Network& network, const Config& config, const Steps& steps,
                                      std::int64_t training_steps) {
   return model::save_weights(network, {{"name", config.name},
                                        {"transform", config.transform.text()},
-                                       {"step_seconds", std::to_string(step_s)},
+                                       {"step_seconds", std::to_string(steps.shortest_s)},
+                                       {"longest_step_seconds", std::to_string(steps.longest_s)},
                                        {"training_steps", std::to_string(training_steps)},
                                        {"config", resolved_text(config)}});
 }

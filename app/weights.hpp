@@ -8,10 +8,19 @@
 
 #include "app/config.hpp"
 #include "io/transform.hpp"
+#include "model/advection/blend.hpp"
 #include "model/advection/guide.hpp"
 #include "model/network.hpp"
 
 namespace raincell::app {
+
+/// Steps of the archives that a network was trained on.
+struct Steps {
+  std::int64_t shortest_s = 0, longest_s = 0;
+  bool holds(std::int64_t step_s) const { return step_s >= shortest_s && step_s <= longest_s; }
+  /// "5 min", "5 to 15 min".
+  std::string text() const;
+};
 
 /// What a weights file says about itself.
 struct WeightsInfo {
@@ -20,7 +29,8 @@ struct WeightsInfo {
   model::ModelSpec spec;
   io::Transform transform;
   model::GuideSpec guide;
-  std::int64_t step_s = 0;
+  Steps steps;
+  model::BlendWeights blend = model::BlendWeights::usual();
   std::int64_t parameters = 0, training_steps = 0;
   std::string config;  // resolved, YAML
 };
@@ -34,7 +44,7 @@ struct LoadedModel {
 };
 LoadedModel load_model(const std::filesystem::path&, kernels::Backend&);
 /// The file for the network's parameters as they are, with what info needs.
-std::vector<std::byte> weights_bytes(model::Network&, const Config&, std::int64_t step_s,
+std::vector<std::byte> weights_bytes(model::Network&, const Config&, const Steps&,
                                      std::int64_t training_steps);
 /// A file or folder that comes with the program: in share/raincell, or as in the source tree, at the program
 /// or above it.

@@ -231,6 +231,13 @@ std::string describe(const Grid& grid) {
                      grid.projection.empty() ? "no projection" : grid.projection, grid.x0, grid.y0);
 }
 
+double pixel_km(const Grid& grid) {
+  if (!is_geographic(grid.projection)) return std::sqrt(grid.dx * grid.dy) / 1000.;
+  constexpr double kKmADegree = 111.195, kRadian = 3.14159265358979323846 / 180.;
+  const double latitude = grid.y0 - 0.5 * static_cast<double>(grid.rows) * grid.dy;
+  return kKmADegree * std::sqrt(grid.dx * std::cos(latitude * kRadian) * grid.dy);
+}
+
 std::string crs_wkt(const Grid& grid) {
   if (grid.projection.empty()) return {};
   const Context context = make_context();

@@ -49,6 +49,8 @@ class LonLatTransform {
 };
 /// True when x and y are degrees.
 bool is_geographic(const std::string& projection);
+/// Kilometres a pixel: of degrees those at the middle of the grid.
+double pixel_km(const Grid&);
 /// CRS as WKT2 (ISO 19162) for crs_wkt (empty without a projection).
 std::string crs_wkt(const Grid&);
 /// A CF grid mapping: attributes of the grid_mapping variable, grid_mapping_name left out.

@@ -29,7 +29,7 @@ TEST(Memory, NowcastStaysWithinIt) {
                    "  forecaster: same_order\n"
                    "  feed: advection\n"
                    "  tendency: true\n"
-                   "advection: {guide_smoothing_pixels: 1}\n"
+                   "advection: {fading: true}\n"
                    "training: {batch: 1, steps: 3}\n");
   expect_ok(run_raincell(folder.path(), {"train", "large.yaml", "--run", "run", "--threads", "1"}));
   const auto nowcast = [&](const std::string& output, const std::vector<std::string>& more) {

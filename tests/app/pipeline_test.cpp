@@ -228,11 +228,11 @@ TEST(Training, EverySampleAndHeadOptionReachesTheNetwork) {
   for (const Options& options :
        {Options{"seed=1"}, Options{"data.flips=true"}, Options{"data.rain_scaling=3"},
         Options{"data.rain_weighting=0"}, Options{"model.head_skip=true"},
-        Options{"advection.guide_smoothing_pixels=1"}, Options{"transform.kind=linear"},
+        Options{"advection.fading=true"}, Options{"transform.kind=linear"},
         // The rain of this archive changes by less than the floor of the dbz transform.
         Options{"transform.kind=linear", "model.tendency=true"},
         Options{"transform.kind=linear", "model.tendency=true", "advection.tendency_steps=1"},
-        Options{"transform.kind=linear", "model.tendency=true", "advection.tendency_smoothing_pixels=2"}}) {
+        Options{"transform.kind=linear", "model.tendency=true", "advection.tendency_smoothing_km=2"}}) {
     const std::string run = "run" + std::to_string(weights.size());
     std::vector<std::string> train = {"train",     "small.yaml", "--run", run,
                                       "--threads", "1",          "--set", "training.steps=2"};

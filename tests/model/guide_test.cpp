@@ -97,24 +97,27 @@ TEST(Guide, WithoutSmoothingItIsTheAdvection) {
   }
 }
 
-TEST(Guide, EachLeadIsTheAdvectionOfAFrameSmoothedInProportion) {
+TEST(Guide, EachLeadIsTheAdvectionOfWhatIsLeftByThen) {
   const Band band(3, 2);
   const auto plane = static_cast<std::size_t>(band.rows * band.columns);
-  constexpr double kSigma = 0.8;
+  GuideSpec spec;
+  spec.fading = true;
+  spec.scale = {2., 10.};
   const Motion motion = estimate_motion(band.past(), {});
-  const Guide guide(band.past(), {{}, kSigma}, 3);
-  std::vector<float> got(3 * plane), want(3 * plane);
+  const Guide guide(band.past(), spec, 3);
+  std::vector<float> got(3 * plane), want(3 * plane), faded(plane);
   guide.frames(0, 0, band.rows, band.columns, got);
-  const auto last = std::span(band.values).last(plane);
+  HeldFrames held(band.past());
+  const Lifetimes lifetimes = estimate_lifetimes(held, motion, spec.scale, nullptr);
+  Fading fading(std::span(band.values).last(plane), band.rows, band.columns, spec.scale, nullptr);
   for (std::size_t lead = 0; lead < 3; ++lead) {
-    const auto smoothed =
-        smooth({last.begin(), last.end()}, band.rows, band.columns, kSigma * static_cast<double>(lead + 1));
-    advect({{smoothed, want}}, motion, 3, 0, 0, band.rows, band.columns);
+    fading.at(lifetimes, 10. * static_cast<double>(lead + 1), faded);
+    advect({{faded, want}}, motion, 3, 0, 0, band.rows, band.columns);
     for (std::size_t i = lead * plane; i < (lead + 1) * plane; ++i) {
       ASSERT_TRUE(got[i] == want[i] || (std::isnan(got[i]) && std::isnan(want[i]))) << i;
     }
   }
-  // Any rectangle, and the same mask as without smoothing.
+  // Any rectangle, and the same mask as without fading.
   std::vector<float> part(3 * 10 * 20), sharp(3 * plane);
   guide.frames(20, 30, 10, 20, part);
   EXPECT_EQ(part[205], got[plane + 20 * 80 + 35]);
@@ -128,21 +131,28 @@ TEST(Guide, TendencyIsWhatChangesAlongTheMotion) {
   const auto plane = static_cast<std::size_t>(band.rows * band.columns);
   for (std::size_t i = 0; i < band.values.size(); ++i)
     band.values[i] *= 1.F + 0.1F * static_cast<float>(i / plane);
-  const GuideSpec spec{{}, 0., true, 3, 0.};
+  GuideSpec spec;
+  spec.tendency = true;
+  spec.tendency_steps = 3;
+  spec.tendency_smoothing_km = 0.;
+  // What a rate that is forgotten within 30 minutes adds until a lead, in steps of 5 minutes.
+  const auto steps = [](std::size_t lead) {
+    return 6. * (1. - std::exp(-static_cast<double>(lead + 1) / 6.));
+  };
   const Guide guide(band.past(), spec, 2);
   std::vector<float> frames(2 * plane), got(2 * plane);
   guide.frames(0, 0, band.rows, band.columns, frames, got);
   // The core is at column 38 of row 32 now, and 2 columns further at each lead.
   for (std::size_t lead = 0; lead < 2; ++lead) {
-    EXPECT_NEAR(got[lead * plane + 32 * 80 + 40 + 2 * lead], 1.5, 0.25) << lead;
-    EXPECT_NEAR(got[lead * plane + 5 * 80 + 70], 0, 0.05);
+    EXPECT_NEAR(got[lead * plane + 32 * 80 + 40 + 2 * lead], 0.5 * steps(lead), 0.08 * steps(lead)) << lead;
+    EXPECT_NEAR(got[lead * plane + 5 * 80 + 70], 0, 0.02);
   }
   // Rates of the three older frames by hand: nothing since the last, 1.5 and 1.5 over two and three steps.
   Band jumps(5, 2);
   for (std::size_t i = 3 * plane; i < 5 * plane; ++i) jumps.values[i] *= 1.3F;
   std::vector<float> jumped(2 * plane);
   Guide(jumps.past(), spec, 2).frames(0, 0, band.rows, band.columns, frames, jumped);
-  EXPECT_NEAR(jumped[32 * 80 + 40], (0. + 1.5 / 2 + 1.5 / 3) / 3 * 3, 0.2);
+  EXPECT_NEAR(jumped[32 * 80 + 40], (0. + 1.5 / 2 + 1.5 / 3) / 3 * steps(0), 0.06);
   // An older frame that has nothing there leaves it to the others; where the latest has nothing, no change is
   // known.
   Band holed = band;
@@ -151,21 +161,24 @@ TEST(Guide, TendencyIsWhatChangesAlongTheMotion) {
     std::vector<float> around(2 * plane);
     Guide(holed.past(), spec, 2).frames(0, 0, band.rows, band.columns, frames, around);
     if (frame < 3) {
-      EXPECT_NEAR(around[32 * 80 + 40], 1.5, 0.25) << frame;
+      EXPECT_NEAR(around[32 * 80 + 40], 0.5 * steps(0), 0.08) << frame;
     } else {
       EXPECT_EQ(around[32 * 80 + 40], 0);
     }
-    EXPECT_NEAR(around[32 * 80 + 44], got[32 * 80 + 44], 0.1) << frame;
+    EXPECT_NEAR(around[32 * 80 + 44], got[32 * 80 + 44], 0.03) << frame;
   }
   holed = band;
   holed.values[(4 * 64 + 32) * 80 + 38] = kNaN;
   std::vector<float> around(2 * plane);
   Guide(holed.past(), spec, 2).frames(0, 0, band.rows, band.columns, frames, around);
   EXPECT_EQ(around[32 * 80 + 40], 0);
-  EXPECT_NEAR(around[32 * 80 + 44], got[32 * 80 + 44], 0.1);
+  EXPECT_NEAR(around[32 * 80 + 44], got[32 * 80 + 44], 0.03);
   // Smoothed, its core is lower; with one frame there is nothing to compare with.
   std::vector<float> smoothed(2 * plane);
-  Guide(band.past(), {{}, 0., true, 3, 5.}, 2).frames(0, 0, band.rows, band.columns, frames, smoothed);
+  GuideSpec wide = spec;
+  wide.tendency_smoothing_km = 10.;
+  wide.scale.pixel_km = 2.;
+  Guide(band.past(), wide, 2).frames(0, 0, band.rows, band.columns, frames, smoothed);
   EXPECT_LT(smoothed[32 * 80 + 40], 0.8F * got[32 * 80 + 40]);
   EXPECT_GT(smoothed[32 * 80 + 40], 0.2F * got[32 * 80 + 40]);
   Guide({1, band.rows, band.columns, std::span(band.values).last(plane)}, spec, 2)
@@ -175,16 +188,31 @@ TEST(Guide, TendencyIsWhatChangesAlongTheMotion) {
 
 TEST(Guide, SaysWhatItTakesAndRefusesNonsense) {
   EXPECT_EQ(Guide::bytes({}, 100, 12), 3 * 400);
-  EXPECT_EQ(Guide::bytes({{}, 0., true}, 100, 12), 4 * 400);
-  EXPECT_EQ(Guide::bytes({{}, 1., true}, 100, 12), 15 * 400);
+  GuideSpec all;
+  all.tendency = true;
+  EXPECT_EQ(Guide::bytes(all, 100, 12), 4 * 400);
+  all.fading = true;
+  EXPECT_EQ(Guide::bytes(all, 100, 12), 15 * 400);
+  EXPECT_EQ(all.frames(), 5);
+  all.tendency_steps = 7;
+  EXPECT_EQ(all.frames(), 8);
   const Band band(2, 1);
   std::vector<float> frames(3 * 64 * 80), tendency(frames.size());
   EXPECT_THROW(Guide(band.past(), {}, 3).frames(0, 0, 64, 80, frames, tendency), std::invalid_argument);
-  EXPECT_THROW(Guide(band.past(), {{}, -1.}, 3), std::invalid_argument);
-  EXPECT_THROW(Guide(band.past(), {{}, std::numeric_limits<double>::infinity()}, 3), std::invalid_argument);
   EXPECT_THROW(Guide(band.past(), {}, 0), std::invalid_argument);
-  EXPECT_THROW(Guide(band.past(), {{}, 0., true, 0, 8.}, 2), std::invalid_argument);
-  EXPECT_THROW(Guide(band.past(), {{}, 0., true, 4, NAN}, 2), std::invalid_argument);
+  const auto refused = [&](auto change) {
+    GuideSpec spec;
+    spec.fading = spec.tendency = true;
+    change(spec);
+    EXPECT_THROW(Guide(band.past(), spec, 2), std::invalid_argument);
+    HeldFrames held(band.past());
+    EXPECT_THROW(GuideStream(held, spec, nullptr), std::invalid_argument);
+  };
+  refused([](GuideSpec& spec) { spec.tendency_steps = 0; });
+  refused([](GuideSpec& spec) { spec.tendency_smoothing_km = -1.; });
+  refused([](GuideSpec& spec) { spec.tendency_smoothing_km = NAN; });
+  refused([](GuideSpec& spec) { spec.scale.pixel_km = 0.; });
+  refused([](GuideSpec& spec) { spec.scale.step_minutes = std::numeric_limits<double>::infinity(); });
   EXPECT_THROW(smooth({1, 2, 3}, 1, 3, 0), std::invalid_argument);
   EXPECT_THROW(smooth({1, 2, 3}, 1, 4, 1), std::invalid_argument);
 }
@@ -195,9 +223,9 @@ TEST(GuideStream, IsTheGuideLeadByLead) {
   const PastFrames past{band.frames, band.rows, band.columns, band.values};
   const auto pixels = static_cast<std::size_t>(band.rows * band.columns);
   constexpr std::int64_t kLeads = 6;
-  for (const double smoothing : {0., 1.35}) {
+  for (const bool fading : {false, true}) {
     GuideSpec spec;
-    spec.smoothing_pixels = smoothing;
+    spec.fading = fading;
     spec.tendency = true;
     std::vector<float> values(kLeads * pixels), tendency(values.size()), lead(pixels), change(pixels);
     Guide(past, spec, kLeads).frames(0, 0, band.rows, band.columns, values, tendency);

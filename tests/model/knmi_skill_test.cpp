@@ -56,7 +56,9 @@ class Guided : public Forecaster {
   ForecastFrames forecast(const PastFrames& past, std::int64_t leads) override {
     ForecastFrames out{leads, past.rows, past.columns, {}, {}, {}};
     out.values.resize(static_cast<std::size_t>(leads * past.rows * past.columns));
-    Guide(past, {{}, 8. / 6.}, leads).frames(0, 0, past.rows, past.columns, out.values);
+    GuideSpec spec;
+    spec.fading = true;
+    Guide(past, spec, leads).frames(0, 0, past.rows, past.columns, out.values);
     return out;
   }
 };
