@@ -61,7 +61,7 @@ run $raincell nowcast --model $out/run/best.safetensors --input $out/radar --at 
 step "7/7 Verify on 08:00 to 09:55"
 run $raincell verify --model $out/run/best.safetensors --input $out/radar \
   --from 2024-06-01T08:00Z --to 2024-06-01T09:55Z \
-  --forecasters persistence,advection,convlstm --json $out/scores.json --report $out/scores.html
+  --forecasters persistence,advection,convlstm,blend --json $out/scores.json --report $out/scores.html
 
 step "Done"
 cat <<TEXT

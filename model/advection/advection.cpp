@@ -17,7 +17,7 @@ constexpr float kDryRate = 0.1F;           // mm/h; below this a pixel is dry an
 constexpr float kDecibelPerDecade = 16.F;  // 10 b of Z = a R^b with b = 1.6
 constexpr double kFlowScale = 100.;  // keeps rain gradients far above the constant in Farneback's equations
 constexpr std::int64_t kReduceFrom = 128;  // pixels of the shorter side from which half resolution is used
-constexpr double kNoiseSigma = 1.0;        // pixels; removes the steps of quantised rain before the flow
+constexpr double kNoiseSigma = 1.5;        // pixels; removes the steps of quantised rain before the flow
 constexpr double kFillSigma = 1.0;         // pixels; how far rain at the mask's edge is continued into it
 constexpr int kWindow = 21;                // pixels; Farneback's averaging window
 constexpr int kPolynomial = 7;             // pixels; neighbourhood of Farneback's quadratic
@@ -97,7 +97,8 @@ struct MotionSum {
   cv::Mat1f u, v, weight;
 };
 
-void add_pair(const FlowImage& earlier, const FlowImage& later, float recency, MotionSum& sum) {
+/// steps: that the motion between the two took.
+void add_pair(const FlowImage& earlier, const FlowImage& later, float recency, float steps, MotionSum& sum) {
   const cv::Mat1f valid = earlier.valid.mul(later.valid);
   const cv::Mat1f from = continued(earlier, valid), to = continued(later, valid);
   int levels = 1;
@@ -111,8 +112,8 @@ void add_pair(const FlowImage& earlier, const FlowImage& later, float recency, M
       const float weight = recency * std::sqrt(from(row, column) * to(row, column));
       const cv::Vec2f& motion = flow(row, column);
       if (!(weight > 0) || !std::isfinite(motion[0]) || !std::isfinite(motion[1])) continue;
-      sum.u(row, column) += weight * motion[0];
-      sum.v(row, column) += weight * motion[1];
+      sum.u(row, column) += weight * motion[0] / steps;
+      sum.v(row, column) += weight * motion[1] / steps;
       sum.weight(row, column) += weight;
     }
   }
@@ -186,6 +187,28 @@ bool step_back(const Motion& motion, Point& point, Point& step) {
          point.y < static_cast<float>(motion.rows);
 }
 
+/// What is left between the latest frame and each older one once the motion has brought it here: over several
+/// steps the same error of the motion is several times as large, and the error of the flow is not.
+void refine(PastStream& past, std::int64_t used, double smoothing_pixels, int reduce, Motion& motion) {
+  const int rows = static_cast<int>(past.rows()), columns = static_cast<int>(past.columns());
+  const FlowImage latest = flow_image(past.frame(past.frames() - 1), rows, columns, reduce);
+  const cv::Size size = latest.decibel.size();
+  MotionSum sum{cv::Mat1f::zeros(size), cv::Mat1f::zeros(size), cv::Mat1f::zeros(size)};
+  std::vector<float> brought(static_cast<std::size_t>(past.pixels()));
+  {
+    Trajectories trajectories(motion, nullptr);
+    for (std::int64_t age = 1; age < used; ++age) {
+      trajectories.step({{past.frame(past.frames() - 1 - age), brought}});
+      add_pair(flow_image(brought, rows, columns, reduce), latest, 1, static_cast<float>(age), sum);
+    }
+  }
+  std::vector<float> more(brought.size());
+  for (const auto& [part, whole] : {std::pair{&sum.u, &motion.u}, {&sum.v, &motion.v}}) {
+    enlarge(smoothed(*part, sum.weight, smoothing_pixels / reduce), reduce, more, rows, columns);
+    for (std::size_t i = 0; i < more.size(); ++i) (*whole)[i] += more[i];
+  }
+}
+
 }  // namespace
 
 Motion estimate_motion(const PastFrames& past, const MotionSpec& spec) {
@@ -216,12 +239,13 @@ Motion estimate_motion(PastStream& past, const MotionSpec& spec) {
   float recency = 1;
   for (std::int64_t pair = 1; pair < used; ++pair) {
     FlowImage earlier = image(past.frames() - 1 - pair);
-    add_pair(earlier, later, recency, sum);
+    add_pair(earlier, later, recency, 1, sum);
     later = std::move(earlier);
     recency *= static_cast<float>(kRecency);
   }
   enlarge(smoothed(sum.u, sum.weight, spec.smoothing_pixels / reduce), reduce, motion.u, rows, columns);
   enlarge(smoothed(sum.v, sum.weight, spec.smoothing_pixels / reduce), reduce, motion.v, rows, columns);
+  refine(past, used, spec.smoothing_pixels, reduce, motion);
   return motion;
 }
 

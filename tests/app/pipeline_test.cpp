@@ -73,14 +73,14 @@ TEST_P(Pipeline, GoesFromFilesToScores) {
   EXPECT_NE(inspected.out.find("\"format\":\"archive\""), std::string::npos);
   EXPECT_NE(inspected.out.find("\"format\":\"weights\""), std::string::npos);
 
-  expect_ok(run_raincell(
-      folder.path(), {"verify", "--model", "run/best.safetensors", "--input", "radar", "--from",
-                      "2024-06-01T01:05Z", "--to", "2024-06-01T02:25Z", "--forecasters",
-                      "persistence,advection,convlstm", "--json", "scores.json", "--report", "scores.html"}));
+  expect_ok(run_raincell(folder.path(), {"verify", "--model", "run/best.safetensors", "--input", "radar",
+                                         "--from", "2024-06-01T01:05Z", "--to", "2024-06-01T02:25Z",
+                                         "--forecasters", "persistence,advection,convlstm,blend", "--json",
+                                         "scores.json", "--report", "scores.html"}));
   const Json scores = Json::parse(test::read_text(folder / "scores.json"));
   EXPECT_EQ(scores["cases"], 12);  // 17 frames from 01:05 to 02:25, 3 + 3 a case
-  EXPECT_EQ(scores["scores"].size(), 3U * 3U * 7U);
-  EXPECT_EQ(scores["continuous"].size(), 9U);
+  EXPECT_EQ(scores["scores"].size(), 4U * 3U * 7U);
+  EXPECT_EQ(scores["continuous"].size(), 12U);
   EXPECT_EQ(scores["protocol"], "default");
   const auto keys = [](const Json& object) {
     std::set<std::string> names;
@@ -220,6 +220,67 @@ TEST(Training, ManyArchivesAreSplitByTheTimeOfAllTogether) {
   EXPECT_EQ(apart.find("18 windows to train on, 9 to choose on"), std::string::npos) << apart;
 }
 
+TEST(Training, ArchivesOfSeveralStepsNeedAGuideThatKnowsTheirTime) {
+  const Folder folder;
+  for (const std::string minutes : {"5", "10"}) {
+    expect_ok(run_raincell(folder.path(), {"simulate", "--output", "radar" + minutes, "--frames", "14",
+                                           "--size", "40x36", "--step", minutes + "min", "--seed", minutes}));
+    expect_ok(run_raincell(folder.path(), {"pack", "radar" + minutes, "--output", minutes + ".nc"}));
+  }
+  test::write_text(folder / "small.yaml", kConfig);
+  const auto train = [&](const std::string& fading) {
+    return run_raincell(
+        folder.path(), {"train", "small.yaml", "--run", "run", "--set", "data.archive=[5.nc, 10.nc]", "--set",
+                        "advection.fading=" + fading, "--set", "training.steps=2"});
+  };
+  const auto refused = train("false");
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_NE(refused.err.find("10.nc holds frames every 600 s, but 5.nc every 300 s"), std::string::npos)
+      << refused.err;
+  expect_ok(train("true"));
+  const auto inspected = run_raincell(folder.path(), {"inspect", "run/last.safetensors", "--json"});
+  expect_ok(inspected);
+  EXPECT_EQ(Json::parse(inspected.out)["step_minutes"], 5.);
+  EXPECT_EQ(Json::parse(inspected.out)["longest_step_minutes"], 10.);
+  // Good for both, and for no step beyond them.
+  std::set<std::string> said;
+  for (const std::string name : {"blend", "convlstm"}) {
+    for (const std::string minutes : {"5", "10"}) {
+      const std::string product = name + minutes + ".nc";
+      expect_ok(run_raincell(folder.path(), {"nowcast", "--model", "run/last.safetensors", "--input",
+                                             "radar" + minutes, "--forecaster", name, "--output", product}));
+      EXPECT_TRUE(said.insert(test::read_text(folder / product)).second);
+    }
+  }
+  expect_ok(run_raincell(folder.path(), {"simulate", "--output", "radar15", "--frames", "6", "--size",
+                                         "40x36", "--step", "15min"}));
+  const auto other = run_raincell(folder.path(), {"nowcast", "--model", "run/last.safetensors", "--input",
+                                                  "radar15", "--output", "no.nc"});
+  EXPECT_EQ(other.code, 7);
+  EXPECT_NE(other.err.find("was trained on frames every 5 min to 10 min, and the input has one every 15 min"),
+            std::string::npos)
+      << other.err;
+}
+
+TEST(Forecasters, BlendAsksForRatesAndSaysSo) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  expect_ok(run_raincell(folder.path(), {"train", "small.yaml", "--run", "run", "--set", "training.steps=1",
+                                         "--set", "model.thresholds=[0.5, 2]", "--set", "loss.kind=bce"}));
+  const auto blend = run_raincell(folder.path(), {"nowcast", "--model", "run/last.safetensors", "--input",
+                                                  "radar", "--forecaster", "blend", "--output", "no.nc"});
+  EXPECT_EQ(blend.code, 2);
+  EXPECT_NE(blend.err.find("forecasts probabilities, which cannot be blended"), std::string::npos)
+      << blend.err;
+  // And verify does not ask for it by itself.
+  const auto verify =
+      run_raincell(folder.path(), {"verify", "--model", "run/last.safetensors", "--input", "radar", "--from",
+                                   "2024-06-01T01:05Z", "--to", "2024-06-01T01:45Z", "--json", "-"});
+  expect_ok(verify);
+  EXPECT_EQ(verify.out.find("blend"), std::string::npos);
+  EXPECT_NE(verify.out.find("convlstm"), std::string::npos);
+}
+
 TEST(Training, EverySampleAndHeadOptionReachesTheNetwork) {
   const Folder folder;
   make_archive(folder, "odim");
@@ -227,8 +288,8 @@ TEST(Training, EverySampleAndHeadOptionReachesTheNetwork) {
   using Options = std::vector<std::string>;
   for (const Options& options :
        {Options{"seed=1"}, Options{"data.flips=true"}, Options{"data.rain_scaling=3"},
-        Options{"data.rain_weighting=0"}, Options{"model.head_skip=true"},
-        Options{"advection.fading=true"}, Options{"transform.kind=linear"},
+        Options{"data.rain_weighting=0"}, Options{"model.head_skip=true"}, Options{"advection.fading=true"},
+        Options{"transform.kind=linear"},
         // The rain of this archive changes by less than the floor of the dbz transform.
         Options{"transform.kind=linear", "model.tendency=true"},
         Options{"transform.kind=linear", "model.tendency=true", "advection.tendency_steps=1"},

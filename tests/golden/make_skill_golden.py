@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Scores of small fields by pysteps (and numpy where pysteps has none), stored in skill.json.
+"""Scores by pysteps (and numpy where pysteps has none): of small fields with the fields in skill.json, of radar frames without
+them in skill_knmi.json.
 
-Run with pysteps, numpy and scipy installed; the tests only read the result:
-    python tests/golden/make_skill_golden.py
+Run with pysteps, numpy, scipy and h5py installed and the folder of the test data; the tests only read the results:
+    python tests/golden/make_skill_golden.py DATA
 """
 import json
 import pathlib
+import sys
 
+import h5py
 import numpy as np
 from pysteps.utils.spectral import rapsd
 from pysteps.verification.detcatscores import det_cat_fct
@@ -34,6 +37,50 @@ def similarity(p, t, data_range):
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     s = (2 * up * ut + c1) * (2 * vpt + c2) / ((up**2 + ut**2 + c1) * (vp + vt + c2))
     return s[3:-3, 3:-3].mean()
+
+
+def write(name, out):
+    path = pathlib.Path(__file__).with_name(name)
+    path.write_text(json.dumps(out, indent=None, separators=(",", ":")).replace("],", "],\n") + "\n")
+
+
+def frame(data, minute):
+    """KNMI's five-minute sums as mm/h, NaN where missing."""
+    name = f"radar/knmi/rap_20100826/RAD_NL25_RAP_5min_201008260{minute // 60}{minute % 60:02}.h5"
+    with h5py.File(data / name) as file:
+        codes = file["image1/image_data"][:]
+    return np.where(codes == 65535, np.nan, (codes * 0.12).astype(np.float32)).astype(float)
+
+
+def radar(data):
+    """The frame of 05:00 as the forecast of the one of 05:15; five frames until 05:00 as members."""
+    forecast, truth = frame(data, 300), frame(data, 315)
+    valid = np.isfinite(forecast) & np.isfinite(truth)
+    thresholds = [0.1, 0.5, 1, 2, 5, 10]
+    out = {"thresholds": thresholds, "categorical": [], "fss": [], "valid": int(valid.sum())}
+    for threshold in thresholds:
+        scores = det_cat_fct(forecast[valid], truth[valid], threshold, ["CSI", "POD", "FAR", "HSS", "GSS", "BIAS"])
+        out["categorical"].append({k.lower(): float(v) for k, v in scores.items()})
+    scores = det_cont_fct(forecast[valid], truth[valid], ["MSE", "MAE", "ME", "RMSE", "corr_p"])
+    out["continuous"] = {k.lower(): float(v) for k, v in scores.items()}
+    for threshold in (0.5, 5):
+        for scale in (4, 20, 64):
+            out["fss"].append({"threshold": threshold, "scale": scale, "fss": float(fss(forecast, truth, threshold, scale))})
+    window = [np.nan_to_num(x)[200:500, 200:500] for x in (forecast, truth)]
+    out["spectra"] = [rapsd(x, fft_method=np.fft).tolist() for x in window]
+    members = np.stack([frame(data, minute) for minute in range(280, 301, 5)])
+    everywhere = valid & np.isfinite(members).all(axis=0)
+    some, true = members[:, everywhere], truth[everywhere]
+    out["members"] = int(everywhere.sum())
+    out["crps"] = float(CRPS(some + 0.0005, true))  # pysteps leaves the interval next to a tie out of its integral
+    probability = (some > 0.5).mean(axis=0) * 0.9 + 0.03
+    diagram = reldiag_init(0.5, n_bins=10, min_count=0)
+    reldiag_accum(diagram, probability, true)
+    centre, frequency = reldiag_compute(diagram)
+    out["reliability"] = {"forecast": [None if np.isnan(x) else float(x) for x in centre],
+                          "observed": [None if np.isnan(x) else float(x) for x in frequency],
+                          "pixels": [int(x) for x in diagram["num_idx"]], "brier": float(np.mean((probability - (true > 0.5)) ** 2))}
+    return out
 
 
 def main():
@@ -72,8 +119,8 @@ def main():
                           "brier": float(np.mean((probability - (truth > 1.005)) ** 2))}
     small = [np.clip(x / 8, 0, 1).astype(np.float32).astype(float) for x in (forecast, truth)]
     out["similarity"] = {"scale": 0.125, "range_1": float(similarity(*small, 1)), "range_2": float(similarity(*small, 2))}
-    path = pathlib.Path(__file__).with_name("skill.json")
-    path.write_text(json.dumps(out, indent=None, separators=(",", ":")).replace("],", "],\n") + "\n")
+    write("skill.json", out)
+    write("skill_knmi.json", radar(pathlib.Path(sys.argv[1])))
 
 
 if __name__ == "__main__":
