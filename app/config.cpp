@@ -42,6 +42,10 @@ void check_whole(const Config& config, const std::string& file, Problems& proble
   if (config.transform.floor_dbz >= config.transform.ceiling_dbz) {
     problems.add(file, 0, "transform.ceiling_dbz", "must lie above transform.floor_dbz");
   }
+  if (loss.kind == kernels::LossKind::mse_rate && config.transform.growth() == 0.) {
+    problems.add(file, 0, "loss.kind",
+                 "mse_rate needs transform.kind: log or dbz; of a linear one mse is the same");
+  }
   const bool logits = config.model.logits();
   if (logits != (loss.kind == kernels::LossKind::bce)) {
     problems.add(

@@ -27,6 +27,7 @@ struct DataConfig {
   double rain_weighting = 1.;
   bool flips = false;
   double rain_scaling = 1.;
+  double rain_level = 0.;
   std::int64_t workers = 1, prefetch = 2;
 };
 

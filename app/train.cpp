@@ -81,6 +81,13 @@ model::TrainingSpec training_spec(const Config& config) {
     }
     spec.loss.class_weights.assign(config.loss.class_weights.begin(), config.loss.class_weights.end());
   }
+  if (config.loss.kind == kernels::LossKind::mse_rate) {
+    spec.loss.rate_growth = static_cast<float>(config.transform.growth());
+    if (!(spec.loss.rate_growth > 0.F))
+      throw ConfigError(
+          fmt::format("loss.kind: mse_rate is for rain rates, but the archive holds {}; use mse",
+                      io::name_of(config.transform.quantity)));
+  }
   spec.loss.lead_weights.assign(config.loss.lead_weights.begin(), config.loss.lead_weights.end());
   spec.optimizer = config.optimizer;
   spec.schedule = config.schedule;

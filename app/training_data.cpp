@@ -138,6 +138,7 @@ TrainingData open_training_data(Config& config, std::int64_t guide_cache_bytes) 
   spec.rain_weighting = config.data.rain_weighting;
   spec.flips = config.data.flips;
   spec.rain_scaling = config.data.rain_scaling;
+  spec.rain_level = config.data.rain_level;
   spec.tendency = config.model.tendency;
   spec.seed = config.seed;
   spec.workers = static_cast<int>(config.data.workers);

@@ -18,6 +18,7 @@
 namespace raincell::io {
 namespace {
 
+constexpr double kMostLevelling = 100.;      // a drop in a dry scene is not made a storm
 constexpr std::int64_t kLargestMaps = 8192;  // windows share rain maps beyond this number
 
 /// A seeded permutation of 0 .. count-1 without a table: a Feistel network on the next power of four, walked
@@ -75,6 +76,7 @@ struct BatchSource::State {
   struct Scratch {
     std::vector<std::int16_t> codes;
     std::vector<float> network, mask, guide, tendency, scaled;
+    float factor = 1.F;  // of the sample's rain
   };
 
   std::vector<const Archive*> archives;
@@ -106,6 +108,8 @@ struct BatchSource::State {
   void tabulate();
   /// Network value of every code of an archive whose rain is multiplied.
   void tabulate(const Archive&, float factor, std::vector<float>& table) const;
+  /// What brings the rain of a sample to spec.rain_level.
+  float level_factor(const Sample&, Scratch&) const;
   void put_frame(const Sample&, std::int64_t frame, std::span<float> values, std::span<float> mask,
                  Scratch&) const;
   void put_guide(const Sample&, std::int64_t place, Batch&, Scratch&) const;
@@ -130,9 +134,11 @@ void BatchSource::State::check() const {
   if (!(spec.rain_scaling >= 1.)) {
     refuse(fmt::format("rain_scaling is {}; at least 1 expected", spec.rain_scaling));
   }
-  if (spec.rain_scaling > 1. && transform.quantity != Quantity::rain_rate) {
-    refuse(fmt::format("rain_scaling multiplies rain rates, but the archive holds {}; leave it at 1",
-                       name_of(transform.quantity)));
+  if (!(spec.rain_level >= 0.)) refuse(fmt::format("rain_level is {}; 0 or more expected", spec.rain_level));
+  if ((spec.rain_scaling > 1. || spec.rain_level > 0.) && transform.quantity != Quantity::rain_rate) {
+    refuse(fmt::format(
+        "rain_scaling and rain_level multiply rain rates, but the archive holds {}; leave them at 1 and 0",
+        name_of(transform.quantity)));
   }
   if (spec.share_first < 0 || spec.share_count < 0 || spec.share_first + share > spec.batch) {
     refuse(fmt::format("a share of {} samples from {} on does not fit a batch of {}", share, spec.share_first,
@@ -241,11 +247,27 @@ void BatchSource::State::tabulate(const Archive& archive, float factor, std::vec
   }
 }
 
+float BatchSource::State::level_factor(const Sample& sample, Scratch& scratch) const {
+  if (spec.rain_level == 0.) return 1.F;
+  const Archive& archive = *archives[static_cast<std::size_t>(sample.window.archive)];
+  archive.read_codes(sample.window.first + past - 1, sample.crop, scratch.codes);
+  double square = 0.;
+  std::int64_t valid = 0;
+  for (const std::int16_t code : scratch.codes) {
+    if (code == Packing::kFill) continue;
+    square += static_cast<double>(code) * code;
+    ++valid;
+  }
+  if (square == 0.) return 1.F;
+  const double level = archive.scale() * std::sqrt(square / static_cast<double>(valid));
+  return static_cast<float>(std::clamp(spec.rain_level / level, 1. / kMostLevelling, kMostLevelling));
+}
+
 void BatchSource::State::put_frame(const Sample& sample, std::int64_t frame, std::span<float> values,
                                    std::span<float> mask, Scratch& scratch) const {
   const auto archive = static_cast<std::size_t>(sample.window.archive);
   archives[archive]->read_codes(frame, sample.crop, scratch.codes);
-  const float* table = sample.rain_factor == 1.F ? network_of[archive].data() : scratch.scaled.data();
+  const float* table = scratch.factor == 1.F ? network_of[archive].data() : scratch.scaled.data();
   const Placement place = placement_of(sample.orientation, rows, columns);
   const std::int16_t* codes = scratch.codes.data();
   for (std::int64_t r = 0; r < rows; ++r) {
@@ -277,11 +299,11 @@ void BatchSource::State::put_guide(const Sample& sample, std::int64_t place, Bat
         const std::size_t from = lead + static_cast<std::size_t>(r * columns + c),
                           to = first + lead + static_cast<std::size_t>(at);
         const float advected = scratch.guide[from];
-        batch.guide[to] = transform.to_network(sample.rain_factor * advected);
+        batch.guide[to] = transform.to_network(scratch.factor * advected);
         batch.guide_mask[to] = std::isnan(advected) ? 0.F : 1.F;
         if (std::isnan(advected)) batch.future_mask[to] = 0.F;
         if (spec.tendency)
-          batch.tendency[to] = transform.change_to_network(sample.rain_factor * scratch.tendency[from]);
+          batch.tendency[to] = transform.change_to_network(scratch.factor * scratch.tendency[from]);
       }
     }
   }
@@ -298,7 +320,8 @@ void BatchSource::State::fill(Batch& batch, std::int64_t number, std::int64_t pl
     return std::span<float>(block.data() + static_cast<std::size_t>(place * leads + t) * pixels, pixels);
   };
   const Archive& archive = *archives[static_cast<std::size_t>(chosen.window.archive)];
-  if (chosen.rain_factor != 1.F) tabulate(archive, chosen.rain_factor, scratch.scaled);
+  scratch.factor = chosen.rain_factor * level_factor(chosen, scratch);
+  if (scratch.factor != 1.F) tabulate(archive, scratch.factor, scratch.scaled);
   for (std::int64_t t = 0; t < past + future; ++t) {
     const bool seen = t < past;
     put_frame(chosen, chosen.window.first + t,

@@ -25,7 +25,9 @@ struct BatchSpec {
   double rain_weighting = 1.;  // 0: uniform; 1: probability of a crop in proportion to its rain
   bool flips = false;          // flips and quarter turns (square crops)
   double rain_scaling = 1.;    // x: the rain of each sample is multiplied by a number from 1/x to x
-  bool tendency = false;       // asks the guide for the tendency as well
+  double rain_level =
+      0.;                 // > 0: before, it is multiplied so that the latest frame's root mean square is this
+  bool tendency = false;  // asks the guide for the tendency as well
   std::uint64_t seed = 1;
   int workers = 1;               // 0: next() itself does the work
   std::int64_t prefetch = 2;     // batches ready ahead: what bounds the memory

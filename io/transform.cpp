@@ -65,6 +65,19 @@ float Transform::to_physical(float network) const {
   return static_cast<float>(physical);
 }
 
+double Transform::growth() const {
+  if (quantity != Quantity::rain_rate) return 0.;
+  switch (kind) {
+    case TransformKind::log_eps:
+      return std::log((max_value + epsilon) / epsilon);
+    case TransformKind::dbz:
+      return (ceiling_dbz - floor_dbz) * std::log(10.) / (10. * zr_b);
+    case TransformKind::linear:
+      break;
+  }
+  return 0.;
+}
+
 float Transform::change_to_network(float change) const {
   if (kind == TransformKind::dbz && quantity == Quantity::reflectivity) {  // whose 0 dBZ is not no rain
     return static_cast<float>(std::isnan(change) ? 0. : change / (ceiling_dbz - floor_dbz));

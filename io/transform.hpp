@@ -24,6 +24,8 @@ struct Transform {
 
   float to_network(float physical) const;  // kMissing -> to_network(dry) = 0
   float to_physical(float network) const;
+  /// g of rate + constant = e^(g network) x constant; 0: linear, or not a rain rate.
+  double growth() const;
   float change_to_network(float change) const;  // the size as if a value, its sign; dbz: 0 below the floor
   void to_network(std::span<const float> physical, std::span<float> network, std::span<float> mask) const;
   void to_physical(std::span<const float> network, std::span<float> physical) const;

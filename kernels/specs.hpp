@@ -74,7 +74,7 @@ struct CellSpec {
 
 enum class Activation : std::uint8_t { identity, leaky_relu, sigmoid, tanh };
 
-enum class LossKind : std::uint8_t { mse, mae, huber, bce, balanced };
+enum class LossKind : std::uint8_t { mse, mae, huber, bce, balanced, mse_rate };
 
 /// Masked pointwise loss, in network units, of forecast f and target y:
 ///   mse       (f-y)^2
@@ -82,12 +82,14 @@ enum class LossKind : std::uint8_t { mse, mae, huber, bce, balanced };
 ///   huber     0.5 d^2 for |d| <= delta, delta (|d| - 0.5 delta) beyond
 ///   bce       binary cross-entropy of sigmoid(f) with y in [0,1] (f are logits)
 ///   balanced  w(y) ((f-y)^2 + |f-y|), w(y) = class_weights[number of class_bounds <= y]
+///   mse_rate  ((e^(g f) - e^(g y)) / g)^2, g = rate_growth: of what f and y are logarithms of
 /// times (1 + target_weight * y), times lead_weights[t] (empty: ones).
 /// The sum is divided by the number of valid pixels.
 struct LossSpec {
   LossKind kind = LossKind::mse;
   float huber_delta = 0.1F;
   float target_weight = 0.F;
+  float rate_growth = 1.F;           // above 0
   std::vector<float> class_bounds;   // ascending, network units
   std::vector<float> class_weights;  // class_bounds.size() + 1
   std::vector<float> lead_weights;   // T' or empty

@@ -62,6 +62,7 @@ LossRange loss_range_of(const LossSpec& spec) {
   range.kind = spec.kind;
   range.huber_delta = spec.huber_delta;
   range.target_weight = spec.target_weight;
+  range.rate_growth = spec.rate_growth;
   range.class_bounds = spec.class_bounds.data();
   range.class_weights = spec.class_weights.data();
   range.classes = static_cast<int64_t>(spec.class_bounds.size());

@@ -48,7 +48,7 @@ struct CellBackward {
 /// more.
 struct LossRange {
   LossKind kind = LossKind::mse;
-  float huber_delta = 0, target_weight = 0, lead_weight = 1;
+  float huber_delta = 0, target_weight = 0, rate_growth = 1, lead_weight = 1;
   const float *class_bounds = nullptr, *class_weights = nullptr;
   std::int64_t classes = 0;
 };

@@ -19,7 +19,7 @@ struct Totals {
 /// The scalars of a LossSpec and its lists.
 struct LossRule {
   LossKind kind;
-  float huber_delta, target_weight;
+  float huber_delta, target_weight, rate_growth;
   std::int64_t classes;  // bounds
   LossLists lists;
 
@@ -46,6 +46,10 @@ struct LossRule {
         return (f > 0 ? f : 0) - f * y + log1pf(expf(-fabsf(f)));
       case LossKind::balanced:
         return class_weight(y) * (d * d + size);
+      case LossKind::mse_rate: {
+        const float e = (expf(rate_growth * f) - expf(rate_growth * y)) / rate_growth;
+        return e * e;
+      }
     }
     return 0;
   }
@@ -62,6 +66,10 @@ struct LossRule {
         return AccurateMath::sigmoid(f) - y;
       case LossKind::balanced:
         return class_weight(y) * (2 * d + sign);
+      case LossKind::mse_rate: {
+        const float rate = expf(rate_growth * f);
+        return 2 * rate * (rate - expf(rate_growth * y)) / rate_growth;
+      }
     }
     return 0;
   }
@@ -198,8 +206,12 @@ std::size_t channel_sum_scratch(const Shape& shape) {
 
 void loss(Stream stream, const LossSpec& spec, const LossLists& lists, ConstView forecast, ConstView target,
           ConstView mask, View d_forecast, View sums, float scale, void* scratch) {
-  const LossRule rule{spec.kind, spec.huber_delta, spec.target_weight,
-                      static_cast<std::int64_t>(spec.class_bounds.size()), lists};
+  const LossRule rule{spec.kind,
+                      spec.huber_delta,
+                      spec.target_weight,
+                      spec.rate_growth,
+                      static_cast<std::int64_t>(spec.class_bounds.size()),
+                      lists};
   with_type(forecast.dtype, [&](auto type) {
     using T = decltype(type);
     // By the size of a lead: a pack has one weight, and a view may begin at any lead.

@@ -70,6 +70,11 @@ LossTerm<Real> pixel_loss(const LossSpec& spec, Real f, Real y) {
       const Real weight = spec.class_weights[rain_class];
       return {weight * (d * d + std::abs(d)), weight * (2 * d + sign)};
     }
+    case LossKind::mse_rate: {
+      const Real growth = spec.rate_growth, rate = std::exp(growth * f),
+                 e = (rate - std::exp(growth * y)) / growth;
+      return {e * e, 2 * e * rate};
+    }
   }
   return {0, 0};
 }

@@ -52,6 +52,12 @@ TEST(Config, EverythingWrongIsSaidAtOnce) {
   EXPECT_NE(said.find("my.yaml:6: optimizer.learning_rate"), std::string::npos) << said;
 }
 
+TEST(Config, ErrorsOfRatesNeedALogarithm) {
+  EXPECT_EQ(problems_of(kModel + "loss: {kind: mse_rate}\ntransform: {kind: log}\n"), "");
+  const std::string said = problems_of(kModel + "loss: {kind: mse_rate}\ntransform: {kind: linear}\n");
+  EXPECT_NE(said.find("loss.kind: mse_rate needs transform.kind: log or dbz"), std::string::npos) << said;
+}
+
 TEST(Config, RefusesWhatYamlWouldLetPass) {
   EXPECT_NE(problems_of("seed: 010\n").find("'010'"), std::string::npos);
   EXPECT_NE(problems_of("seed: 1\nseed: 2\n").find("there twice, first in line 1"), std::string::npos);

@@ -215,6 +215,49 @@ TEST_F(Batches, HoldTheArchivesNumbersTurnedAsTold) {
   EXPECT_GT(*factors.rbegin(), 1.25F);
 }
 
+TEST_F(Batches, BringScenesToOneLevelOfRain) {
+  BatchSpec spec = small();
+  spec.workers = 0;
+  spec.flips = false;
+  spec.tendency = true;
+  spec.rain_level = 2.;
+  const Transform transform;
+  BatchSource source({&archive_}, windows(), transform, spec, last_frame);
+  Batch batch;
+  source.next(batch);
+  for (std::int64_t n = 0; n < 4; ++n) {
+    const Sample sample = source.sample(0, n);
+    const auto rain = [&](std::int64_t t, std::int64_t i) {
+      const Frame frame = simulate_frame(Batches::spec(), sample.window.first + t);
+      return frame
+          .values[static_cast<std::size_t>((sample.crop.row + i / 32) * 80 + sample.crop.column + i % 32)];
+    };
+    double square = 0.;
+    std::int64_t valid = 0;
+    for (std::int64_t i = 0; i < 32 * 32; ++i) {
+      const float value = rain(2, i);
+      if (std::isnan(value)) continue;
+      square += static_cast<double>(value) * value;
+      ++valid;
+    }
+    const auto factor =
+        static_cast<float>(sample.rain_factor * 2. / std::sqrt(square / static_cast<double>(valid)));
+    for (const std::int64_t i : {500, 501, 700}) {
+      if (std::isnan(rain(0, i)) || std::isnan(rain(4, i))) continue;
+      EXPECT_NEAR(batch.past[static_cast<std::size_t>(n * 3 * 1024 + i)],
+                  transform.to_network(factor * rain(0, i)), 1e-5);
+      EXPECT_NEAR(batch.future[static_cast<std::size_t>((n * 2 + 1) * 1024 + i)],
+                  transform.to_network(factor * rain(4, i)), 1e-5);
+      EXPECT_NEAR(batch.guide[static_cast<std::size_t>(n * 2 * 1024 + i)],
+                  transform.to_network(factor * rain(2, i)), 1e-5);
+      EXPECT_NEAR(batch.tendency[static_cast<std::size_t>(n * 2 * 1024 + i)],
+                  -transform.to_network(factor * 0.1F * static_cast<float>(i)), 1e-5);
+    }
+  }
+  spec.rain_level = -1.;
+  EXPECT_THROW(BatchSource({&archive_}, windows(), {}, spec), DataError);
+}
+
 TEST_F(Batches, EveryWindowComesOnceAnEpochWithoutWeights) {
   BatchSpec spec = small();
   spec.rain_weighting = 0.;

@@ -25,6 +25,16 @@ TEST(Transform, LogAndLinearAsWritten) {
   EXPECT_EQ(transform.to_network(25.F), 0.5F);
 }
 
+TEST(Transform, GrowthIsThatOfTheRainWithTheNetworksValue) {
+  for (const auto& [text, constant] : {std::pair{"log_eps epsilon=0.5 max=60", 0.5F}, {"dbz a=200 b=1.6 floor=0 ceiling=60", 0.F}}) {
+    const Transform transform = Transform::parse(text);
+    const double ratio = (transform.to_physical(0.8F) + constant) / (transform.to_physical(0.3F) + constant);
+    EXPECT_NEAR(std::log(ratio), 0.5 * transform.growth(), 1e-4) << text;
+  }
+  EXPECT_EQ(Transform::parse("linear max=50").growth(), 0.);
+  EXPECT_EQ(Transform::parse("dbz floor=-20 ceiling=70 quantity=reflectivity").growth(), 0.);
+}
+
 TEST(Transform, DryAndMissingAreExactlyZeroThereAndBack) {
   for (const char* text : {"dbz a=200 b=1.6 floor=0 ceiling=60", "dbz a=200 b=1.6 floor=-10 ceiling=60",
                            "log_eps epsilon=0.01 max=100", "linear max=100",

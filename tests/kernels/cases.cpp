@@ -274,6 +274,7 @@ std::vector<std::pair<std::string, LossSpec>> loss_specs() {
     LossSpec spec;
     spec.kind = kind;
     spec.huber_delta = 0.25F;
+    spec.rate_growth = 2.5F;
     spec.target_weight = target_weight;
     spec.lead_weights = std::move(lead_weights);
     if (kind == LossKind::balanced) {
@@ -288,6 +289,7 @@ std::vector<std::pair<std::string, LossSpec>> loss_specs() {
   add("huber", LossKind::huber, 1.F, {});
   add("bce", LossKind::bce, 0.F, {0.F, 1.F, 3.F});
   add("balanced", LossKind::balanced, 0.F, {});
+  add("mse_rate", LossKind::mse_rate, 0.F, {1.F, 0.5F, 2.F});
   return specs;
 }
 

@@ -125,6 +125,9 @@ TEST_P(Peers, Losses) {
   check(LossKind::huber, 0.34775, {0.04, -0.05, 0.05, 0.0, 0.05});
   check(LossKind::mae, 1.49, {0.2, -0.2, 0.2, 0.0, 0.2});
   check(LossKind::bce, 1.1045195861737658, {});
+  // As mse of the exponentials.
+  check(LossKind::mse_rate, 4333.892302071438,
+        {0.13211764109969545, -0.06933723671222636, 13.80504524398263, 0.0, 8734.359810539234});
 }
 
 TEST_P(Peers, Optimizers) {

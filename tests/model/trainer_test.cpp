@@ -118,6 +118,12 @@ TEST(Trainer, EveryOptionHasAnEffect) {
   const std::vector<Option> options = {
       {"mae", [](ModelSpec&, TrainingSpec& t) { t.loss.kind = LossKind::mae; }},
       {"huber", [](ModelSpec&, TrainingSpec& t) { t.loss.kind = LossKind::huber; }},
+      {"mse_rate", [](ModelSpec&, TrainingSpec& t) { t.loss.kind = LossKind::mse_rate; }},
+      {"rate_growth",
+       [](ModelSpec&, TrainingSpec& t) {
+         t.loss.kind = LossKind::mse_rate;
+         t.loss.rate_growth = 3.F;
+       }},
       {"huber_delta",
        [](ModelSpec&, TrainingSpec& t) {
          t.loss.kind = LossKind::huber;
