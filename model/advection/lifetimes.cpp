@@ -38,7 +38,7 @@ void each_band(std::span<const float> frame, std::int64_t rows, std::int64_t col
   std::vector<float> finer(frame.begin(), frame.end());
   smooth.resize(frame.size());
   for (std::size_t band = 0; band < kBands; ++band) {
-    const double sigma = sigma_pixels(band, scale);
+    const double sigma = std::min(sigma_pixels(band, scale), static_cast<double>(std::max(rows, columns)));
     if (sigma < kLeastPixels) continue;
     smooth_frame(frame, rows, columns, sigma, smooth);
     visit(band, std::span<const float>(finer), std::span<const float>(smooth));

@@ -135,6 +135,9 @@ TEST(Fading, LeavesTheWidestMeanInTheEndAndNothingBelowZero) {
       ASSERT_NEAR(out[i], std::max(0.F, frame[i] - (fine[i] - coarse[i])), 1e-5);
     }
   }
+  // Pixels of a centimetre: no structure is wider than the field.
+  Fading(frame, kSide, kSide, {1e-5, 5.}, nullptr).at(Lifetimes::usual(), 5., out);
+  for (std::size_t i = 0; i < kPixels; ++i) ASSERT_EQ(std::isnan(out[i]), std::isnan(frame[i]));
   std::vector<float> small(10);
   EXPECT_THROW(fading.at(one, 5., small), std::invalid_argument);
 }
