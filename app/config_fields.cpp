@@ -173,8 +173,7 @@ std::vector<Field<Config>> data_fields() {
               "x: the rain of each sample is multiplied by a number from 1/x to x; 1: left alone"),
       real<R>("data.rain_level", AT(data.rain_level), 0., 1000.,
               "x: the rain of each sample is first multiplied so that the root of its mean square, in the "
-              "latest frame "
-              "of the crop, is x mm/h: all weather counts alike; 0: left alone"),
+              "latest frame of the crop, is x mm/h: all weather counts alike; 0: left alone"),
       integer<R>("data.workers", AT(data.workers), 1, 256, "threads that prepare batches"),
       integer<R>("data.prefetch", AT(data.prefetch), 1, 64, "batches ready ahead"),
   };
@@ -350,8 +349,7 @@ std::vector<Field<Config>> loss_fields() {
                  {"balanced", LossKind::balanced},
                  {"mse_rate", LossKind::mse_rate}},
                 "in network units, over valid pixels; balanced: (mse + mae) weighted by rain class; "
-                "mse_rate: of the "
-                "rain rates themselves, whose mean it forecasts"),
+                "mse_rate: of the rain rates themselves, whose mean it forecasts"),
       real<R>("loss.huber_delta", AT(loss.huber_delta), 1e-6, 1e3, "huber: where the square becomes a line"),
       real<R>("loss.target_weight", AT(loss.target_weight), 0., 1000., "k: each pixel weighs 1 + k x target"),
       reals<R>("loss.class_bounds_mm_h", AT(loss.class_bounds_mm_h), 0., 1000.,
@@ -463,8 +461,7 @@ std::vector<Field<Config>> all_fields() {
               "smoothing of the motion, pixels"),
       boolean<R>("advection.fading", AT(guide.fading),
                  "feed advection: the network is fed the advected frame without the detail that is gone by "
-                 "then; how long "
-                 "structures of each size live is measured along the motion of the past frames"),
+                 "then; how long structures of each size live is measured along the motion of the past frames"),
       integer<R>(
           "advection.tendency_steps", AT(guide.tendency_steps), 1, 512,
           "model.tendency: older frames whose rates of change it averages, as far as data.past has them"),

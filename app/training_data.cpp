@@ -22,7 +22,8 @@ void check_fit(const Config& config, const TrainingData& data, const std::string
         "data.archive: {} holds {}, but {} holds {}; train on archives of one quantity", path,
         io::name_of(archive.quantity()), first.parts().front().string(), io::name_of(first.quantity())));
   }
-  if (archive.step_s() != first.step_s() && !config.guide.fading) {
+  const bool knows_time = config.model.feed == model::Feed::advection && config.guide.fading;
+  if (archive.step_s() != first.step_s() && !knows_time) {
     throw ConfigError(fmt::format(
         "data.archive: {} holds frames every {} s, but {} every {} s; only a network that is fed what is "
         "left by each lead (model.feed: advection, advection.fading: true) learns from both",

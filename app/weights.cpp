@@ -61,17 +61,21 @@ WeightsInfo info_of(const model::WeightsFile& file, const std::filesystem::path&
   info.steps.shortest_s = number_of(file, "step_seconds", path);
   const bool several = file.metadata.count("longest_step_seconds") > 0;
   info.steps.longest_s = several ? number_of(file, "longest_step_seconds", path) : info.steps.shortest_s;
-  if (const auto fitted = file.metadata.find("blend"); fitted != file.metadata.end())
-    info.blend = model::BlendWeights::parse(fitted->second);
   info.training_steps = number_of(file, "training_steps", path);
   info.parameters = model::parameter_count(info.spec);
   try {
     info.transform = io::Transform::parse(text_of(file, "transform", path));
+    if (const auto fitted = file.metadata.find("blend"); fitted != file.metadata.end())
+      info.blend = model::BlendWeights::parse(fitted->second);
     info.guide = parse_config(info.config, path.string() + " (config)", {}).guide;
   } catch (const io::DataError& error) {
     throw model::WeightsError(fmt::format("{}: {}", path.string(), error.what()));
+  } catch (const model::ModelError& error) {
+    throw model::WeightsError(
+        fmt::format("{}: {}; the file is damaged, train it again", path.string(), error.what()));
   } catch (const ConfigError& error) {
-    throw model::WeightsError(error.what());
+    throw model::WeightsError(fmt::format(
+        "{}\nthe weights were trained by another version of raincell; train them again", error.what()));
   }
   return info;
 }

@@ -45,7 +45,7 @@ void write_frames(const std::filesystem::path& folder, const Value& value) {
   }
 }
 
-/// Whether a number is anything but finite: JSON has no word for it, and null stands for no support.
+/// Whether every number is finite: JSON has no word for others, and null stands for no support.
 bool is_sound(const std::string& text) {
   return text.find("nan") == std::string::npos && text.find("inf") == std::string::npos;
 }

@@ -237,6 +237,10 @@ TEST(Training, ArchivesOfSeveralStepsNeedAGuideThatKnowsTheirTime) {
   EXPECT_EQ(refused.code, 2);
   EXPECT_NE(refused.err.find("10.nc holds frames every 600 s, but 5.nc every 300 s"), std::string::npos)
       << refused.err;
+  const auto unguided = run_raincell(
+      folder.path(), {"train", "small.yaml", "--run", "none", "--set", "data.archive=[5.nc, 10.nc]", "--set",
+                      "advection.fading=true", "--set", "model.feed=none"});
+  EXPECT_EQ(unguided.code, 2) << unguided.err;
   expect_ok(train("true"));
   const auto inspected = run_raincell(folder.path(), {"inspect", "run/last.safetensors", "--json"});
   expect_ok(inspected);
