@@ -26,6 +26,7 @@ struct DataConfig {
   std::int64_t stride = 1;
   double rain_weighting = 1.;
   bool flips = false;
+  bool time_reversal = false;
   double rain_scaling = 1.;
   double rain_level = 0.;
   std::int64_t workers = 1, prefetch = 2;

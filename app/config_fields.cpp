@@ -167,8 +167,11 @@ std::vector<Field<Config>> data_fields() {
       crop("data.crop", "size of the training crops"),
       integer<R>("data.stride", AT(data.stride), 1, 1000, "frames between the starts of two windows"),
       real<R>("data.rain_weighting", AT(data.rain_weighting), 0., 1.,
-              "0: crops anywhere; 1: in proportion to their rain"),
+              "0: crops anywhere; 1: in proportion to the rain of their latest frame of the past"),
       boolean<R>("data.flips", AT(data.flips), "flips, and quarter turns where crops are square"),
+      boolean<R>("data.time_reversal", AT(data.time_reversal),
+                 "windows also run backwards: rain grows as often as it decays, whatever the training hours "
+                 "were like"),
       real<R>("data.rain_scaling", AT(data.rain_scaling), 1., 100.,
               "x: the rain of each sample is multiplied by a number from 1/x to x; 1: left alone"),
       real<R>("data.rain_level", AT(data.rain_level), 0., 1000.,
@@ -459,9 +462,10 @@ std::vector<Field<Config>> all_fields() {
                  "past frames that the motion is estimated from"),
       real<R>("advection.smoothing_pixels", AT(guide.motion.smoothing_pixels), 0., 1000.,
               "smoothing of the motion, pixels"),
-      boolean<R>("advection.fading", AT(guide.fading),
-                 "feed advection: the network is fed the advected frame without the detail that is gone by "
-                 "then; how long structures of each size live is measured along the motion of the past frames"),
+      boolean<R>(
+          "advection.fading", AT(guide.fading),
+          "feed advection: the network is fed the advected frame without the detail that is gone by "
+          "then; how long structures of each size live is measured along the motion of the past frames"),
       integer<R>(
           "advection.tendency_steps", AT(guide.tendency_steps), 1, 512,
           "model.tendency: older frames whose rates of change it averages, as far as data.past has them"),

@@ -46,7 +46,7 @@ StreamedBytes streamed_bytes(const ForecastWork& work, const MemoryChoice& choic
   StreamedBytes bytes;
   double before = kReading;
   if (moving) before = kMotionPlanes;
-  if (guided(work) && work.guide.fading) {
+  if ((guided(work) && work.guide.fading) || work.blend) {
     const std::int64_t bands = choice.trajectories_in_scratch ? 1 : model::Fading::kPlanes;
     before = std::max(before, static_cast<double>(4 + model::Fading::kMorePlanes + bands + trajectories));
   }
@@ -60,7 +60,10 @@ StreamedBytes streamed_bytes(const ForecastWork& work, const MemoryChoice& choic
   } else if (moving) {
     bytes.leads += plane_bytes(work, static_cast<double>(2 + trajectories));
   }
-  if (work.blend) bytes.leads += plane_bytes(work, static_cast<double>(model::Blend::kPlanes + trajectories));
+  if (work.blend) {
+    const std::int64_t bands = choice.trajectories_in_scratch ? 1 : model::Fading::kPlanes;
+    bytes.leads += plane_bytes(work, static_cast<double>(model::Blend::kPlanes + bands + 1 + trajectories));
+  }
   if (work.spec != nullptr)
     bytes.leads += plane_bytes(work, 1.25 + static_cast<double>(work.spec->thresholds.size()));
   else
@@ -99,7 +102,8 @@ std::int64_t held_bytes(const ForecastWork& work) {
     planes +=
         static_cast<double>(std::max(work.leads, 4 + model::Fading::kPlanes + model::Fading::kMorePlanes));
   if (work.blend)
-    planes += static_cast<double>(std::max(kMotionPlanes, model::Blend::kPlanes + 4) + 2 * work.leads);
+    planes += static_cast<double>(
+        std::max(kMotionPlanes, model::Blend::kPlanes + model::Fading::kPlanes + 5) + 2 * work.leads);
   if (work.advection) planes += static_cast<double>(kMotionPlanes + work.leads);
   return plane_bytes(work, planes) + product_bytes(work) + work.held_beside;
 }

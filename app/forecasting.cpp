@@ -132,16 +132,21 @@ std::int64_t Forecasting::least_past() const {
   return least;
 }
 
-void Forecasting::require_fit(const FrameSeries& series) {
+void Forecasting::require_fit(const FrameSeries& series, Log& log) {
   step_s_ = series.step_s();
-  if (blend_ != nullptr && step_s_ > 0) blend_->use_step(static_cast<double>(step_s_) / 60.);
   if (!info_ || series.frames() == 0) return;
   const WeightsInfo& info = *info_;
-  if (info.steps.shortest_s > 0 && step_s_ > 0 && !info.steps.holds(step_s_)) {
+  const bool known = info.steps.shortest_s > 0 && step_s_ > 0;
+  if (known && !info.steps.hold(step_s_, info.reach())) {
     throw model::WeightsError(
         fmt::format("{}: was trained on frames every {}, and the input has one every {}; use weights for "
                     "that step, or --forecaster advection",
                     model_path_, info.steps.text(), format_duration(static_cast<double>(step_s_))));
+  }
+  if (known && !info.steps.hold(step_s_)) {
+    log.warning(fmt::format(
+        "{}: was trained on frames every {}, and the input has one every {}; near enough, but untried",
+        model_path_, info.steps.text(), format_duration(static_cast<double>(step_s_))));
   }
   if (info.transform.quantity != series.quantity(0)) {
     throw model::WeightsError(
@@ -161,9 +166,14 @@ ForecastWork Forecasting::work_of(const io::Grid& grid, std::int64_t past, std::
           .guide = info_ ? info_->guide : model::GuideSpec{}};
 }
 
+void Forecasting::use_scale(const io::Grid& grid) {
+  if (info_) info_->guide.scale = field_scale(grid, step_s_);
+  if (blend_ != nullptr) blend_->use_scale(field_scale(grid, step_s_));
+}
+
 const MemoryChoice& Forecasting::fit(const io::Grid& grid, std::int64_t past, std::int64_t leads,
                                      bool pictures, Log& log) {
-  if (info_) info_->guide.scale = field_scale(grid, step_s_);
+  use_scale(grid);
   ForecastWork work = work_of(grid, past, leads);
   work.pictures = pictures;
   return choose(work, fmt::format("a forecast of {}x{} pixels", grid.columns, grid.rows), log);
@@ -175,7 +185,7 @@ const MemoryChoice& Forecasting::fit_scoring(const io::Grid& grid, std::int64_t 
   const auto plane = static_cast<std::int64_t>(sizeof(float)) * grid.pixels();
   const auto forecasts =
       static_cast<std::int64_t>(forecasters_.size()) + 1;  // and where advection brings rain
-  if (info_) info_->guide.scale = field_scale(grid, step_s_);
+  use_scale(grid);
   ForecastWork work = work_of(grid, past, leads);
   work.advection = work.may_hold = true;
   work.held_beside = plane * (forecasts * leads + kScoringPlanes * std::min(threads, leads));

@@ -38,8 +38,9 @@ class Forecasting {
   std::int64_t least_past() const;
   /// Leads: what the model was trained with, else 12.
   std::int64_t leads() const { return info_ ? info_->spec.future : kDefaultLeads; }
-  /// Throws model::WeightsError when the model was trained for another step or quantity than the frames have.
-  void require_fit(const FrameSeries&);
+  /// Throws model::WeightsError when the model was trained for another quantity than the frames have, or
+  /// another step than it can do with (WeightsInfo::reach); warns when that is near.
+  void require_fit(const FrameSeries&, Log&);
   /// Chooses how forecasts of such a domain are computed in the memory that may be used, and says so when
   /// --memory bounds it or the domain has to be cut. past: frames that are held before it. Throws
   /// ResourceError when there is no way.
@@ -58,6 +59,7 @@ class Forecasting {
   std::unique_ptr<model::Forecaster> make_blend();
   ForecastWork work_of(const io::Grid&, std::int64_t past, std::int64_t leads) const;
   const MemoryChoice& choose(const ForecastWork&, const std::string& what, Log&);
+  void use_scale(const io::Grid&);
   [[noreturn]] void refuse(const std::string& what) const;
   static constexpr std::int64_t kDefaultPast = 5, kDefaultLeads = 12;
   std::unique_ptr<FileScratch> scratch_;  // outlives whatever takes from it

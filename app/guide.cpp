@@ -3,6 +3,7 @@
 #include <list>
 #include <mutex>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 namespace raincell::app {
@@ -26,10 +27,10 @@ class GuideCache {
   }
 
  private:
-  using Key = std::pair<const io::Archive*, std::int64_t>;
+  using Key = std::tuple<const io::Archive*, std::int64_t, bool>;
 
   std::shared_ptr<Entry> find(const io::Archive& archive, const io::Window& window) {
-    const Key key{&archive, window.first};
+    const Key key{&archive, window.first, window.reversed};
     const std::lock_guard lock(mutex_);
     for (auto it = entries_.begin(); it != entries_.end(); ++it) {
       if (it->first == key) {
@@ -50,7 +51,7 @@ class GuideCache {
     std::vector<float> past(static_cast<std::size_t>(frames * pixels));  // [frames, rows, columns]
     for (std::int64_t i = 0; i < frames; ++i) {
       archive.read(
-          window.first + window.past - frames + i, {0, 0, grid.rows, grid.columns},
+          window.frame(window.past - frames + i), {0, 0, grid.rows, grid.columns},
           std::span(past).subspan(static_cast<std::size_t>(i * pixels), static_cast<std::size_t>(pixels)));
     }
     model::GuideSpec spec = spec_;

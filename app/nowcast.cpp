@@ -190,7 +190,7 @@ int run(const Arguments& arguments, Log& log) {
   const std::int64_t wanted =
       std::max(forecaster.frames_needed(), name == "advection" ? config.guide.motion.frames : 1);
   FrameSeries series(arguments.text("input"), config.source, 1, log);
-  forecasting.require_fit(series);
+  forecasting.require_fit(series, log);
   const Input input = choose_input(series, arguments, forecaster.frames_needed(), wanted);
   const std::int64_t leads = leads_of(arguments, forecasting, series.step_s());
   if (series.step_s() == 0) {

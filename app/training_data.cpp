@@ -97,7 +97,11 @@ void cut(const Config& config, TrainingData& data) {
           io::split_by_time(data.archives[i], ranges, config.data.validation, config.data.validation_blocks);
       for (const io::Window& window : windows(split.validation)) data.validation_windows.push_back(window);
     }
-    for (const io::Window& window : windows(split.train)) data.train_windows.push_back(window);
+    for (io::Window& window : windows(split.train)) {
+      data.train_windows.push_back(window);
+      window.reversed = true;
+      if (config.data.time_reversal) data.train_windows.push_back(window);
+    }
   }
   if (data.train_windows.empty()) {
     throw io::DataError(

@@ -11,7 +11,7 @@ namespace raincell::app {
 namespace {
 
 constexpr std::int64_t kWholeGrid = 256;  // planned for when the crop is the whole of an unknown grid
-constexpr std::int64_t kLargestGuideCache = std::int64_t{2} << 30;
+constexpr std::int64_t kLargestGuideCache = std::int64_t{16} << 30;
 
 }  // namespace
 

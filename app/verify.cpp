@@ -186,7 +186,7 @@ int run(const Arguments& arguments, Log& log) {
   const std::int64_t past = arguments.integer("past", forecasting.past(), forecasting.least_past(), 512);
 
   FrameSeries series(arguments.text("input"), config.source, 1, log);
-  forecasting.require_fit(series);
+  forecasting.require_fit(series, log);
   const std::int64_t leads = leads_of(arguments, forecasting, series.step_s());
   series.keep(static_cast<std::size_t>(past + leads) + 1);  // cases overlap: each frame is read once
   auto cases = find_cases(series, from, to, past + leads);

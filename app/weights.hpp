@@ -17,7 +17,10 @@ namespace raincell::app {
 /// Steps of the archives that a network was trained on.
 struct Steps {
   std::int64_t shortest_s = 0, longest_s = 0;
-  bool holds(std::int64_t step_s) const { return step_s >= shortest_s && step_s <= longest_s; }
+  /// Lies between them, or within `reach` times the nearer one.
+  bool hold(std::int64_t step_s, std::int64_t reach = 1) const {
+    return step_s * reach >= shortest_s && step_s <= longest_s * reach;
+  }
   /// "5 min", "5 to 15 min".
   std::string text() const;
 };
@@ -33,6 +36,9 @@ struct WeightsInfo {
   model::BlendWeights blend = model::BlendWeights::usual();
   std::int64_t parameters = 0, training_steps = 0;
   std::string config;  // resolved, YAML
+  /// How far from the steps of the training (Steps::hold) its frames may be: a faded guide tells the network
+  /// what is left by each lead, in minutes; without one it knows its own step alone.
+  std::int64_t reach() const { return spec.feed == model::Feed::advection && guide.fading ? 2 : 1; }
 };
 
 /// Reads and checks the file. Throws model::WeightsError that says what is wrong with it.

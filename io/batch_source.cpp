@@ -18,7 +18,7 @@
 namespace raincell::io {
 namespace {
 
-constexpr double kMostLevelling = 100.;      // a drop in a dry scene is not made a storm
+constexpr double kMostLevelling = 10.;       // a drop in a dry scene is not made a storm
 constexpr std::int64_t kLargestMaps = 8192;  // windows share rain maps beyond this number
 
 /// A seeded permutation of 0 .. count-1 without a table: a Feistel network on the next power of four, walked
@@ -179,9 +179,9 @@ void BatchSource::State::map_rain() {
   for (std::int64_t i = 0; i < count; ++i) {
     if (i % windows_a_map == 0) {
       const Window& window = windows[static_cast<std::size_t>(i)];
-      const std::int64_t frame =
-          window.first + std::min(past, past + future - 1);  // the first to be forecast
-      maps.emplace_back(*archives[static_cast<std::size_t>(window.archive)], frame, rows, columns);
+      // By what a forecast sees: crops chosen by what comes would teach that rain always grows.
+      maps.emplace_back(*archives[static_cast<std::size_t>(window.archive)], window.frame(past - 1), rows,
+                        columns);
     }
     sum += maps.back().total();
     cumulative.push_back(sum);
@@ -250,7 +250,7 @@ void BatchSource::State::tabulate(const Archive& archive, float factor, std::vec
 float BatchSource::State::level_factor(const Sample& sample, Scratch& scratch) const {
   if (spec.rain_level == 0.) return 1.F;
   const Archive& archive = *archives[static_cast<std::size_t>(sample.window.archive)];
-  archive.read_codes(sample.window.first + past - 1, sample.crop, scratch.codes);
+  archive.read_codes(sample.window.frame(past - 1), sample.crop, scratch.codes);
   double square = 0.;
   std::int64_t valid = 0;
   for (const std::int16_t code : scratch.codes) {
@@ -324,7 +324,7 @@ void BatchSource::State::fill(Batch& batch, std::int64_t number, std::int64_t pl
   if (scratch.factor != 1.F) tabulate(archive, scratch.factor, scratch.scaled);
   for (std::int64_t t = 0; t < past + future; ++t) {
     const bool seen = t < past;
-    put_frame(chosen, chosen.window.first + t,
+    put_frame(chosen, chosen.window.frame(t),
               seen ? frame_of(batch.past, past, t) : frame_of(batch.future, future, t - past),
               seen ? frame_of(batch.past_mask, past, t) : frame_of(batch.future_mask, future, t - past),
               scratch);

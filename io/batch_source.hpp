@@ -22,7 +22,7 @@ using GuideFunction = std::function<void(const Archive&, const Window&, const Cr
 struct BatchSpec {
   std::int64_t batch = 8, past = 5, future = 12;
   std::int64_t crop_rows = 96, crop_columns = 96;  // 0: the whole grid
-  double rain_weighting = 1.;  // 0: uniform; 1: probability of a crop in proportion to its rain
+  double rain_weighting = 1.;  // 0: uniform; 1: in proportion to the rain of the latest frame of the past
   bool flips = false;          // flips and quarter turns (square crops)
   double rain_scaling = 1.;    // x: the rain of each sample is multiplied by a number from 1/x to x
   double rain_level =

@@ -11,6 +11,10 @@ namespace raincell::io {
 /// past + future consecutive frames of one archive, starting at frame `first`.
 struct Window {
   std::int64_t archive = 0, first = 0, past = 0, future = 0;
+  bool reversed = false;  // the last frame comes first
+
+  /// Frame of the archive at place `t` of the window.
+  std::int64_t frame(std::int64_t t) const { return first + (reversed ? past + future - 1 - t : t); }
 };
 
 struct TimeRange {

@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kMostGrowth = 2.;  // of the total between the latest frame and a lead; its inverse for decay
+constexpr double kMostGrowth = 1.25;  // of the total from the latest frame to a lead; its inverse for decay
 
 /// Place of x between ascending nodes: the lower of two, and how far towards the next.
 struct Place {
@@ -57,6 +57,27 @@ class WeightTable {
   std::array<float, kNodes> nodes_{};
 };
 
+float root(float rate) {
+  return std::sqrt(std::max(rate, 0.F));  // NaN stays NaN
+}
+
+/// Square roots of rain rates.
+class Roots : public PastStream {
+ public:
+  explicit Roots(PastStream& rates)
+      : PastStream(rates.frames(), rates.rows(), rates.columns()), rates_(rates) {}
+  std::span<const float> frame(std::int64_t index) override {
+    const auto rates = rates_.frame(index);
+    frame_.resize(rates.size());
+    std::transform(rates.begin(), rates.end(), frame_.begin(), root);
+    return frame_;
+  }
+
+ private:
+  PastStream& rates_;
+  std::vector<float> frame_;
+};
+
 /// Totals over the pixels where both are there.
 double growth(std::span<const float> mean, std::span<const float> advected) {
   double forecast = 0., now = 0.;
@@ -71,7 +92,7 @@ double growth(std::span<const float> mean, std::span<const float> advected) {
 }  // namespace
 
 BlendWeights BlendWeights::usual() {
-  return {{10., 30., 60.}, {0.5, 1., 5.}, {0.35, 0.25, 0.15, 0.2, 0.2, 0.15, 0.1, 0.1, 0.1}};
+  return {{10., 30., 60.}, {0.5, 1., 5.}, {0.1, 0.1, 0.2, 0.1, 0.1, 0.2, 0.05, 0.05, 0.15}};
 }
 
 double BlendWeights::at(double lead, double rate) const {
@@ -126,14 +147,20 @@ ForecastFrames Blend::forecast(const PastFrames& past, std::int64_t leads) {
 void Blend::stream(PastStream& past, std::int64_t leads, const LeadSink& sink) {
   LastFrames newest(past, std::min(past.frames(), past_));
   const Motion motion = estimate_motion(newest, motion_);
+  Roots roots(newest);
+  const Lifetimes lifetimes = estimate_lifetimes(roots, motion, scale_, scratch_);
+  Fading fading(roots.frame(newest.frames() - 1), past.rows(), past.columns(), scale_, scratch_);
   Trajectories trajectories(motion, scratch_);
-  std::vector<float> advected(static_cast<std::size_t>(past.pixels())), blended(advected.size());
+  const auto pixels = static_cast<std::size_t>(past.pixels());
+  std::vector<float> faded(pixels), carried(pixels), advected(pixels), blended(pixels);
   mean_.stream(past, leads, [&](std::int64_t lead, std::span<const float> mean, std::span<const float>) {
-    trajectories.step({{past.frame(past.frames() - 1), advected}});
-    const WeightTable weight(weights_, step_minutes_ * static_cast<double>(lead + 1));
-    for (std::size_t i = 0; i < mean.size(); ++i) {
-      const float rate = std::max(mean[i], 0.F), part = std::isnan(mean[i]) ? 0.F : weight.at(rate);
-      blended[i] = (1 - part) * mean[i] + part * advected[i];
+    const double minutes = scale_.step_minutes * static_cast<double>(lead + 1);
+    fading.at(lifetimes, minutes, faded);
+    trajectories.step({{past.frame(past.frames() - 1), advected}, {faded, carried}});
+    const WeightTable weight(weights_, minutes);
+    for (std::size_t i = 0; i < pixels; ++i) {
+      const float part = std::isnan(mean[i]) ? 0.F : weight.at(std::max(mean[i], 0.F));
+      blended[i] = (1 - part) * 0.5F * (root(mean[i]) + carried[i]) + part * root(advected[i]);
     }
     match_distribution(blended, advected, growth(mean, advected));
     sink(lead, blended, {});

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "model/advection/advection.hpp"
+#include "model/advection/lifetimes.hpp"
 
 namespace raincell::model {
 
@@ -14,7 +14,7 @@ struct BlendWeights {
   std::vector<double> rates;         // ascending, above 0; mm/h or the unit of the field
   std::vector<double> advected;      // [lead, rate], from 0 to 1
 
-  /// What did best on the training hours of three climates with a forecast of the mean that only fades.
+  /// What did well on the training hours of three climates, with networks that had not seen them.
   static BlendWeights usual();
   double at(double lead, double rate) const;
   /// JSON, and back. Throws ModelError for anything else.
@@ -22,10 +22,13 @@ struct BlendWeights {
   static BlendWeights parse(const std::string& text);
 };
 
-/// The mean forecast tells where rain is likely, the advected frame how it looks now: their weighted sum gets
-/// the distribution of the advected frame (matching.hpp), its total in proportion to how the mean forecast
-/// sees it grow or decay. So detail and heavy rain are as frequent as in nature, at the places where they are
-/// most likely.
+/// The mean forecast tells where rain is likely, the advected frame how it looks now. Between them stands the
+/// advected frame faded in the square root of the rain (lifetimes.hpp): there one heavy cell, of which a mean
+/// forecast keeps a wide and weak rest, does not outweigh the lasting light rain around it. The roots of mean
+/// and faded frame in equal parts, with as much of the advected frame as its weight says, get the
+/// distribution of the advected frame (matching.hpp), its total a little larger or smaller where the mean
+/// forecast sees it grow or decay. So detail and heavy rain are as frequent as in nature, at the places where
+/// they are most likely.
 class Blend : public Forecaster {
  public:
   /// Borrows the mean forecast. past: frames that the motion is estimated from, at most.
@@ -35,17 +38,18 @@ class Blend : public Forecaster {
   std::int64_t frames_needed() const override { return std::max<std::int64_t>(2, mean_.frames_needed()); }
   ForecastFrames forecast(const PastFrames&, std::int64_t leads) override;
   void stream(PastStream&, std::int64_t leads, const LeadSink&) override;
-  void use_step(double minutes) { step_minutes_ = minutes; }
+  void use_scale(const FieldScale& scale) { scale_ = scale; }
   /// Trajectories lie there.
   void use_scratch(Scratch* scratch) { scratch_ = scratch; }
-  static constexpr std::int64_t kPlanes = 2 + 2 + 2;  // of the field: motion, two frames, ranks and amounts
+  /// Of the field, beside trajectories and Fading: motion; faded, carried, advected, blended; ranks, amounts.
+  static constexpr std::int64_t kPlanes = 2 + 4 + 2;
 
  private:
   Forecaster& mean_;
   BlendWeights weights_;
   MotionSpec motion_;
   std::int64_t past_;
-  double step_minutes_ = 5.;
+  FieldScale scale_;
   Scratch* scratch_ = nullptr;
 };
 
