@@ -9,7 +9,7 @@
 
 namespace raincell::model {
 
-void match_distribution(std::span<float> values, std::span<const float> target, double factor) {
+void match_distribution(std::span<float> values, std::span<const float> target) {
   if (values.size() != target.size() || values.size() > UINT32_MAX)
     throw std::invalid_argument("matching: the fields differ in size, or are too large");
   std::vector<std::uint32_t> wet;
@@ -29,8 +29,7 @@ void match_distribution(std::span<float> values, std::span<const float> target, 
   const auto least = amounts.begin() + static_cast<std::ptrdiff_t>(rainy);
   std::nth_element(amounts.begin(), least, amounts.end(), std::greater<>());
   std::sort(amounts.begin(), least, std::greater<>());
-  for (std::size_t i = 0; i < rainy; ++i)
-    values[wet[i]] = static_cast<float>(factor * static_cast<double>(amounts[i]));
+  for (std::size_t i = 0; i < rainy; ++i) values[wet[i]] = amounts[i];
   for (std::size_t i = rainy; i < wet.size(); ++i) values[wet[i]] = 0.F;
 }
 

@@ -14,8 +14,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kMostGrowth = 1.25;  // of the total from the latest frame to a lead; its inverse for decay
-
 /// Place of x between ascending nodes: the lower of two, and how far towards the next.
 struct Place {
   std::size_t node;
@@ -77,17 +75,6 @@ class Roots : public PastStream {
   PastStream& rates_;
   std::vector<float> frame_;
 };
-
-/// Totals over the pixels where both are there.
-double growth(std::span<const float> mean, std::span<const float> advected) {
-  double forecast = 0., now = 0.;
-  for (std::size_t i = 0; i < mean.size(); ++i) {
-    if (std::isnan(mean[i]) || std::isnan(advected[i])) continue;
-    forecast += mean[i];
-    now += advected[i];
-  }
-  return now > 0. ? std::clamp(forecast / now, 1. / kMostGrowth, kMostGrowth) : 1.;
-}
 
 }  // namespace
 
@@ -162,7 +149,7 @@ void Blend::stream(PastStream& past, std::int64_t leads, const LeadSink& sink) {
       const float part = std::isnan(mean[i]) ? 0.F : weight.at(std::max(mean[i], 0.F));
       blended[i] = (1 - part) * 0.5F * (root(mean[i]) + carried[i]) + part * root(advected[i]);
     }
-    match_distribution(blended, advected, growth(mean, advected));
+    match_distribution(blended, advected);
     sink(lead, blended, {});
   });
 }

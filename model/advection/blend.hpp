@@ -26,9 +26,9 @@ struct BlendWeights {
 /// advected frame faded in the square root of the rain (lifetimes.hpp): there one heavy cell, of which a mean
 /// forecast keeps a wide and weak rest, does not outweigh the lasting light rain around it. The roots of mean
 /// and faded frame in equal parts, with as much of the advected frame as its weight says, get the
-/// distribution of the advected frame (matching.hpp), its total a little larger or smaller where the mean
-/// forecast sees it grow or decay. So detail and heavy rain are as frequent as in nature, at the places where
-/// they are most likely.
+/// distribution of the advected frame (matching.hpp), value by value: radars count in coarse steps, so that
+/// amounts multiplied by 0.998 would lose every tenth pixel at a threshold. So detail and heavy rain are as
+/// frequent as they are now, at the places where they are most likely.
 class Blend : public Forecaster {
  public:
   /// Borrows the mean forecast. past: frames that the motion is estimated from, at most.
