@@ -27,6 +27,10 @@ bool guided(const ForecastWork& work) {
   return work.spec != nullptr && work.spec->feed == model::Feed::advection;
 }
 
+bool moving(const ForecastWork& work) {
+  return work.advection || work.blend || guided(work);
+}
+
 std::int64_t product_bytes(const ForecastWork& work) {
   const std::int64_t thresholds =
       work.spec == nullptr ? 0 : static_cast<std::int64_t>(work.spec->thresholds.size());
@@ -40,16 +44,14 @@ struct StreamedBytes {
 };
 
 StreamedBytes streamed_bytes(const ForecastWork& work, const MemoryChoice& choice) {
-  const bool moving = work.advection || work.blend || guided(work);
   const double past = choice.past_in_scratch ? 1. : static_cast<double>(work.past);
   const std::int64_t trajectories = choice.trajectories_in_scratch ? 0 : 4;
+  const std::int64_t bands = choice.trajectories_in_scratch ? 1 : model::Fading::kPlanes;
   StreamedBytes bytes;
   double before = kReading;
-  if (moving) before = kMotionPlanes;
-  if ((guided(work) && work.guide.fading) || work.blend) {
-    const std::int64_t bands = choice.trajectories_in_scratch ? 1 : model::Fading::kPlanes;
+  if (moving(work)) before = kMotionPlanes;
+  if ((guided(work) && work.guide.fading) || work.blend)
     before = std::max(before, static_cast<double>(4 + model::Fading::kMorePlanes + bands + trajectories));
-  }
   if (guided(work) && work.spec->tendency)
     before = std::max(before, static_cast<double>(std::max<std::int64_t>(6 + trajectories, 9)));
   bytes.before = std::max(plane_bytes(work, past + before), plane_bytes(work, past) + work.scoring);
@@ -57,13 +59,11 @@ StreamedBytes streamed_bytes(const ForecastWork& work, const MemoryChoice& choic
   if (guided(work)) {
     bytes.leads += model::GuideStream::bytes(work.guide, work.pixels(), choice.trajectories_in_scratch);
     bytes.leads += plane_bytes(work, work.spec->tendency ? 2. : 1.);
-  } else if (moving) {
+  } else if (moving(work)) {
     bytes.leads += plane_bytes(work, static_cast<double>(2 + trajectories));
   }
-  if (work.blend) {
-    const std::int64_t bands = choice.trajectories_in_scratch ? 1 : model::Fading::kPlanes;
+  if (work.blend)
     bytes.leads += plane_bytes(work, static_cast<double>(model::Blend::kPlanes + bands + 1 + trajectories));
-  }
   if (work.spec != nullptr)
     bytes.leads += plane_bytes(work, 1.25 + static_cast<double>(work.spec->thresholds.size()));
   else
@@ -172,7 +172,7 @@ MemoryChoice choose_memory(const ForecastWork& work, kernels::Backend* backend, 
     MemoryChoice choice;
     choice.streamed = true;
     choice.past_in_scratch = level > 0;
-    choice.trajectories_in_scratch = level > 1 && (work.advection || guided(work));
+    choice.trajectories_in_scratch = level > 1 && moving(work);
     const StreamedBytes bytes = streamed_bytes(work, choice);
     judge(choice, bytes.before, bytes.leads, Cut::always, level > 2 ? scratch : nullptr);
     if (level == 0 || choice.fits || choice.peak_bytes < best.peak_bytes) best = choice;

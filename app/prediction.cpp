@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "app/process_memory.hpp"
@@ -80,7 +81,8 @@ std::optional<LoaderTrial> try_loader(Config config, int64_t memory_limit) {
   LoaderTrial trial;
   config.data.workers = 0;  // next() itself does the work
   const std::size_t files = process_memory().files;
-  TrainingData data = open_training_data(config, guide_cache_bytes(memory_limit));
+  TrainingData data = open_training_data(config);
+  start_batches(config, data, guide_cache_bytes(memory_limit));
   const io::Grid& grid = data.archives.front().grid();
   trial.grid_rows = grid.rows;
   trial.grid_columns = grid.columns;
@@ -98,10 +100,10 @@ std::optional<LoaderTrial> try_loader(Config config, int64_t memory_limit) {
   std::size_t counted = static_cast<std::size_t>(batch_bytes(config, data.rows, data.columns)) +
                         std::min(after.files - std::min(files, after.files), trial.archives);
   if (config.model.feed == model::Feed::advection) {
-    std::set<std::pair<int64_t, int64_t>> tried;
+    std::set<std::tuple<int64_t, int64_t, bool>> tried;
     for (int64_t i = 0; i < config.training.batch; ++i) {
       const io::Window window = data.train->sample(0, i).window;
-      tried.emplace(window.archive, window.first);
+      tried.emplace(window.archive, window.first, window.reversed);
     }
     const auto windows = static_cast<int64_t>(data.train_windows.size() + data.validation_windows.size());
     const int64_t each = model::Guide::bytes(config.guide, grid.pixels(), config.model.future),

@@ -38,12 +38,13 @@ int run(const Arguments& arguments, Log& log) {
     throw ConfigError("model.channels: training reads archives of one channel; set it to 1");
 
   // radar archive -> windows -> batches on the host, advected frames among them
-  TrainingData data = open_training_data(config, guide_cache_bytes(memory));
-
-  // -> tensors on the device: the network, planned once for this batch
+  TrainingData data = open_training_data(config);
   const auto backend = make_backend(arguments, config.precision, log);
   model::PlanBytes bytes = training_bytes(config, *backend, data.rows, data.columns);
   bytes.host += checkpoint_bytes(config);
+  start_batches(config, data, guide_cache_bytes(memory, bytes.host));
+
+  // -> tensors on the device: the network, planned once for this batch
   if (!arguments.has("force")) {
     require_memory(bytes, *backend, memory, "this training",
                    "use a smaller training.batch or data.crop, or try all the same with --force");

@@ -125,11 +125,15 @@ std::vector<std::filesystem::path> archive_paths(const Config& config) {
   return paths;
 }
 
-TrainingData open_training_data(Config& config, std::int64_t guide_cache_bytes) {
+TrainingData open_training_data(Config& config) {
   TrainingData data;
   open_archives(config, data);
   cut(config, data);
   config.transform.quantity = data.archives.front().quantity();
+  return data;
+}
+
+void start_batches(const Config& config, TrainingData& data, std::int64_t guide_cache_bytes) {
   const bool guided = config.model.feed == model::Feed::advection;
   const io::GuideFunction guide = guided ? make_guide(config.guide, guide_cache_bytes) : io::GuideFunction{};
   std::vector<const io::Archive*> archives;
@@ -157,7 +161,6 @@ TrainingData open_training_data(Config& config, std::int64_t guide_cache_bytes) 
     data.validation =
         std::make_unique<io::BatchSource>(archives, data.validation_windows, config.transform, spec, guide);
   }
-  return data;
 }
 
 }  // namespace raincell::app

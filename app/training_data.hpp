@@ -23,8 +23,10 @@ struct TrainingData {
 
 /// What data.archive names, patterns (sevir/*.nc) written out.
 std::vector<std::filesystem::path> archive_paths(const Config&);
-/// Opens the archives, cuts and splits windows, fills in the transform's quantity, and starts the workers.
-/// Throws DataError, or ConfigError when the config and the archives do not fit.
-TrainingData open_training_data(Config&, std::int64_t guide_cache_bytes);
+/// Opens the archives, cuts and splits windows, and fills in the transform's quantity. Throws DataError, or
+/// ConfigError when the config and the archives do not fit.
+TrainingData open_training_data(Config&);
+/// Makes the sources of batches, whose guides may take so many bytes.
+void start_batches(const Config&, TrainingData&, std::int64_t guide_cache_bytes);
 
 }  // namespace raincell::app

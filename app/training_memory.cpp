@@ -54,8 +54,9 @@ std::size_t checkpoint_bytes(const Config& config) {
          (sizeof(double) + sizeof(float));
 }
 
-std::int64_t guide_cache_bytes(std::int64_t memory_limit) {
-  return std::min(memory_limit / 4, kLargestGuideCache);
+std::int64_t guide_cache_bytes(std::int64_t memory_limit, std::size_t taken) {
+  const std::int64_t left = memory_limit - static_cast<std::int64_t>(taken);
+  return std::max<std::int64_t>(0, std::min({memory_limit / 4, left, kLargestGuideCache}));
 }
 
 }  // namespace raincell::app

@@ -27,7 +27,7 @@ struct BlendWeights {
 /// forecast keeps a wide and weak rest, does not outweigh the lasting light rain around it. The roots of mean
 /// and faded frame in equal parts, with as much of the advected frame as its weight says, get the
 /// distribution of the advected frame (matching.hpp), value by value: radars count in coarse steps, so that
-/// amounts multiplied by 0.998 would lose every tenth pixel at a threshold. So detail and heavy rain are as
+/// amounts multiplied by 0.998 may lose every seventh pixel at a threshold. So detail and heavy rain are as
 /// frequent as they are now, at the places where they are most likely.
 class Blend : public Forecaster {
  public:

@@ -311,6 +311,23 @@ TEST(Training, EverySampleAndHeadOptionReachesTheNetwork) {
   }
 }
 
+TEST(Training, WindowsThatRunBackwardsAreGuidedBackwards) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  // The first loss is that of the guide: as small for rain that moves back as for rain that moves on.
+  const auto loss = [&](const std::string& reversal) {
+    expect_ok(run_raincell(
+        folder.path(), {"train", "small.yaml", "--run", reversal, "--threads", "1", "--set",
+                        "data.time_reversal=" + reversal, "--set", "data.validation=0", "--set",
+                        "data.rain_weighting=0", "--set", "training.batch=24", "--set", "training.steps=1"}));
+    const std::string metrics = test::read_text(folder / (reversal + "/metrics.jsonl"));
+    return Json::parse(metrics.substr(0, metrics.find('\n')))["loss"].get<double>();
+  };
+  const double on = loss("false"), both = loss("true");
+  EXPECT_NE(both, on);
+  EXPECT_LT(both, 1.5 * on) << on << " " << both;
+}
+
 TEST(Plan, CountsTheArchiveWhenItIsThere) {
   const Folder folder;
   make_archive(folder, "odim");

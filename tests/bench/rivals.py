@@ -130,7 +130,7 @@ def main():
     parser.add_argument("--methods", default="extrapolation,sprog,anvil", help="of extrapolation, sprog, anvil, linda")
     parser.add_argument("--horizon", type=int, default=60, help="minutes")
     parser.add_argument("--past", type=int, default=5, help="frames that every forecast may start from")
-    parser.add_argument("--model", help="weights: scores convlstm as well")
+    parser.add_argument("--model", help="weights that forecast rain rates: scores convlstm and blend as well")
     parser.add_argument("--keep", type=pathlib.Path, help="folder for the product files")
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--report", type=pathlib.Path)
@@ -168,7 +168,7 @@ def main():
             print(f"pysteps {method}: {seconds / max(1, len(references)):.2f} s a forecast, without the motion", file=sys.stderr)
         command = [options.raincell, "verify", "--input", options.input, "--from", options.first, "--to", options.last,
                    "--past", options.past, "--horizon", f"{options.horizon}min", *settings]
-        command += ["--forecasters", "persistence,advection" + (",convlstm" if options.model else "")]
+        command += ["--forecasters", "persistence,advection" + (",convlstm,blend" if options.model else "")]
         command += ["--model", options.model] if options.model else []
         for method in methods:
             command += ["--products", f"{method}={folder / method}"]
