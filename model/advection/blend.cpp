@@ -1,7 +1,6 @@
 #include "model/advection/blend.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -33,28 +32,6 @@ bool is_ascending(const std::vector<double>& nodes) {
          std::adjacent_find(nodes.begin(), nodes.end(), std::greater_equal<>()) == nodes.end();
 }
 
-/// Weights of one lead in steps of the rate's logarithm, linear between them.
-class WeightTable {
- public:
-  WeightTable(const BlendWeights& weights, double lead_minutes) {
-    for (std::size_t k = 0; k < kNodes; ++k)
-      nodes_[k] = static_cast<float>(
-          weights.at(lead_minutes, std::exp2((static_cast<double>(k) - kOne) / kNodesADouble)));
-  }
-  float at(float rate) const {
-    const float place =
-        std::clamp(static_cast<float>(kNodesADouble) * std::log2(std::max(rate, 1e-6F)) + float{kOne}, 0.F,
-                   static_cast<float>(kNodes - 2));
-    const auto node = static_cast<std::size_t>(place);
-    return nodes_[node] + (place - static_cast<float>(node)) * (nodes_[node + 1] - nodes_[node]);
-  }
-
- private:
-  static constexpr std::size_t kNodes = 66;
-  static constexpr int kOne = 32, kNodesADouble = 6;  // where a rate of 1 is
-  std::array<float, kNodes> nodes_{};
-};
-
 float root(float rate) {
   return std::sqrt(std::max(rate, 0.F));  // NaN stays NaN
 }
@@ -79,24 +56,23 @@ class Roots : public PastStream {
 }  // namespace
 
 BlendWeights BlendWeights::usual() {
-  return {{10., 30., 60.}, {0.5, 1., 5.}, {0.1, 0.1, 0.2, 0.1, 0.1, 0.2, 0.05, 0.05, 0.15}};
+  return {{10., 30.}, {0.5, 1., 2., 5., 10.}, {0.1, 0.1, 0.5, 0.4, 1., 0.1, 0.2, 1., 0.7, 1.}, {1., 1.1}};
 }
 
-double BlendWeights::at(double lead, double rate) const {
-  const Place row = place_of(lead, lead_minutes);
-  std::vector<double> logarithms(rates.size());
-  std::transform(rates.begin(), rates.end(), logarithms.begin(), [](double r) { return std::log(r); });
-  const Place column = place_of(std::log(std::max(rate, 1e-9)), logarithms);
-  const auto along = [&](std::size_t node) {
-    const double* weights = advected.data() + node * rates.size() + column.node;
-    return column.part == 0. ? weights[0] : weights[0] + column.part * (weights[1] - weights[0]);
-  };
-  const double low = along(row.node);
-  return row.part == 0. ? low : low + row.part * (along(row.node + 1) - low);
+double BlendWeights::advected_at(double lead, std::size_t rate) const {
+  const auto [node, part] = place_of(lead, lead_minutes);
+  const double* weights = advected.data() + node * rates.size() + rate;
+  return part == 0. ? weights[0] : weights[0] + part * (weights[rates.size()] - weights[0]);
+}
+
+double BlendWeights::extent_at(double lead) const {
+  const auto [node, part] = place_of(lead, lead_minutes);
+  return part == 0. ? extent[node] : extent[node] + part * (extent[node + 1] - extent[node]);
 }
 
 std::string BlendWeights::text() const {
-  return Json{{"lead_minutes", lead_minutes}, {"rates", rates}, {"advected", advected}}.dump();
+  return Json{{"lead_minutes", lead_minutes}, {"rates", rates}, {"advected", advected}, {"extent", extent}}
+      .dump();
 }
 
 BlendWeights BlendWeights::parse(const std::string& text) {
@@ -106,17 +82,21 @@ BlendWeights BlendWeights::parse(const std::string& text) {
     json.at("lead_minutes").get_to(weights.lead_minutes);
     json.at("rates").get_to(weights.rates);
     json.at("advected").get_to(weights.advected);
+    json.at("extent").get_to(weights.extent);
   } catch (const nlohmann::json::exception& error) {
     throw ModelError(std::string("weights of a blend: ") + error.what());
   }
-  const auto is_part = [](double w) { return w >= 0. && w <= 1.; };
+  const auto within = [](const std::vector<double>& values, double least, double most) {
+    return std::all_of(values.begin(), values.end(), [=](double w) { return w >= least && w <= most; });
+  };
   if (!is_ascending(weights.lead_minutes) || !is_ascending(weights.rates) ||
       weights.advected.size() != weights.lead_minutes.size() * weights.rates.size() ||
-      !std::all_of(weights.advected.begin(), weights.advected.end(), is_part)) {
+      weights.extent.size() != weights.lead_minutes.size() || !within(weights.advected, 0., 1.) ||
+      !within(weights.extent, 1., 2.)) {
     throw ModelError(
-        "weights of a blend: expected ascending lead_minutes and rates above 0, and for each pair of them a "
+        "weights of a blend: expected ascending lead_minutes and rates above 0, for each pair of them a "
         "weight "
-        "from 0 to 1");
+        "from 0 to 1, and for each lead an extent from 1 to 2");
   }
   return weights;
 }
@@ -144,12 +124,15 @@ void Blend::stream(PastStream& past, std::int64_t leads, const LeadSink& sink) {
     const double minutes = scale_.step_minutes * static_cast<double>(lead + 1);
     fading.at(lifetimes, minutes, faded);
     trajectories.step({{past.frame(past.frames() - 1), advected}, {faded, carried}});
-    const WeightTable weight(weights_, minutes);
-    for (std::size_t i = 0; i < pixels; ++i) {
-      const float part = std::isnan(mean[i]) ? 0.F : weight.at(std::max(mean[i], 0.F));
-      blended[i] = (1 - part) * 0.5F * (root(mean[i]) + carried[i]) + part * root(advected[i]);
+    for (std::size_t i = 0; i < pixels; ++i) carried[i] = 0.5F * (root(mean[i]) + carried[i]);
+    std::vector<RankPart> parts;
+    for (std::size_t rate = weights_.rates.size(); rate-- > 0;) {
+      const auto part = static_cast<float>(weights_.advected_at(minutes, rate));
+      parts.push_back({rate == 0 ? 0.F : static_cast<float>(weights_.rates[rate]), [&, part](std::size_t i) {
+                         return (1 - part) * carried[i] + part * root(advected[i]);
+                       }});
     }
-    match_distribution(blended, advected);
+    hand_out_rain(advected, parts, weights_.extent_at(minutes), blended);
     sink(lead, blended, {});
   });
 }

@@ -7,16 +7,19 @@
 
 namespace raincell::model {
 
-/// How much of the advected frame a blend takes, by lead and rain rate: between nodes linear in the lead and
-/// in the logarithm of the rate, beyond them constant.
+/// How much of the advected frame a blend takes, by lead and rain rate, and how far its rain reaches: linear
+/// in the lead between nodes, constant beyond them.
 struct BlendWeights {
   std::vector<double> lead_minutes;  // ascending
   std::vector<double> rates;         // ascending, above 0; mm/h or the unit of the field
-  std::vector<double> advected;      // [lead, rate], from 0 to 1
+  std::vector<double> advected;      // [lead, rate], from 0 to 1: for amounts from this rate to the next; the
+                                     // first also for less
+  std::vector<double> extent;        // [lead], from 1 to 2: wet pixels, as a multiple of the advected frame's
 
   /// What did well on the training hours of three climates, with networks that had not seen them.
   static BlendWeights usual();
-  double at(double lead, double rate) const;
+  double advected_at(double lead, std::size_t rate) const;
+  double extent_at(double lead) const;
   /// JSON, and back. Throws ModelError for anything else.
   std::string text() const;
   static BlendWeights parse(const std::string& text);
@@ -24,11 +27,11 @@ struct BlendWeights {
 
 /// The mean forecast tells where rain is likely, the advected frame how it looks now. Between them stands the
 /// advected frame faded in the square root of the rain (lifetimes.hpp): there one heavy cell, of which a mean
-/// forecast keeps a wide and weak rest, does not outweigh the lasting light rain around it. The roots of mean
-/// and faded frame in equal parts, with as much of the advected frame as its weight says, get the
-/// distribution of the advected frame (matching.hpp), value by value: radars count in coarse steps, so that
-/// amounts multiplied by 0.998 may lose every seventh pixel at a threshold. So detail and heavy rain are as
-/// frequent as they are now, at the places where they are most likely.
+/// forecast keeps a wide and weak rest, does not outweigh the lasting light rain around it. The amounts of
+/// the advected frame are handed out anew (matching.hpp) by the roots of mean and faded frame in equal parts,
+/// with as much of the advected frame's as the weight of these amounts says. Light rain goes where it is
+/// likely; heavy rain, of which a mean has lost the shape, mostly stays in its cells, so that the frequencies
+/// of rain and the power of small scales remain those of rain.
 class Blend : public Forecaster {
  public:
   /// Borrows the mean forecast. past: frames that the motion is estimated from, at most.

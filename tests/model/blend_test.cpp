@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 
 #include "model/matching.hpp"
@@ -17,46 +16,83 @@ namespace {
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
-TEST(Matching, GivesTheAmountsOfOneFieldToTheRanksOfAnother) {
-  std::vector<float> values = {5, kNaN, 1, 3, 0, 2, 1};
-  const std::vector<float> target = {0, 9, 4, kNaN, 7, 1, 0};
-  match_distribution(values, target);
-  EXPECT_EQ(values[0], 7);
-  EXPECT_TRUE(std::isnan(values[1]));
-  EXPECT_EQ(values[2], 1);  // before its equal further on, for which no rain is left
-  EXPECT_EQ(values[3], 3);  // nothing to match with
-  EXPECT_EQ(values[4], 0);
-  EXPECT_EQ(values[5], 4);
-  EXPECT_EQ(values[6], 0);
-  // Rain that would have to fall on dry pixels is left out, and a dry target dries all.
-  std::vector<float> one = {0, 2, 0};
-  match_distribution(one, std::vector<float>{1, 3, 2});
-  EXPECT_EQ(one, (std::vector<float>{0, 3, 0}));
-  match_distribution(one, std::vector<float>{0, 0, 0});
-  EXPECT_EQ(one, (std::vector<float>{0, 0, 0}));
-  EXPECT_THROW(match_distribution(one, std::vector<float>{1}), std::invalid_argument);
+/// rain, handed out by one key.
+std::vector<float> by_key(const std::vector<float>& rain, const std::vector<float>& key, double extent = 1.) {
+  std::vector<float> out(rain.size());
+  const RankPart part{0.F, [&](std::size_t i) { return key[i]; }};
+  hand_out_rain(rain, {&part, 1}, extent, out);
+  return out;
 }
 
-TEST(BlendWeights, AreLinearInLeadAndLogarithmOfTheRate) {
-  const BlendWeights weights{{10, 30}, {1, 4}, {0.8, 0.4, 0.2, 0.}};
-  EXPECT_EQ(weights.at(10, 1), 0.8);
-  EXPECT_EQ(weights.at(5, 0.1), 0.8);
-  EXPECT_NEAR(weights.at(10, 2), 0.6, 1e-12);
-  EXPECT_NEAR(weights.at(20, 1), 0.5, 1e-12);
-  EXPECT_NEAR(weights.at(20, 2), 0.35, 1e-12);
-  EXPECT_EQ(weights.at(90, 100), 0.);
-  const BlendWeights one{{10}, {1}, {0.3}};
-  EXPECT_EQ(one.at(50, 7), 0.3);
+TEST(Matching, GivesTheAmountsOfOneFieldToTheRanksOfAnother) {
+  const std::vector<float> got = by_key({0, 9, 4, kNaN, 7, 1, 0}, {5, kNaN, 1, 3, 0, 2, 1});
+  EXPECT_EQ(got[0], 7);
+  EXPECT_TRUE(std::isnan(got[1]));
+  EXPECT_EQ(got[2], 1);  // before its equal further on, for which no rain is left
+  EXPECT_TRUE(std::isnan(got[3]));
+  EXPECT_EQ(got[4], 0);
+  EXPECT_EQ(got[5], 4);
+  EXPECT_EQ(got[6], 0);
+  // Rain that would have to fall where the key is 0 is left out, and a dry field stays dry.
+  EXPECT_EQ(by_key({1, 3, 2}, {0, 2, 0}), (std::vector<float>{0, 3, 0}));
+  EXPECT_EQ(by_key({0, 0, 0}, {3, 2, 1}), (std::vector<float>{0, 0, 0}));
+  std::vector<float> other(2);
+  const RankPart part{0.F, [](std::size_t) { return 1.F; }};
+  EXPECT_THROW(hand_out_rain(std::vector<float>{1}, {&part, 1}, 1., other), std::invalid_argument);
+  EXPECT_THROW(hand_out_rain(std::vector<float>{1, 2}, {}, 1., other), std::invalid_argument);
+}
+
+TEST(Matching, HeavyAmountsMayGoByAnotherKeyThanLightOnes) {
+  const std::vector<float> rain = {8, 6, 2, 1, 0, 0};
+  std::vector<float> out(rain.size());
+  const std::vector<RankPart> parts = {{5.F, [](std::size_t i) { return static_cast<float>(6 - i); }},
+                                       {0.F, [](std::size_t i) { return static_cast<float>(1 + i); }}};
+  hand_out_rain(rain, parts, 1., out);
+  EXPECT_EQ(out, (std::vector<float>{8, 6, 0, 0, 1, 2}));
+}
+
+TEST(Matching, ALargerExtentGivesAmountsToMorePixelsAndMakesNoNewOnes) {
+  const std::vector<float> rain = {8, 6, 2, 1, 0, 0, 0}, key = {7, 6, 5, 4, 3, 2, 1};
+  EXPECT_EQ(by_key(rain, key, 1.5), (std::vector<float>{8, 8, 6, 2, 2, 1, 0}));
+  // A threshold is reached that many times more often, wherever it lies.
+  std::vector<float> many(4000), ranks(4000);
+  for (std::size_t i = 0; i < 1000; ++i) many[i] = 0.5F * static_cast<float>(1 + i / 100);
+  for (std::size_t i = 0; i < 4000; ++i) ranks[i] = static_cast<float>(1 + uniform(4, 3, i));
+  const std::vector<float> more = by_key(many, ranks, 1.1);
+  for (const float threshold : {0.5F, 1.F, 3.F, 5.F}) {
+    const auto reached = [&](const std::vector<float>& field) {
+      return std::count_if(field.begin(), field.end(), [&](float v) { return v >= threshold; });
+    };
+    EXPECT_NEAR(static_cast<double>(reached(more)), 1.1 * static_cast<double>(reached(many)), 1.)
+        << threshold;
+  }
+}
+
+TEST(BlendWeights, AreLinearInTheLead) {
+  const BlendWeights weights{{10, 30}, {1, 4}, {0.8, 0.4, 0.2, 0.}, {1, 1.2}};
+  EXPECT_EQ(weights.advected_at(10, 0), 0.8);
+  EXPECT_EQ(weights.advected_at(5, 1), 0.4);
+  EXPECT_NEAR(weights.advected_at(20, 0), 0.5, 1e-12);
+  EXPECT_EQ(weights.advected_at(90, 1), 0.);
+  EXPECT_NEAR(weights.extent_at(15), 1.05, 1e-12);
+  EXPECT_EQ(weights.extent_at(90), 1.2);
+  const BlendWeights one{{10}, {1}, {0.3}, {1.1}};
+  EXPECT_EQ(one.advected_at(50, 0), 0.3);
+  EXPECT_EQ(one.extent_at(5), 1.1);
   const BlendWeights again = BlendWeights::parse(weights.text());
   EXPECT_EQ(again.lead_minutes, weights.lead_minutes);
   EXPECT_EQ(again.rates, weights.rates);
   EXPECT_EQ(again.advected, weights.advected);
-  for (const char* wrong : {"", "{}", R"({"lead_minutes": [5], "rates": [1], "advected": [1.5]})",
-                            R"({"lead_minutes": [5], "rates": [0], "advected": [1]})",
-                            R"({"lead_minutes": [5, 5], "rates": [1], "advected": [1, 1]})",
-                            R"({"lead_minutes": [5], "rates": [], "advected": []})",
-                            R"({"lead_minutes": [5], "rates": [1, 2], "advected": [1]})",
-                            R"({"lead_minutes": "5", "rates": [1], "advected": [1]})"})
+  EXPECT_EQ(again.extent, weights.extent);
+  for (const char* wrong :
+       {"", "{}", R"({"lead_minutes": [5], "rates": [1], "advected": [1.5], "extent": [1]})",
+        R"({"lead_minutes": [5], "rates": [0], "advected": [1], "extent": [1]})",
+        R"({"lead_minutes": [5, 5], "rates": [1], "advected": [1, 1], "extent": [1, 1]})",
+        R"({"lead_minutes": [5], "rates": [], "advected": [], "extent": [1]})",
+        R"({"lead_minutes": [5], "rates": [1, 2], "advected": [1], "extent": [1]})",
+        R"({"lead_minutes": [5], "rates": [1], "advected": [1], "extent": []})",
+        R"({"lead_minutes": [5], "rates": [1], "advected": [1], "extent": [0.5]})",
+        R"({"lead_minutes": "5", "rates": [1], "advected": [1], "extent": [1]})"})
     EXPECT_THROW(BlendWeights::parse(wrong), ModelError) << wrong;
 }
 
@@ -96,9 +132,9 @@ std::vector<float> random_field(std::uint64_t seed, float scale) {
 }
 
 /// What a blend ranks at a lead (1, 2, ...) of 5 minutes: roots of the mean and of the faded frame in equal
-/// parts, and of the advected frame by its weight.
+/// parts, and of the advected frame by its weight `part`.
 std::vector<float> blended_roots(const std::vector<float>& past, const std::vector<float>& mean,
-                                 std::int64_t lead, const std::function<float(float)>& weight) {
+                                 std::int64_t lead, float part) {
   const Motion motion = estimate_motion(PastFrames{3, kRows, kColumns, past}, {});
   std::vector<float> roots(past.size()), faded(kPixels), carried(kPixels), advected(kPixels), sum(kPixels);
   std::transform(past.begin(), past.end(), roots.begin(), [](float rate) { return std::sqrt(rate); });
@@ -108,10 +144,8 @@ std::vector<float> blended_roots(const std::vector<float>& past, const std::vect
   Trajectories trajectories(motion, nullptr);
   for (std::int64_t step = 0; step < lead; ++step)
     trajectories.step({{faded, carried}, {std::span(past).last(kPixels), advected}});
-  for (std::size_t i = 0; i < kPixels; ++i) {
-    const float part = weight(mean[i]);
+  for (std::size_t i = 0; i < kPixels; ++i)
     sum[i] = (1 - part) * (std::sqrt(mean[i]) + carried[i]) / 2 + part * std::sqrt(advected[i]);
-  }
   return sum;
 }
 
@@ -121,7 +155,7 @@ TEST(Blend, HasTheAmountsOfTheAdvectedFrame) {
   for (const float scale : {0.1F, 1.F, 5.F}) {
     const std::vector<float> mean = random_field(5, scale);
     Given forecaster(mean);
-    Blend blend(forecaster, {{10}, {1}, {0.}}, {}, 3);
+    Blend blend(forecaster, {{10}, {1}, {0.}, {1.}}, {}, 3);
     EXPECT_EQ(blend.frames_needed(), 3);
     const std::vector<float> got = blend.forecast({3, kRows, kColumns, past}, 2).values;
     ASSERT_EQ(got.size(), 2 * kPixels);
@@ -129,7 +163,7 @@ TEST(Blend, HasTheAmountsOfTheAdvectedFrame) {
     std::sort(amounts.begin(), amounts.end());
     std::sort(observed.begin(), observed.end());
     EXPECT_EQ(amounts, observed);
-    const auto ranks = blended_roots(past, mean, 1, [](float) { return 0.F; });
+    const auto ranks = blended_roots(past, mean, 1, 0.F);
     EXPECT_EQ(std::max_element(got.begin(), got.begin() + kPixels) - got.begin(),
               std::max_element(ranks.begin(), ranks.end()) - ranks.begin());
   }
@@ -140,21 +174,28 @@ TEST(Blend, LeansOnEitherByLeadAndRate) {
   const std::vector<float> advected = Advection().forecast({3, kRows, kColumns, past}, 3).values;
   const auto last = [&](std::size_t lead) { return std::span(advected).subspan(lead * kPixels, kPixels); };
   Given forecaster(mean);
-  // Of steps of 5 minutes the first lead is advection alone, the third has none; at the second it depends.
-  Blend blend(forecaster, {{5, 10, 15}, {1, 4}, {1, 1, 0, 1, 0, 0}}, {}, 3);
+  // Of steps of 5 minutes the first lead is advection alone, the third has none; at the second it has half of
+  // the light rain and all from 4 mm/h on.
+  Blend blend(forecaster, {{5, 10, 15}, {1, 4}, {1, 1, 0.5, 1, 0, 0}, {1, 1, 1}}, {}, 3);
   blend.use_scale({1., 5.});
   const std::vector<float> got = blend.forecast({3, kRows, kColumns, past}, 3).values;
   for (std::size_t i = 0; i < kPixels; ++i) ASSERT_EQ(got[i], last(0)[i]);
-  const auto expect = [&](std::size_t lead, const std::function<float(float)>& weight) {
-    std::vector<float> want = blended_roots(past, mean, static_cast<std::int64_t>(lead) + 1, weight);
-    match_distribution(want, last(lead));
+  const auto expect = [&](std::size_t lead, float light, float heavy) {
+    const std::vector<float> light_key =
+                                 blended_roots(past, mean, static_cast<std::int64_t>(lead) + 1, light),
+                             heavy_key =
+                                 blended_roots(past, mean, static_cast<std::int64_t>(lead) + 1, heavy);
+    std::vector<float> want(kPixels);
+    const std::vector<RankPart> parts = {{4.F, [&](std::size_t i) { return heavy_key[i]; }},
+                                         {0.F, [&](std::size_t i) { return light_key[i]; }}};
+    hand_out_rain(last(lead), parts, 1., want);
     std::size_t near = 0;  // ranks of values that are nearly equal may change places
     for (std::size_t i = 0; i < kPixels; ++i)
       near += std::abs(got[lead * kPixels + i] - want[i]) < 0.05F ? 1 : 0;
     EXPECT_GT(near, kPixels * 98 / 100) << lead;
   };
-  expect(1, [](float rate) { return static_cast<float>(std::clamp(std::log(rate) / std::log(4.), 0., 1.)); });
-  expect(2, [](float) { return 0.F; });
+  expect(1, 0.5F, 1.F);
+  expect(2, 0.F, 0.F);
 }
 
 TEST(Blend, OfDryAndMissingFramesIsDryAndMissing) {
