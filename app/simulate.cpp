@@ -2,6 +2,7 @@
 #include "io/simulate.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -9,6 +10,7 @@
 #include "app/commands.hpp"
 #include "app/errors.hpp"
 #include "app/signals.hpp"
+#include "io/rain_regime.hpp"
 
 namespace raincell::app {
 
@@ -19,7 +21,7 @@ std::string one_of(const Arguments& arguments, const std::string& name,
   const std::string value = arguments.text(name, allowed[0]);
   if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return value;
   const std::string near = nearest(value, allowed);
-  throw UsageError(fmt::format("--{} {}: expected {} or {}{}", name, value, allowed[0], allowed[1],
+  throw UsageError(fmt::format("--{} {}: expected {}{}", name, value, fmt::join(allowed, " or "),
                                near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
 }
 
@@ -42,6 +44,7 @@ std::vector<std::int64_t> parse_gaps(const Arguments& arguments, std::int64_t fr
 io::SimulationSpec spec_of(const Arguments& arguments) {
   io::SimulationSpec spec;
   spec.kind = one_of(arguments, "kind", {"rain", "moving-mnist"});
+  spec.regime = one_of(arguments, "regime", io::rain_regimes());
   spec.format = one_of(arguments, "format", {"odim", "cf"});
   spec.frames = arguments.integer("frames", spec.frames, 1, 10000000);
   const auto size = parse_grid_size(arguments.text("size", "128x128"));
@@ -62,6 +65,9 @@ io::SimulationSpec spec_of(const Arguments& arguments) {
     throw UsageError(
         "raincell simulate: moving-mnist needs --digits FILE, an idx or idx.gz file such as "
         "train-images-idx3-ubyte.gz");
+  }
+  if (spec.kind == "moving-mnist" && arguments.has("regime")) {
+    throw UsageError("raincell simulate: --regime is for --kind rain; leave it out");
   }
   if (spec.kind == "rain" && !spec.digits.empty()) {
     throw UsageError("raincell simulate: --digits is for --kind moving-mnist; leave it out");
@@ -115,6 +121,10 @@ Command simulate_command() {
         {"seed", "N", "the same seed gives the same files; default 1", false},
         {"format", "NAME", "odim (default) or cf", false},
         {"kind", "NAME", "rain (default) or moving-mnist", false},
+        {"regime", "NAME",
+         "of the rain: temperate (default), stratiform, showers, storms; any: drawn by the seed, some with "
+         "clutter",
+         false},
         {"digits", "FILE", "idx or idx.gz file of digits, for moving-mnist", false},
         {"start", "TIME", "valid time of the first frame; default 2024-06-01T00:00Z", false},
         {"gaps", "LIST", "frames that are left out, e.g. 30-35,50", false},

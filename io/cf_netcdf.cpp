@@ -90,13 +90,19 @@ bool is_candidate(const NetcdfFile& file, const NetcdfVariable& variable,
   return !is_coordinate;
 }
 
+/// Grey levels of moving digits, as simulate writes them.
+bool is_intensity(const NetcdfFile& file, const NetcdfVariable& variable) {
+  return file.text(variable.id, "long_name") == "intensity" && file.text(variable.id, "units") == "1";
+}
+
 /// 0 is best; 9: nothing speaks for it.
 int rank_of(const NetcdfFile& file, const NetcdfVariable& variable) {
   if (standard_names().count(file.text(variable.id, "standard_name")) != 0) return 1;
   if (known_unit(file.text(variable.id, "units"))) return 2;
   std::string name = variable.name;
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-  return usual_names().count(name) != 0 ? 3 : 9;
+  if (usual_names().count(name) != 0) return 3;
+  return is_intensity(file, variable) ? 4 : 9;
 }
 
 /// A nowcast in a folder of radar files must not become the observation that the next one starts from.
@@ -140,7 +146,7 @@ const NetcdfVariable& choose(const NetcdfFile& file, const SourceOptions& option
                     "set source.variable",
                     best.empty() ? "no" : std::to_string(best.size()), all.empty() ? "none" : all));
   }
-  static constexpr const char* why[] = {"", "standard_name", "unit", "name"};
+  static constexpr const char* why[] = {"", "standard_name", "unit", "name", "long_name"};
   rules.push_back(fmt::format("variable {} by its {}", best.front()->name, why[best_rank]));
   return *best.front();
 }
@@ -272,10 +278,11 @@ std::vector<Frame> read_cf(const Content& content, const ReadRequest& request) {
   const std::unique_ptr<NetcdfFile> opened =
       NetcdfFile::open(content.bytes, content.hdf5 ? &*content.hdf5 : nullptr);
   const NetcdfFile& file = *opened;
-  const SourceOptions& options = request.options;
+  SourceOptions options = request.options;
   Frame model;
   refuse_own_product(file);
   const NetcdfVariable& variable = choose(file, options, model.source.rules);
+  if (options.quantity == "auto" && is_intensity(file, variable)) options.quantity = "intensity";
   check_storage(file, variable);
   const CfAxes axes = find_axes(file, variable);
   if (axes.time >= 0 && variable.sides[static_cast<std::size_t>(axes.time)] == 0)

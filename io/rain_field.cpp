@@ -10,9 +10,7 @@ namespace {
 
 using Complex = std::complex<float>;
 
-constexpr double kOuterScale = 48.;        // pixels: largest rain area
-constexpr double kSpectrum = 0.85;         // half the exponent of the spectral density: 1-D slope 2.4
-constexpr double kLargestLife_s = 10800.;  // between knots, at the outer scale
+constexpr double kLifeScale = 48.;  // pixels: the width that a life is given for
 
 std::uint64_t mix(std::uint64_t value) {  // the finaliser of splitmix64
   value += 0x9e3779b97f4a7c15ULL;
@@ -86,22 +84,23 @@ double random_unit(std::uint64_t seed, std::uint64_t a, std::uint64_t b, std::ui
   return static_cast<double>(random_bits(seed, a, b, c) >> 11) * 0x1p-53;
 }
 
-RainField::RainField(std::int64_t size, std::uint64_t seed)
+RainField::RainField(std::int64_t size, const RainRegime& regime, std::uint64_t seed)
     : size_(size),
       seed_(seed),
       amplitude_(static_cast<std::size_t>(size * size)),
       rate_(static_cast<std::size_t>(size * size)) {
-  const double outer = static_cast<double>(size) / kOuterScale;  // wave number of the outer scale
+  const double outer = static_cast<double>(size) / regime.outer_scale_km;  // wave number of the outer scale
   double power = 0.;
   for (std::int64_t r = 0; r < size; ++r) {
     for (std::int64_t c = 0; c < size; ++c) {
       const std::size_t at = static_cast<std::size_t>(r * size + c);
       const double y = wave_number(r, size), x = wave_number(c, size), k2 = x * x + y * y;
-      const double amplitude = k2 == 0. ? 0. : std::pow(outer * outer + k2, -kSpectrum);
+      const double amplitude = k2 == 0. ? 0. : std::pow(outer * outer + k2, -regime.spectrum);
       amplitude_[at] = static_cast<float>(amplitude);
       power += amplitude * amplitude;
-      const double scale = std::min(kOuterScale, static_cast<double>(size) / std::sqrt(std::max(k2, 1.)));
-      rate_[at] = static_cast<float>(1. / (kLargestLife_s * std::pow(scale / kOuterScale, 0.75)));
+      const double scale =
+          std::min(regime.outer_scale_km, static_cast<double>(size) / std::sqrt(std::max(k2, 1.)));
+      rate_[at] = static_cast<float>(1. / (regime.life_s * std::pow(scale / kLifeScale, 0.75)));
     }
   }
   // Real and imaginary part share the power.

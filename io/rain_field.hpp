@@ -5,15 +5,18 @@
 #include <cstdint>
 #include <vector>
 
+#include "io/rain_regime.hpp"
+
 namespace raincell::io {
 
 /// A pair of independent, correlated, periodic random fields of unit variance that are carried along and
-/// change slowly. Every Fourier mode has a fixed amplitude, (k0^2 + k^2)^(-0.85), and random phases at knots
-/// in time between which it turns smoothly; small scales live shorter than large ones, so that what can be
-/// forecast is what moves.
+/// change slowly. Every Fourier mode has a fixed amplitude, (k0^2 + k^2)^(-spectrum), and random phases at
+/// knots in time between which it turns smoothly; small scales live shorter than large ones, so that what can
+/// be forecast is what moves.
 class RainField {
  public:
-  RainField(std::int64_t size, std::uint64_t seed);  // size: a power of two, pixels of 1 km
+  /// size: a power of two, pixels of 1 km.
+  RainField(std::int64_t size, const RainRegime&, std::uint64_t seed);
   std::int64_t size() const { return size_; }
   /// [size, size], displaced by (x, y) pixels (positive: to the right and down) at `seconds`; real and
   /// imaginary part are the two fields.

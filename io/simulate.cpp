@@ -35,8 +35,8 @@ double swing(std::uint64_t seed, std::uint64_t which, double seconds, double hou
   return std::sin(2. * kPi * (seconds / (3600. * hours) + random_unit(seed, 10, which)));
 }
 
-Flow flow_at(std::uint64_t seed, double seconds) {
-  const double speed_m_s = 7. + 7. * random_unit(seed, 11);
+Flow flow_at(const RainRegime& regime, std::uint64_t seed, double seconds) {
+  const double speed_m_s = regime.speed_m_s + regime.more_speed_m_s * random_unit(seed, 11);
   const double direction = 2. * kPi * random_unit(seed, 12);
   const double metres_a_swing = 8000.;  // 2.3 m/s at a period of 6 h
   Flow flow;
@@ -77,11 +77,17 @@ std::complex<float> sample(const std::vector<std::complex<float>>& field, std::i
 }
 
 /// Rain rate from the two fields: `area` says where and how much, `contrast` how peaked.
-double rain_mm_h(double area, double contrast, double threshold) {
+double rain_mm_h(double area, double contrast, double threshold, double usual_steepness) {
   const double excess = area - threshold;
   if (excess <= 0.) return 0.;
-  const double steepness = 2.2 + 0.35 * std::clamp(contrast, -2., 2.);
+  const double steepness = usual_steepness + 0.35 * std::clamp(contrast, -2., 2.);
   return std::min(kStrongest_mm_h, kWeakest_mm_h * std::exp(steepness * excess));
+}
+
+/// A standing echo comes and goes.
+double clutter_mm_h(std::uint64_t seed, std::uint64_t pixel, std::int64_t index) {
+  const double strength = random_unit(seed, 22, pixel, static_cast<std::uint64_t>(index));
+  return strength < 0.3 ? 0. : kWeakest_mm_h * std::exp(5. * strength);
 }
 
 Grid grid_of(const SimulationSpec& spec) {
@@ -161,6 +167,7 @@ std::string file_name(TimePoint when, const char* extension) {
 
 struct Simulator::State {
   SimulationSpec spec;
+  RainRegime regime;
   std::vector<std::uint8_t> seen;
   std::unique_ptr<RainField> field;
   std::unique_ptr<MovingMnist> mnist;
@@ -175,7 +182,8 @@ Simulator::Simulator(SimulationSpec spec) : state_(std::make_unique<State>()) {
     const auto wanted = static_cast<std::uint64_t>(std::max(spec.rows, spec.columns) * 5 / 4);
     const auto size =
         std::clamp<std::int64_t>(static_cast<std::int64_t>(std::bit_ceil(wanted)), 128, kLargestField);
-    state_->field = std::make_unique<RainField>(size, spec.seed);
+    state_->regime = rain_regime(spec.regime, spec.seed);
+    state_->field = std::make_unique<RainField>(size, state_->regime, spec.seed);
   }
   state_->spec = std::move(spec);
 }
@@ -204,9 +212,10 @@ Frame Simulator::frame(std::int64_t index) const {
   frame.grid = grid_of(spec);
   frame.valid_time = spec.start + std::chrono::seconds{index * spec.step_s};
   const double seconds = static_cast<double>(index * spec.step_s);
-  const Flow flow = flow_at(spec.seed, seconds);
+  const RainRegime& regime = state_->regime;
+  const Flow flow = flow_at(regime, spec.seed, seconds);
   const auto field = state_->field->at(seconds, flow.x, flow.y);
-  const double threshold = 0.85 - 0.25 * swing(spec.seed, 5, seconds, 5.);
+  const double threshold = regime.threshold - regime.growth * swing(spec.seed, 5, seconds, 5.);
   for (std::int64_t r = 0; r < spec.rows; ++r) {
     for (std::int64_t c = 0; c < spec.columns; ++c) {
       const auto i = static_cast<std::size_t>(r * spec.columns + c);
@@ -219,7 +228,9 @@ Frame Simulator::frame(std::int64_t index) const {
       const double y = static_cast<double>(r) - 0.5 * static_cast<double>(spec.rows);
       const auto both =
           sample(field, state_->field->size(), flow.a * x + flow.b * y, flow.c * x + flow.d * y);
-      const double rate = rain_mm_h(both.real(), both.imag(), threshold);
+      double rate = rain_mm_h(both.real(), both.imag(), threshold, regime.steepness);
+      if (random_unit(spec.seed, 21, i) < regime.clutter)
+        rate = std::max(rate, clutter_mm_h(spec.seed, i, index));
       if (rate <= 0.) continue;
       frame.values[i] = static_cast<float>(kStep_mm_h * std::nearbyint(rate / kStep_mm_h));
       frame.states[i] = PixelState::valued;

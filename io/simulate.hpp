@@ -13,8 +13,9 @@
 namespace raincell::io {
 
 struct SimulationSpec {
-  std::string kind = "rain";    // rain | moving-mnist
-  std::string format = "odim";  // odim | cf (moving-mnist: always cf, a file a sequence)
+  std::string kind = "rain";         // rain | moving-mnist
+  std::string regime = "temperate";  // of rain: rain_regime.hpp
+  std::string format = "odim";       // odim | cf (moving-mnist: always cf, a file a sequence)
   std::int64_t frames = 120, columns = 128, rows = 128, step_s = 300;
   std::uint64_t seed = 1;
   TimePoint start = std::chrono::sys_days{std::chrono::year{2024} / 6 / 1};

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "io/publish.hpp"
+#include "io/rain_regime.hpp"
 #include "io/reader.hpp"
 #include "tests/io/temporary_folder.hpp"
 
@@ -112,6 +113,66 @@ TEST(Simulate, RainHasTheClimateOfRain) {
   EXPECT_LT(wet / frames, 0.4);
   EXPECT_GT(largest, 15.);
   EXPECT_LT(largest, 151.);
+}
+
+/// Share of wet pixels, and mean rain of these, over some frames and seeds.
+struct Climate {
+  double wet = 0., rate = 0.;
+};
+
+Climate climate_of(const std::string& regime) {
+  SimulationSpec spec;
+  spec.regime = regime;
+  double seen = 0., wet = 0., sum = 0.;
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+    spec.seed = seed;
+    const Simulator simulator(spec);
+    for (std::int64_t index = 0; index < 120; index += 24) {
+      for (const float value : simulator.frame(index).values) {
+        if (std::isnan(value)) continue;
+        seen += 1.;
+        wet += value >= 0.1F ? 1. : 0.;
+        sum += value;
+      }
+    }
+  }
+  return {wet / seen, sum / wet};
+}
+
+TEST(Simulate, RegimesAreDifferentWeather) {
+  const Climate temperate = climate_of("temperate"), stratiform = climate_of("stratiform"),
+                showers = climate_of("showers"), storms = climate_of("storms");
+  EXPECT_GT(stratiform.wet, 1.5 * temperate.wet);
+  EXPECT_LT(stratiform.rate, 0.8 * temperate.rate);
+  EXPECT_LT(showers.wet, 0.8 * temperate.wet);
+  EXPECT_GT(storms.rate, 1.5 * temperate.rate);
+  SimulationSpec spec;
+  spec.regime = "strm";
+  EXPECT_THROW(Simulator{spec}, DataError);
+}
+
+TEST(Simulate, AnyRegimeIsDrawnBySeedAndSomeHaveClutterThatStands) {
+  SimulationSpec spec;
+  spec.regime = "any";
+  int cluttered = 0;
+  for (spec.seed = 1; spec.seed <= 12; ++spec.seed) {
+    const RainRegime regime = rain_regime("any", spec.seed);
+    EXPECT_NE(regime.outer_scale_km, rain_regime("any", spec.seed + 1).outer_scale_km);
+    const Simulator simulator(spec);
+    // A pixel that is wet far more often than its neighbours is no weather.
+    std::vector<int> times(static_cast<std::size_t>(spec.columns * spec.rows));
+    for (std::int64_t index = 0; index < 120; index += 8) {
+      const Frame frame = simulator.frame(index);
+      for (std::size_t i = 0; i < times.size(); ++i) times[i] += frame.values[i] >= 0.1F ? 1 : 0;
+    }
+    int standing = 0;
+    for (std::size_t i = 1; i + 1 < times.size(); ++i)
+      standing += times[i] > times[i - 1] + 5 && times[i] > times[i + 1] + 5 ? 1 : 0;
+    EXPECT_EQ(standing > 5, regime.clutter > 0.) << "seed " << spec.seed << ", " << standing << " pixels";
+    cluttered += regime.clutter > 0. ? 1 : 0;
+  }
+  EXPECT_GT(cluttered, 1);
+  EXPECT_LT(cluttered, 9);
 }
 
 TEST(Simulate, MovingRainBeatsStandingRain) {
@@ -261,7 +322,15 @@ TEST(Simulate, MovingMnistDrawsTwoDigitsThatStayInside) {
   }
   // Sequences lie a step further apart.
   EXPECT_EQ(simulator.frame(20).valid_time - simulator.frame(19).valid_time, std::chrono::seconds{600});
-  EXPECT_EQ(simulate(spec, folder.path() / "out").size(), 2U);
+  const auto files = simulate(spec, folder.path() / "out");
+  ASSERT_EQ(files.size(), 2U);
+  // And they read back as what they are.
+  FrameReader reader;
+  const auto frames = reader.read(files[1]);
+  ASSERT_EQ(frames.size(), 20U);
+  EXPECT_EQ(frames[3].quantity, Quantity::intensity);
+  EXPECT_EQ(frames[3].valid_time, simulator.frame(23).valid_time);
+  EXPECT_EQ(frames[3].values, simulator.frame(23).values);
 }
 
 TEST(Simulate, MovingMnistReadsTheRealDigits) {
