@@ -39,6 +39,10 @@ void check_whole(const Config& config, const std::string& file, Problems& proble
                  fmt::format("{} values for data.future = {}; expected one a lead", loss.lead_weights.size(),
                              config.model.future));
   }
+  if (loss.texture_weight > 0. && config.model.logits()) {
+    problems.add(file, 0, "loss.texture_weight",
+                 "is for forecasts of rain, not of probabilities; expected 0");
+  }
   if (config.transform.floor_dbz >= config.transform.ceiling_dbz) {
     problems.add(file, 0, "transform.ceiling_dbz", "must lie above transform.floor_dbz");
   }
@@ -261,7 +265,10 @@ std::string config_reference() {
       "| `quickstart.yaml` | small network for `app/quickstart.sh`: minutes on two cores |\n"
       "| `radar.yaml` | the default for one's own archive: three stages, fed with advected frames |\n"
       "| `knmi.yaml` | two stages fed with advected frames, for the KNMI event of 2010-08-26 |\n"
+      "| `exceedance.yaml` | probabilities of 0.5, 1 and 5 mm/h, two stages fed with advected frames |\n"
       "| `hko7.yaml` | HKO-7 encoder-forecaster, 5 to 20 frames of 480x480, 11,316,841 parameters |\n"
+      "| `hko7-small.yaml` | its layout with an eighth of the channels, minutes on two cores |\n"
+      "| `mnist-small.yaml` | Moving MNIST in twenty minutes on two cores |\n"
       "| `paper-mnist.yaml` | ConvLSTM paper, Moving MNIST, 7,585,296 parameters |\n"
       "| `paper-radar.yaml` | ConvLSTM paper, radar echo data: 5 to 15 frames of 100x100 |\n"
       "| `openstl-mnist.yaml` | OpenSTL's ConvLSTM, Moving MNIST, 11,675,648 parameters |\n"

@@ -36,6 +36,7 @@ struct LossConfig {
   kernels::LossKind kind = kernels::LossKind::mse;
   double huber_delta = 0.1;
   double target_weight = 0.;
+  double texture_weight = 0.;
   std::vector<double> class_bounds_mm_h = {0.5, 2., 5., 10., 30.};
   std::vector<double> class_weights = {1., 1., 2., 5., 10., 30.};
   std::vector<double> lead_weights;

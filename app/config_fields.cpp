@@ -355,6 +355,10 @@ std::vector<Field<Config>> loss_fields() {
                 "mse_rate: of the rain rates themselves, whose mean it forecasts"),
       real<R>("loss.huber_delta", AT(loss.huber_delta), 1e-6, 1e3, "huber: where the square becomes a line"),
       real<R>("loss.target_weight", AT(loss.target_weight), 0., 1000., "k: each pixel weighs 1 + k x target"),
+      real<R>(
+          "loss.texture_weight", AT(loss.texture_weight), 0., 1000.,
+          "against blur: squared difference of the deviations of forecast and truth in tiles of 4, 8 and 16 "
+          "pixels, in network units, times this; 0: none"),
       reals<R>("loss.class_bounds_mm_h", AT(loss.class_bounds_mm_h), 0., 1000.,
                "balanced: bounds of the classes"),
       reals<R>("loss.class_weights", AT(loss.class_weights), 0., 1e6,

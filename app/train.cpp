@@ -76,6 +76,7 @@ model::TrainingSpec training_spec(const Config& config) {
   spec.loss.kind = config.loss.kind;
   spec.loss.huber_delta = static_cast<float>(config.loss.huber_delta);
   spec.loss.target_weight = static_cast<float>(config.loss.target_weight);
+  spec.loss.texture_weight = static_cast<float>(config.loss.texture_weight);
   if (config.loss.kind == kernels::LossKind::balanced) {
     for (const double bound : config.loss.class_bounds_mm_h) {
       spec.loss.class_bounds.push_back(config.transform.to_network(static_cast<float>(bound)));

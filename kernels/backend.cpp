@@ -432,6 +432,7 @@ void Backend::loss(const LossSpec& spec, ConstView forecast, ConstView target, C
     expect_size(spec.class_weights.size(), static_cast<std::int64_t>(spec.class_bounds.size()) + 1, "loss",
                 "class_weights");
   }
+  if (!(spec.texture_weight >= 0.F)) broken("loss", "a negative texture_weight");
   do_loss(spec, forecast, target, mask, d_forecast, sums, scale);
 }
 

@@ -84,12 +84,16 @@ enum class LossKind : std::uint8_t { mse, mae, huber, bce, balanced, mse_rate };
 ///   balanced  w(y) ((f-y)^2 + |f-y|), w(y) = class_weights[number of class_bounds <= y]
 ///   mse_rate  ((e^(g f) - e^(g y)) / g)^2, g = rate_growth: of what f and y are logarithms of
 /// times (1 + target_weight * y), times lead_weights[t] (empty: ones).
-/// The sum is divided by the number of valid pixels.
+/// With texture_weight w, every tile of 4, 8 and 16 pixels adds w lead_weights[t] n (s_f - s_y)^2 / 3: n
+/// valid pixels, at least two, and the deviations s of f and y there, roots of a variance and 1e-6. A
+/// forecast that is blurred loses by it wherever its rain lies (texture.hpp). The sum is divided by the
+/// number of valid pixels.
 struct LossSpec {
   LossKind kind = LossKind::mse;
   float huber_delta = 0.1F;
   float target_weight = 0.F;
   float rate_growth = 1.F;           // above 0
+  float texture_weight = 0.F;        // 0: no such term
   std::vector<float> class_bounds;   // ascending, network units
   std::vector<float> class_weights;  // class_bounds.size() + 1
   std::vector<float> lead_weights;   // T' or empty

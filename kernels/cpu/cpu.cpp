@@ -10,6 +10,7 @@
 #include "kernels/cpu/pointwise.hpp"
 #include "kernels/cpu/threads.hpp"
 #include "kernels/cpu/winograd.hpp"
+#include "kernels/texture.hpp"
 #include "kernels/typed_view.hpp"
 
 namespace raincell::kernels {
@@ -292,6 +293,7 @@ class CpuBackend : public Backend {
               });
     LossSums total;
     for (const LossSums& part : partial_) total.loss += part.loss, total.valid += part.valid;
+    if (spec.texture_weight > 0.F) total.loss += texture_sum(spec, forecast, target, mask);
     data(sums)[0] = static_cast<float>(total.valid > 0 ? total.loss / total.valid : 0.);
     data(sums)[1] = static_cast<float>(total.valid);
     if (d_forecast.empty()) return;
@@ -301,6 +303,8 @@ class CpuBackend : public Backend {
       activation_kernels<T>(kernels_).loss_gradient(lead, factor, data<T>(forecast), data<T>(target),
                                                     data<T>(mask), data<T>(d_forecast), begin, end);
     });
+    if (spec.texture_weight > 0.F && total.valid > 0)
+      add_texture_gradients(spec, forecast, target, mask, d_forecast, scale / total.valid);
   }
 
   void do_add_sum_of_squares(ConstView x, View sum) override {
@@ -352,6 +356,54 @@ class CpuBackend : public Backend {
         work(type, kernels, image, std::max(begin, image * size), std::min(end, (image + 1) * size));
       }
     });
+  }
+
+  /// work(T{}, grid, tile, offset of its image, weight, part) of every tile of every scale, scale by scale.
+  template <class Work>
+  void each_texture_tile(const LossSpec& spec, const ConstView& view, const Work& work) {
+    for (const int64_t size : kTextureTiles) {
+      const TextureGrid grid(view.shape, size);
+      const int64_t image_size = view.shape.c * view.shape.pixels();
+      with_type(view.dtype, [&](auto type) {
+        parallel_parts(
+            threads_, view.shape.images() * grid.tiles(), 64, [&](int64_t begin, int64_t end, int part) {
+              for (int64_t i = begin; i < end; ++i) {
+                const int64_t image = i / grid.tiles();
+                const auto lead = static_cast<std::size_t>(image / view.shape.n);
+                const double weight =
+                    spec.texture_weight * (spec.lead_weights.empty() ? 1.F : spec.lead_weights[lead]);
+                work(type, grid, i % grid.tiles(), image * image_size, weight, part);
+              }
+            });
+      });
+    }
+  }
+
+  double texture_sum(const LossSpec& spec, ConstView forecast, ConstView target, ConstView mask) {
+    for (LossSums& part : partial_) part = {};
+    each_texture_tile(
+        spec, forecast,
+        [&](auto type, const TextureGrid& grid, int64_t tile, int64_t image, double weight, int part) {
+          using T = decltype(type);
+          partial_[static_cast<std::size_t>(part)].loss +=
+              weight * texture_of(grid, tile, data<T>(forecast) + image, data<T>(target) + image,
+                                  data<T>(mask) + image)
+                           .term();
+        });
+    double total = 0;
+    for (const LossSums& part : partial_) total += part.loss;
+    return total;
+  }
+
+  void add_texture_gradients(const LossSpec& spec, ConstView forecast, ConstView target, ConstView mask,
+                             View d_forecast, double factor) {
+    each_texture_tile(
+        spec, forecast,
+        [&](auto type, const TextureGrid& grid, int64_t tile, int64_t image, double weight, int) {
+          using T = decltype(type);
+          add_texture_gradient(grid, tile, factor * weight, data<T>(forecast) + image,
+                               data<T>(target) + image, data<T>(mask) + image, data<T>(d_forecast) + image);
+        });
   }
 
   /// work(T{}, scalars of the lead, begin, end, part) over the elements of whole or partial leads.

@@ -3,6 +3,7 @@
 #include "kernels/cuda/launch.hpp"
 #include "kernels/cuda/number.hpp"
 #include "kernels/cuda/views.hpp"
+#include "kernels/texture.hpp"
 
 namespace raincell::kernels::cuda {
 
@@ -122,6 +123,39 @@ void loss_gradient(Stream stream, const LossRule& rule, ConstView forecast, Cons
 }
 
 template <class T>
+void add_textures(Stream stream, const LossSpec& spec, const LossLists& lists, ConstView forecast,
+                  ConstView target, ConstView mask, View d_forecast, View sums, float scale, double* parts) {
+  const T *const f = data<T>(forecast), *const y = data<T>(target), *const valid = data<T>(mask);
+  T* const gradient = data<T>(d_forecast);
+  float* const out = data<float>(sums);
+  const std::int64_t image = forecast.shape.c * forecast.shape.pixels(), images = forecast.shape.n;
+  const double base = spec.texture_weight;
+  const float* const leads = lists.lead_weights;
+  for (const std::int64_t size : kTextureTiles) {
+    const TextureGrid grid(forecast.shape, size);
+    const std::int64_t tiles = grid.tiles(), count = forecast.shape.images() * tiles;
+    sum(
+        stream, "texture_sums", count, parts,
+        [=] RAINCELL_BODY(std::int64_t i) {
+          const std::int64_t of = quotient(i, tiles), at = of * image;
+          const double weight = leads == nullptr ? base : base * leads[quotient(of, images)];
+          return weight * texture_of(grid, i - of * tiles, f + at, y + at, valid + at).term();
+        },
+        [=] RAINCELL_BODY(double total) {
+          if (out[1] > 0) out[0] += static_cast<float>(total / out[1]);
+        });
+    if (gradient == nullptr) continue;
+    each(stream, "texture_gradient", count, [=] RAINCELL_BODY(std::int64_t i) {
+      if (!(out[1] > 0)) return;
+      const std::int64_t of = quotient(i, tiles), at = of * image;
+      const double weight = leads == nullptr ? base : base * leads[quotient(of, images)];
+      add_texture_gradient(grid, i - of * tiles, weight * scale / out[1], f + at, y + at, valid + at,
+                           gradient + at);
+    });
+  }
+}
+
+template <class T>
 void sum_squares(Stream stream, ConstView x, View total, double* parts) {
   const T* const in = data<T>(x);
   float* const out = data<float>(total);
@@ -221,6 +255,9 @@ void loss(Stream stream, const LossSpec& spec, const LossLists& lists, ConstView
       if (!d_forecast.empty())
         loss_gradient<T, kWide>(stream, rule, forecast, target, mask, d_forecast, sums, scale);
     });
+    if (spec.texture_weight > 0.F)
+      add_textures<T>(stream, spec, lists, forecast, target, mask, d_forecast, sums, scale,
+                      static_cast<double*>(scratch));
   });
 }
 

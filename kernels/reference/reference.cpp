@@ -225,6 +225,15 @@ class ReferenceBackend : public Backend {
       sum += weight * term.value;
       if (!d_forecast.empty()) data<Real>(d_forecast)[i] = Real(weight * term.derivative / valid * scale);
     });
+    if (spec.texture_weight > 0) {
+      for (const int64_t size : {4, 8, 16}) {
+        const double weight = spec.texture_weight / 3.;
+        for (int64_t row = 0; row < forecast.shape.h; row += size)
+          for (int64_t column = 0; column < forecast.shape.w; column += size)
+            sum += weight * tile_textures(spec, forecast, target, mask, d_forecast, row, column, size,
+                                          weight / valid * double(scale));
+      }
+    }
     data<Real>(sums)[0] = Real(valid > 0 ? sum / valid : 0);
     data<Real>(sums)[1] = Real(valid);
   }
@@ -253,6 +262,44 @@ class ReferenceBackend : public Backend {
   }
 
  private:
+  /// Sum over images and channels of n (s_f - s_y)^2 of one tile; adds factor times its derivative.
+  static double tile_textures(const LossSpec& spec, ConstView forecast, ConstView target, ConstView mask,
+                              View d_forecast, int64_t row, int64_t column, int64_t size, double factor) {
+    const Shape& shape = forecast.shape;
+    double sum = 0;
+    for (int64_t plane = 0; plane < shape.t * shape.n * shape.c; ++plane) {
+      std::vector<int64_t> tile;
+      for (int64_t r = row; r < std::min(row + size, shape.h); ++r)
+        for (int64_t c = column; c < std::min(column + size, shape.w); ++c) {
+          const int64_t at = (plane * shape.h + r) * shape.w + c;
+          if (data<Real>(mask)[at] != 0) tile.push_back(at);
+        }
+      const auto n = static_cast<double>(tile.size());
+      if (n < 2) continue;
+      const auto mean = [&](const ConstView& field) {
+        double total = 0;
+        for (const int64_t at : tile) total += double(data<Real>(field)[at]);
+        return total / n;
+      };
+      const auto deviation = [&](const ConstView& field, double about) {
+        double squares = 0;
+        for (const int64_t at : tile) squares += std::pow(double(data<Real>(field)[at]) - about, 2);
+        return std::sqrt(squares / n + 1e-6);
+      };
+      const double mean_f = mean(forecast), s_f = deviation(forecast, mean_f),
+                   s_y = deviation(target, mean(target));
+      const double lead = spec.lead_weights.empty()
+                              ? 1.
+                              : spec.lead_weights[static_cast<std::size_t>(plane / (shape.n * shape.c))];
+      sum += lead * n * (s_f - s_y) * (s_f - s_y);
+      if (d_forecast.empty()) continue;
+      for (const int64_t at : tile)
+        data<Real>(d_forecast)[at] +=
+            Real(factor * lead * 2 * (s_f - s_y) * (double(data<Real>(forecast)[at]) - mean_f) / s_f);
+    }
+    return sum;
+  }
+
   template <class Visit>
   static void each(const ConstView& view, Visit visit) {
     const int64_t count = view.shape.elements();

@@ -290,6 +290,10 @@ std::vector<std::pair<std::string, LossSpec>> loss_specs() {
   add("bce", LossKind::bce, 0.F, {0.F, 1.F, 3.F});
   add("balanced", LossKind::balanced, 0.F, {});
   add("mse_rate", LossKind::mse_rate, 0.F, {1.F, 0.5F, 2.F});
+  add("mse_texture", LossKind::mse, 0.F, {});
+  specs.back().second.texture_weight = 0.7F;
+  add("mae_texture", LossKind::mae, 0.F, {1.F, 0.5F, 2.F});
+  specs.back().second.texture_weight = 2.F;
   return specs;
 }
 
