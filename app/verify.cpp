@@ -59,6 +59,21 @@ model::Protocol protocol_of(const Arguments& arguments) {
   return protocol;
 }
 
+/// Widths of the squares of the fractions skill score, pixels.
+std::vector<std::int64_t> fss_scales_of(const Arguments& arguments) {
+  std::vector<std::int64_t> scales;
+  for (const std::string& item : arguments.comma_list("fss-scales")) {
+    const auto value = parse_integer(item);
+    if (!value || *value < 1 || *value > 100000 || (!scales.empty() && *value <= scales.back())) {
+      throw UsageError(
+          fmt::format("--fss-scales {}: expected ascending numbers of pixels, for example 4,16,64",
+                      arguments.text("fss-scales")));
+    }
+    scales.push_back(*value);
+  }
+  return scales;
+}
+
 /// First frames of all cases whose inputs and truths all lie in the range, without gaps.
 std::vector<std::vector<std::int64_t>> find_cases(const FrameSeries& series, io::TimePoint from,
                                                   io::TimePoint to, std::int64_t frames) {
@@ -159,11 +174,17 @@ void add_pictures(VerifyReport& report, model::PastStream& past,
     report.pictures.push_back({fmt::format("+{} min", map.lead * step_s / 60), map.name, std::move(map.png)});
 }
 
-std::vector<std::string> usual_forecasters(const Arguments& arguments) {
+/// All that can forecast the series: weights that are not named must be for its quantity and step.
+std::vector<std::string> usual_forecasters(const Arguments& arguments, const FrameSeries& series) {
   std::vector<std::string> names = {"persistence", "advection"};
-  if (!arguments.has("model")) return names;
+  std::optional<std::filesystem::path> weights = shipped_weights();
+  const bool named = arguments.has("model");
+  if (named) weights = arguments.text("model");
+  if (!weights) return names;
+  const WeightsInfo info = read_weights_info(*weights);
+  if (!named && !info.fits(series.quantity(0), series.step_s())) return names;
   names.emplace_back("convlstm");
-  if (read_weights_info(arguments.text("model")).spec.thresholds.empty()) names.emplace_back("blend");
+  if (info.spec.thresholds.empty()) names.emplace_back("blend");
   return names;
 }
 
@@ -175,8 +196,10 @@ int run(const Arguments& arguments, Log& log) {
   if (to <= from) throw UsageError("--to must be later than --from");
   model::VerificationSpec spec;
   spec.protocol = protocol_of(arguments);
+  if (arguments.has("fss-scales")) spec.fss_scales = fss_scales_of(arguments);
+  FrameSeries series(arguments.text("input"), config.source, 1, log);
   std::vector<std::string> names = arguments.comma_list("forecasters");
-  if (names.empty()) names = usual_forecasters(arguments);
+  if (names.empty()) names = usual_forecasters(arguments, series);
   Forecasting forecasting(arguments, config.precision, log, names, config.guide.motion, "verify");
   std::vector<StoredProducts*> products;
   for (auto& stored : stored_products(arguments, log)) {
@@ -185,7 +208,6 @@ int run(const Arguments& arguments, Log& log) {
   }
   const std::int64_t past = arguments.integer("past", forecasting.past(), forecasting.least_past(), 512);
 
-  FrameSeries series(arguments.text("input"), config.source, 1, log);
   forecasting.require_fit(series, log);
   const std::int64_t leads = leads_of(arguments, forecasting, series.step_s());
   series.keep(static_cast<std::size_t>(past + leads) + 1);  // cases overlap: each frame is read once
@@ -285,13 +307,16 @@ Command verify_command() {
       {"to", "TIME", "last frame that a case may use", false},
       {"model", "FILE", "weights; default: the shipped ones", false},
       {"forecasters", "LIST",
-       "of persistence, advection, convlstm, blend; default: all, those that need weights with --model",
+       "of persistence, advection, convlstm, blend; default: all; with shipped weights where they are for "
+       "such frames",
        false},
       {"products", "NAME=DIR",
        "scores the product files of a folder beside them, by that name; may be repeated", true},
       {"protocol", "NAME",
        fmt::format("thresholds, pooling and averaging: {}", fmt::join(model::protocol_names(), ", ")), false},
       {"thresholds", "LIST", "mm/h; default 0.1,0.5,1,2,5,10,30", false},
+      {"fss-scales", "LIST", "widths of the squares of the fractions skill score, pixels; default 4,16,64",
+       false},
       {"support", "NAME",
        "transported (default): where advection brings observed pixels; observed: all observed pixels", false},
       {"past", "N", "frames a case starts from; default: as the model was trained, or 5", false},

@@ -124,12 +124,18 @@ std::optional<std::filesystem::path> shipped_file(const std::string& name) {
   return std::nullopt;
 }
 
-std::filesystem::path default_weights(const std::string& command) {
+std::optional<std::filesystem::path> shipped_weights() {
+  const char* named = std::getenv("RAINCELL_WEIGHTS");
+  if (named == nullptr) return shipped_file(kDefaultName);
+  if (*named == '\0') return std::nullopt;
   std::error_code none;
-  if (const char* named = std::getenv("RAINCELL_WEIGHTS");
-      named != nullptr && std::filesystem::exists(named, none))
-    return named;
-  if (const auto shipped = shipped_file(kDefaultName)) return *shipped;
+  if (!std::filesystem::is_regular_file(named, none))
+    throw UsageError(fmt::format("RAINCELL_WEIGHTS={}: no such file; name weights, or unset it", named));
+  return named;
+}
+
+std::filesystem::path default_weights(const std::string& command) {
+  if (const auto shipped = shipped_weights()) return *shipped;
   throw UsageError(
       fmt::format("raincell {}: this build ships no default weights; train some (raincell train "
                   "configs/radar.yaml --run run) and give --model run/best.safetensors, or take the "

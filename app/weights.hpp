@@ -39,6 +39,11 @@ struct WeightsInfo {
   /// How far from the steps of the training (Steps::hold) its frames may be: a faded guide tells the network
   /// what is left by each lead, in minutes; without one it knows its own step alone.
   std::int64_t reach() const { return spec.feed == model::Feed::advection && guide.fading ? 2 : 1; }
+  /// Frames of this quantity and step (0: unknown) may be forecast with it.
+  bool fits(io::Quantity quantity, std::int64_t step_s) const {
+    return transform.quantity == quantity &&
+           (steps.shortest_s <= 0 || step_s <= 0 || steps.hold(step_s, reach()));
+  }
 };
 
 /// Reads and checks the file. Throws model::WeightsError that says what is wrong with it.
@@ -56,7 +61,9 @@ std::vector<std::byte> weights_bytes(model::Network&, const Config&, const Steps
 /// or above it.
 std::optional<std::filesystem::path> shipped_file(const std::string& name);
 /// The shipped weights: RAINCELL_WEIGHTS, or configs/weights/default.safetensors at the program or above it.
-/// Throws UsageError that says what to do when there are none.
+/// None where this build has none or RAINCELL_WEIGHTS is empty. Throws UsageError when RAINCELL_WEIGHTS names no file.
+std::optional<std::filesystem::path> shipped_weights();
+/// The same. Throws UsageError that says what to do when there are none.
 std::filesystem::path default_weights(const std::string& command);
 
 }  // namespace raincell::app

@@ -73,15 +73,19 @@ TEST_P(Pipeline, GoesFromFilesToScores) {
   EXPECT_NE(inspected.out.find("\"format\":\"archive\""), std::string::npos);
   EXPECT_NE(inspected.out.find("\"format\":\"weights\""), std::string::npos);
 
-  expect_ok(run_raincell(folder.path(), {"verify", "--model", "run/best.safetensors", "--input", "radar",
-                                         "--from", "2024-06-01T01:05Z", "--to", "2024-06-01T02:25Z",
-                                         "--forecasters", "persistence,advection,convlstm,blend", "--json",
-                                         "scores.json", "--report", "scores.html"}));
+  expect_ok(run_raincell(
+      folder.path(),
+      {"verify", "--model", "run/best.safetensors", "--input", "radar", "--from", "2024-06-01T01:05Z", "--to",
+       "2024-06-01T02:25Z", "--forecasters", "persistence,advection,convlstm,blend", "--fss-scales", "2,8",
+       "--json", "scores.json", "--report", "scores.html"}));
   const Json scores = Json::parse(test::read_text(folder / "scores.json"));
   EXPECT_EQ(scores["cases"], 12);  // 17 frames from 01:05 to 02:25, 3 + 3 a case
   EXPECT_EQ(scores["scores"].size(), 4U * 3U * 7U);
   EXPECT_EQ(scores["continuous"].size(), 12U);
   EXPECT_EQ(scores["protocol"], "default");
+  std::set<int> scales;
+  for (const Json& score : scores["fss"]) scales.insert(score["scale_pixels"].get<int>());
+  EXPECT_EQ(scales, (std::set<int>{2, 8}));
   const auto keys = [](const Json& object) {
     std::set<std::string> names;
     for (const auto& [name, value] : object.items()) names.insert(name);
@@ -288,6 +292,40 @@ TEST(Forecasters, BlendAsksForRatesAndSaysSo) {
   EXPECT_NE(verify.out.find("convlstm"), std::string::npos);
 }
 
+TEST(Verify, TakesShippedWeightsWhereTheyAreForSuchFrames) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  expect_ok(
+      run_raincell(folder.path(), {"train", "small.yaml", "--run", "run", "--set", "training.steps=1"}));
+  const auto verify = [&](const std::string& input, const std::string& weights) {
+    test::Limits limits;
+    limits.shipped_weights = weights;
+    return run_raincell(
+        folder.path(),
+        {"verify", "--input", input, "--from", "2024-06-01T00:00Z", "--to", "2024-06-02T12:00Z", "--past",
+         "3", "--horizon", input == "radar" ? "15min" : "3h", "--json", "-"},
+        limits);
+  };
+  const auto with = verify("radar", "run/last.safetensors"), without = verify("radar", "");
+  expect_ok(with);
+  expect_ok(without);
+  for (const char* forecaster : {"\"convlstm\"", "\"blend\""}) {
+    EXPECT_NE(with.out.find(forecaster), std::string::npos);
+    EXPECT_EQ(without.out.find(forecaster), std::string::npos);
+  }
+  const auto wrong = verify("radar", "elsewhere.safetensors");
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_NE(wrong.err.find("RAINCELL_WEIGHTS=elsewhere.safetensors: no such file"), std::string::npos)
+      << wrong.err;
+  // Hourly frames are nothing that they know.
+  expect_ok(run_raincell(
+      folder.path(), {"simulate", "--output", "hourly", "--frames", "8", "--size", "64x64", "--step", "1h"}));
+  const auto hourly = verify("hourly", "run/last.safetensors");
+  expect_ok(hourly);
+  EXPECT_EQ(hourly.out.find("convlstm"), std::string::npos);
+  EXPECT_NE(hourly.out.find("advection"), std::string::npos);
+}
+
 TEST(Training, EverySampleAndHeadOptionReachesTheNetwork) {
   const Folder folder;
   make_archive(folder, "odim");
@@ -296,8 +334,8 @@ TEST(Training, EverySampleAndHeadOptionReachesTheNetwork) {
   for (const Options& options :
        {Options{"seed=1"}, Options{"data.flips=true"}, Options{"data.time_reversal=true"},
         Options{"data.rain_scaling=3"}, Options{"data.rain_level=2"}, Options{"data.rain_weighting=0"},
-        Options{"loss.kind=mse_rate"}, Options{"model.head_skip=true"}, Options{"advection.fading=true"},
-        Options{"transform.kind=linear"},
+        Options{"loss.kind=mse_rate"}, Options{"loss.texture_weight=1"}, Options{"model.head_skip=true"},
+        Options{"advection.fading=true"}, Options{"transform.kind=linear"},
         // The rain of this archive changes by less than the floor of the dbz transform.
         Options{"transform.kind=linear", "model.tendency=true"},
         Options{"transform.kind=linear", "model.tendency=true", "advection.tendency_steps=1"},

@@ -48,7 +48,7 @@ int status_code(int status) {
     const rlimit limit{static_cast<rlim_t>(limits.file_bytes), static_cast<rlim_t>(limits.file_bytes)};
     ::setrlimit(RLIMIT_FSIZE, &limit);
   }
-  ::setenv("RAINCELL_WEIGHTS", "/nonexistent", 1);
+  ::setenv("RAINCELL_WEIGHTS", limits.shipped_weights.c_str(), 1);
   if (::chdir(folder.c_str()) == 0) ::execv(argv[0], argv);
   ::_exit(127);
 }

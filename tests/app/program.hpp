@@ -20,6 +20,7 @@ struct Limits {
   std::filesystem::path disk = {};  // a file system of its own is mounted at this folder, for this run alone
   long disk_bytes = -1;             // its size; -1: it is read-only
   std::filesystem::path kill_at = {};  // SIGKILL as soon as this file exists
+  std::string shipped_weights = {};    // RAINCELL_WEIGHTS; empty: the program ships none
 };
 
 /// raincell ARGUMENTS in the folder.
