@@ -1,5 +1,9 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <set>
 
 #include "app/report.hpp"
 #include "io/grid.hpp"
@@ -7,6 +11,8 @@
 
 namespace raincell::app {
 namespace {
+
+constexpr std::int64_t kFewestOfABin = 100;  // pixels; fewer say nothing
 
 EventRow event_row(const model::ThresholdScore& score) {
   EventRow row;
@@ -38,6 +44,91 @@ ErrorRow error_row(const model::ContinuousScore& score) {
   row.correlation.value = score.sums.correlation();
   row.pixels = score.sums.pixels;
   return row;
+}
+
+/// Brier score of yes/no forecasts, taken as probabilities of 0 and 1, over always saying how often it
+/// rained.
+double brier_skill(const model::ContingencyTable& table) {
+  const auto all =
+      static_cast<double>(table.hits + table.misses + table.false_alarms + table.correct_negatives);
+  const double frequency = static_cast<double>(table.hits + table.misses) / all;
+  const double climate = frequency * (1. - frequency);
+  return climate > 0. ? 1. - static_cast<double>(table.misses + table.false_alarms) / all / climate
+                      : kNoNumber;
+}
+
+/// How often it rained when a probability was said, by lead.
+Chart reliability_chart(const model::VerificationResult& result, double threshold) {
+  Chart chart;
+  chart.title = fmt::format("{} mm/h", number_text(threshold));
+  chart.x_label = "probability forecast";
+  chart.y_label = "frequency observed";
+  chart.x_low = chart.y_low = 0.;
+  chart.x_high = chart.y_high = 1.;
+  std::vector<const model::ProbabilityScore*> scores;
+  for (const model::ProbabilityScore& score : result.probabilities)
+    if (score.threshold == threshold) scores.push_back(&score);
+  const std::size_t last = scores.size() - 1;
+  for (const std::size_t which : std::set<std::size_t>{0, last / 2, last}) {
+    Series series;
+    series.name =
+        fmt::format("{}, +{} min", scores[which]->forecaster, number_text(scores[which]->lead_minutes));
+    series.style = static_cast<int>(chart.series.size());
+    for (const model::ReliabilityTable::Bin& bin : scores[which]->table.bins()) {
+      series.x.push_back(bin.forecast);
+      series.y.push_back(bin.pixels >= kFewestOfABin ? bin.observed : kNoNumber);
+    }
+    chart.series.push_back(std::move(series));
+  }
+  Series diagonal;
+  diagonal.name = "perfect";
+  diagonal.x = {0., 1.};
+  diagonal.y = {0., 1.};
+  diagonal.style = 7;
+  diagonal.markers = false;
+  diagonal.faint = true;
+  chart.series.push_back(std::move(diagonal));
+  return chart;
+}
+
+Chart brier_chart(const model::VerificationResult& result, double threshold) {
+  Chart chart;
+  chart.title = fmt::format("Brier skill at {} mm/h", number_text(threshold));
+  chart.x_label = "lead time, min";
+  chart.y_label = "Brier skill";
+  chart.reference = 0.;
+  std::map<std::string, Series> lines;
+  const auto add = [&](const std::string& name, double lead, double skill) {
+    Series& line = lines[name];
+    line.name = name;
+    line.x.push_back(lead);
+    line.y.push_back(skill);
+  };
+  for (const model::ProbabilityScore& score : result.probabilities)
+    if (score.threshold == threshold) add(score.forecaster, score.lead_minutes, score.table.brier_skill());
+  for (const model::ThresholdScore& score : result.scores)
+    if (score.threshold == threshold && score.forecaster == "persistence")
+      add(score.forecaster, score.lead_minutes, brier_skill(score.table));
+  for (auto& [name, line] : lines) {
+    line.style = static_cast<int>(chart.series.size());
+    chart.series.push_back(std::move(line));
+  }
+  return chart;
+}
+
+ReportSection probability_section(const model::VerificationResult& result) {
+  ReportSection section;
+  section.title = "Probabilities";
+  section.text = fmt::format(
+      "How often it rained when a probability was forecast, in tenths with at least {} pixels: on the "
+      "diagonal "
+      "where it is reliable. Brier skill: 1 is perfect, 0 no better than the frequency of the event.",
+      kFewestOfABin);
+  std::set<double> thresholds;
+  for (const model::ProbabilityScore& score : result.probabilities) thresholds.insert(score.threshold);
+  for (const double threshold : thresholds) section.charts.push_back(reliability_chart(result, threshold));
+  for (const double threshold : thresholds) section.charts.push_back(brier_chart(result, threshold));
+  return section;
 }
 
 }  // namespace
@@ -74,6 +165,7 @@ VerifyReport report_of(const model::VerificationResult& result, const io::Grid& 
     for (double& wavelength : row.wavelength_km) wavelength *= km;
     report.spectra.push_back(std::move(row));
   }
+  if (!result.probabilities.empty()) report.further.push_back(probability_section(result));
   for (const model::SummaryScore& score : result.summary) {
     report.summary.push_back({score.forecaster, score.score, score.threshold, score.value});
   }

@@ -95,6 +95,24 @@ double shown_threshold(const model::VerificationResult& result) {
   return best;
 }
 
+Json probability_scores(const model::VerificationResult& result) {
+  Json all = Json::array();
+  for (const model::ProbabilityScore& score : result.probabilities) {
+    Json bins = Json::array();
+    for (const model::ReliabilityTable::Bin& bin : score.table.bins())
+      bins.push_back(
+          {{"forecast", number(bin.forecast)}, {"observed", number(bin.observed)}, {"pixels", bin.pixels}});
+    all.push_back({{"forecaster", score.forecaster},
+                   {"lead_minutes", score.lead_minutes},
+                   {"threshold_mm_h", score.threshold},
+                   {"brier", number(score.table.brier())},
+                   {"brier_skill", number(score.table.brier_skill())},
+                   {"pixels", score.table.pixels()},
+                   {"reliability", bins}});
+  }
+  return all;
+}
+
 std::string cell(double value) {
   return std::isfinite(value) ? fmt::format("{:.3f}", value) : "-";
 }
@@ -118,6 +136,7 @@ std::string verification_json(const model::VerificationResult& result) {
                            {"fss", number(score.fss)}});
   }
   json["spectra"] = spectra(result);
+  json["probabilities"] = probability_scores(result);
   json["crps"] = Json::array();
   for (const model::CrpsScore& score : result.crps) {
     json["crps"].push_back({{"forecaster", score.forecaster},

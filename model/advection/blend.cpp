@@ -56,7 +56,10 @@ class Roots : public PastStream {
 }  // namespace
 
 BlendWeights BlendWeights::usual() {
-  return {{10., 30.}, {0.5, 1., 2., 5., 10.}, {0.1, 0.1, 0.5, 0.4, 1., 0.1, 0.2, 1., 0.7, 1.}, {1., 1.1}};
+  return {{10., 30., 60.},
+          {0.5, 1., 2., 5., 10.},
+          {0.1, 0.1, 0.5, 0.4, 1., 0.1, 0.1, 1., 0.7, 1., 0.1, 0.1, 0.5, 0.7, 1.},
+          {1., 1.1, 1.1}};
 }
 
 double BlendWeights::advected_at(double lead, std::size_t rate) const {

@@ -277,7 +277,7 @@ TEST(Forecasters, BlendAsksForRatesAndSaysSo) {
   const Folder folder;
   make_archive(folder, "odim");
   expect_ok(run_raincell(folder.path(), {"train", "small.yaml", "--run", "run", "--set", "training.steps=1",
-                                         "--set", "model.thresholds=[0.5, 2]", "--set", "loss.kind=bce"}));
+                                         "--set", "model.thresholds=[0.1, 2]", "--set", "loss.kind=bce"}));
   const auto blend = run_raincell(folder.path(), {"nowcast", "--model", "run/last.safetensors", "--input",
                                                   "radar", "--forecaster", "blend", "--output", "no.nc"});
   EXPECT_EQ(blend.code, 2);
@@ -286,9 +286,35 @@ TEST(Forecasters, BlendAsksForRatesAndSaysSo) {
   // And verify does not ask for it by itself.
   const auto verify =
       run_raincell(folder.path(), {"verify", "--model", "run/last.safetensors", "--input", "radar", "--from",
-                                   "2024-06-01T01:05Z", "--to", "2024-06-01T01:45Z", "--json", "-"});
+                                   "2024-06-01T01:05Z", "--to", "2024-06-01T01:45Z", "--json", "-",
+                                   "--report", "scores.html"});
   expect_ok(verify);
   EXPECT_EQ(verify.out.find("blend"), std::string::npos);
+  // Their Brier score and reliability are in the scores and on the page.
+  const Json scores = Json::parse(verify.out), &probabilities = scores["probabilities"];
+  ASSERT_EQ(probabilities.size(), 2U * 3U);  // thresholds, leads
+  bool with_events = false;
+  for (const Json& score : probabilities) {
+    std::int64_t pixels = 0;
+    double events = 0.;
+    for (const Json& bin : score["reliability"]) {
+      const auto count = bin["pixels"].get<std::int64_t>();
+      pixels += count;
+      if (count > 0) events += static_cast<double>(count) * bin["observed"].get<double>();
+    }
+    EXPECT_EQ(pixels, score["pixels"].get<std::int64_t>());
+    EXPECT_EQ(score["reliability"].size(), 10U);
+    const double frequency = events / static_cast<double>(pixels), climate = frequency * (1. - frequency);
+    if (climate == 0.) {
+      EXPECT_TRUE(score["brier_skill"].is_null());
+      continue;
+    }
+    with_events = true;
+    EXPECT_NEAR(score["brier_skill"].get<double>(), 1. - score["brier"].get<double>() / climate, 1e-9);
+  }
+  EXPECT_TRUE(with_events);
+  const std::string page = test::read_text(folder / "scores.html");
+  EXPECT_NE(page.find("Brier skill at 2 mm/h"), std::string::npos);
   EXPECT_NE(verify.out.find("convlstm"), std::string::npos);
 }
 
