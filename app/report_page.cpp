@@ -111,8 +111,16 @@ std::string picture_panels(const std::vector<ReportPicture>& all) {
 
 std::string further_sections(const std::vector<ReportSection>& sections) {
   std::string out;
-  for (const ReportSection& section : sections)
-    out += heading(section.title, section.text) + chart_grid(section.charts);
+  for (const ReportSection& section : sections) {
+    std::vector<std::pair<std::string, int>> names;
+    for (const Chart& chart : section.charts) {
+      for (const Series& series : chart.series) {
+        const std::pair<std::string, int> entry{series.name, series.style};
+        if (std::find(names.begin(), names.end(), entry) == names.end()) names.push_back(entry);
+      }
+    }
+    out += heading(section.title, section.text) + svg_legend(names) + chart_grid(section.charts);
+  }
   return out;
 }
 

@@ -116,19 +116,23 @@ Chart brier_chart(const model::VerificationResult& result, double threshold) {
   return chart;
 }
 
-ReportSection probability_section(const model::VerificationResult& result) {
-  ReportSection section;
-  section.title = "Probabilities";
-  section.text = fmt::format(
-      "How often it rained when a probability was forecast, in tenths with at least {} pixels: on the "
-      "diagonal "
-      "where it is reliable. Brier skill: 1 is perfect, 0 no better than the frequency of the event.",
+void add_probability_sections(const model::VerificationResult& result, std::vector<ReportSection>& sections) {
+  ReportSection reliability, skill;
+  reliability.title = "Reliability";
+  reliability.text = fmt::format(
+      "How often it rained as much when a probability was forecast, in tenths of at least {} pixels: on the "
+      "diagonal where probabilities mean what they say.",
       kFewestOfABin);
+  skill.title = "Brier skill";
+  skill.text = "Of probabilities: 1 is perfect, 0 no better than always saying how often it rains as much.";
   std::set<double> thresholds;
   for (const model::ProbabilityScore& score : result.probabilities) thresholds.insert(score.threshold);
-  for (const double threshold : thresholds) section.charts.push_back(reliability_chart(result, threshold));
-  for (const double threshold : thresholds) section.charts.push_back(brier_chart(result, threshold));
-  return section;
+  for (const double threshold : thresholds) {
+    reliability.charts.push_back(reliability_chart(result, threshold));
+    skill.charts.push_back(brier_chart(result, threshold));
+  }
+  sections.push_back(std::move(reliability));
+  sections.push_back(std::move(skill));
 }
 
 }  // namespace
@@ -165,7 +169,7 @@ VerifyReport report_of(const model::VerificationResult& result, const io::Grid& 
     for (double& wavelength : row.wavelength_km) wavelength *= km;
     report.spectra.push_back(std::move(row));
   }
-  if (!result.probabilities.empty()) report.further.push_back(probability_section(result));
+  if (!result.probabilities.empty()) add_probability_sections(result, report.further);
   for (const model::SummaryScore& score : result.summary) {
     report.summary.push_back({score.forecaster, score.score, score.threshold, score.value});
   }

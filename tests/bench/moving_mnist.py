@@ -79,7 +79,7 @@ def main():
     begin = time.monotonic()
     run(options.raincell, "train", options.config, "--run", options.work / "run", "--set", f"data.archive={train}")
     took = time.monotonic() - begin
-    scores = json.loads(run(options.raincell, "verify", "--protocol", "openstl-mnist", "--model", options.work / "run/last.safetensors", "--input", test,
+    scores = json.loads(run(options.raincell, "verify", "--protocol", "openstl-mnist", "--model", options.work / "run/last.safetensors", "--input", options.work / "test",
                             "--from", "2000-01-01T00:00Z", "--to", "2100-01-01T00:00Z", "--forecasters", "persistence,convlstm", "--json", "-"))
     table = baselines(test, train)
     for row in scores["summary"]:
