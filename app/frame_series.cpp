@@ -46,6 +46,7 @@ std::optional<std::int64_t> FrameSeries::at(io::TimePoint time) const {
 void FrameSeries::keep(std::size_t frames) {
   kept_ = std::max<std::size_t>(1, frames);
   while (cache_.size() > frames) cache_.pop_back();
+  while (ahead_.size() > frames) ahead_.pop_back();
 }
 
 std::span<const float> FrameSeries::values(std::int64_t index) {
@@ -55,18 +56,33 @@ std::span<const float> FrameSeries::values(std::int64_t index) {
       return cache_.front().values;
     }
   }
-  const io::FrameKey& key = entry(index).key;
-  std::vector<io::Frame> frames = reader_.read(key.file);
-  const auto frame = std::find_if(frames.begin(), frames.end(),
-                                  [&](const io::Frame& f) { return f.valid_time == key.valid_time; });
-  if (frame == frames.end()) {
-    throw io::DataError(fmt::format("{}: the frame of {} is gone; the file changed while it was in use",
-                                    key.file.string(), io::format_time(key.valid_time)));
+  auto found = std::find_if(ahead_.begin(), ahead_.end(), [&](const Kept& k) { return k.index == index; });
+  if (found == ahead_.end()) {
+    read_file_of(index);
+    found = ahead_.begin();
   }
-  if (!frame->zr.empty()) zr_ = frame->zr;
-  cache_.push_front({index, std::move(frame->values)});
+  cache_.splice(cache_.begin(), ahead_, found);
   if (cache_.size() > kept_) cache_.pop_back();
   return cache_.front().values;
+}
+
+void FrameSeries::read_file_of(std::int64_t index) {
+  const std::filesystem::path& file = entry(index).key.file;
+  std::vector<io::Frame> read = reader_.read(file);
+  ahead_.clear();
+  // Of a file with many frames the next ones will be asked for too: it would be decoded again for each.
+  for (std::int64_t i = index; i < frames() && ahead_.size() < std::max<std::size_t>(1, kept_); ++i) {
+    const io::FrameKey& key = entry(i).key;
+    if (key.file != file) break;
+    const auto frame = std::find_if(read.begin(), read.end(),
+                                    [&](const io::Frame& f) { return f.valid_time == key.valid_time; });
+    if (frame == read.end()) {
+      throw io::DataError(fmt::format("{}: the frame of {} is gone; the file changed while it was in use",
+                                      file.string(), io::format_time(key.valid_time)));
+    }
+    if (!frame->zr.empty()) zr_ = frame->zr;
+    ahead_.push_back({i, std::move(frame->values)});
+  }
 }
 
 void FrameSeries::require_same_grid(std::int64_t like, std::int64_t index) const {

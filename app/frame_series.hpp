@@ -51,7 +51,11 @@ class FrameSeries {
   io::FrameReader reader_;
   io::Catalogue catalogue_;
   std::size_t kept_;
+  /// Fills ahead_ with the frame and those after it in the same file, at most as many as are kept.
+  void read_file_of(std::int64_t index);
+
   std::list<Kept> cache_;  // latest use first
+  std::list<Kept> ahead_;  // decoded with a frame that was asked for
   std::string zr_;
 };
 

@@ -17,6 +17,7 @@ import netCDF4
 import numpy as np
 
 SEQUENCE, PAST = 20, 10
+FIELD = "field"  # of an archive of intensities
 
 
 def run(*command):
@@ -58,9 +59,6 @@ def baselines(test, train):
             squared, absolute = sums.get(name, (0.0, 0.0))
             sums[name] = squared + np.square(error).sum(), absolute + np.abs(error).sum()
     return {name: {"mse": squared / count, "mae": absolute / count} for name, (squared, absolute) in sums.items()}
-
-
-FIELD = "intensity"
 
 
 def main():
