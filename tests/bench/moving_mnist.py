@@ -40,12 +40,14 @@ def sequences(options, name, digits, count, seed):
 def baselines(test, train):
     """MSE and MAE of an empty frame, of the mean frame of the training sequences, and of the last frame."""
     def frames(path, first, count):
-        field = netCDF4.Dataset(path)[FIELD]
-        field.set_auto_maskandscale(False)
-        return field[first:first + count].astype(np.float32) * np.float32(field.scale_factor)
+        with netCDF4.Dataset(path) as file:
+            field = file[FIELD]
+            field.set_auto_maskandscale(False)
+            return field[first:first + count].astype(np.float32) * np.float32(field.scale_factor)
 
     def length(path):
-        return len(netCDF4.Dataset(path)["time"])
+        with netCDF4.Dataset(path) as file:
+            return len(file["time"])
 
     chunk = 50 * SEQUENCE
     climate = np.mean([frames(train, i, chunk).mean(axis=0) for i in range(0, min(length(train), 20 * chunk), chunk)], axis=0)
