@@ -229,7 +229,7 @@ Frame Simulator::frame(std::int64_t index) const {
       const auto both =
           sample(field, state_->field->size(), flow.a * x + flow.b * y, flow.c * x + flow.d * y);
       double rate = rain_mm_h(both.real(), both.imag(), threshold, regime.steepness);
-      if (random_unit(spec.seed, 21, i) < regime.clutter)
+      if (regime.clutter > 0. && random_unit(spec.seed, 21, i) < regime.clutter)
         rate = std::max(rate, clutter_mm_h(spec.seed, i, index));
       if (rate <= 0.) continue;
       frame.values[i] = static_cast<float>(kStep_mm_h * std::nearbyint(rate / kStep_mm_h));

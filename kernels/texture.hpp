@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <iterator>
 
 #include "kernels/bf16.hpp"
 #include "kernels/tensor.hpp"
@@ -11,7 +12,7 @@
 namespace raincell::kernels {
 
 inline constexpr std::int64_t kTextureTiles[] = {4, 8, 16};  // pixels wide and high
-inline constexpr std::int64_t kTextureScales = 3;
+inline constexpr std::int64_t kTextureScales = std::size(kTextureTiles);
 inline constexpr double kTextureLeast = 1e-6;  // added to a variance: its root has a derivative everywhere
 
 /// Squares of one size that cover planes; those at the right and bottom edges may be smaller.
