@@ -318,6 +318,23 @@ TEST(Forecasters, BlendAsksForRatesAndSaysSo) {
   EXPECT_NE(verify.out.find("convlstm"), std::string::npos);
 }
 
+// Of a file with many frames those that follow are kept when one is asked for.
+TEST(Verify, OneFileOfAllFramesScoresLikeAFolderOfThem) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  const auto scores = [&](const std::string& input) {
+    const auto outcome = run_raincell(
+        folder.path(), {"verify", "--input", input, "--from", "2024-06-01T00:00Z", "--to",
+                        "2024-06-01T02:25Z", "--past", "3", "--horizon", "15min", "--json", "-"});
+    expect_ok(outcome);
+    return Json::parse(outcome.out);
+  };
+  const Json one = scores("archive.nc"), many = scores("radar");
+  EXPECT_GT(many["cases"].get<int>(), 10);
+  EXPECT_EQ(one["scores"], many["scores"]);
+  EXPECT_EQ(one["continuous"], many["continuous"]);
+}
+
 TEST(Verify, TakesShippedWeightsWhereTheyAreForSuchFrames) {
   const Folder folder;
   make_archive(folder, "odim");
