@@ -9,9 +9,7 @@
 #include "app/report_page.hpp"
 
 namespace raincell::app {
-namespace {
 
-/// convlstm blue, advection orange, persistence grey, blend green, wherever they appear; others follow.
 std::map<std::string, int> styles_of(const std::vector<std::string>& forecasters) {
   const std::map<std::string, int> known = {
       {"convlstm", 0}, {"advection", 1}, {"persistence", 2}, {"blend", 3}};
@@ -24,6 +22,8 @@ std::map<std::string, int> styles_of(const std::vector<std::string>& forecasters
   }
   return styles;
 }
+
+namespace {
 
 template <typename Row>
 using ScoreOf = std::function<ReportScore(const Row&)>;

@@ -88,6 +88,8 @@ struct VerifyReport {
   double main_threshold_mm_h = 1.;  // for the head table, the diagram; the nearest one that was scored
 };
 
+/// convlstm blue, advection orange, persistence grey, blend green, wherever they appear; others follow.
+std::map<std::string, int> styles_of(const std::vector<std::string>& forecasters);
 /// Fills scores, cases, protocol and forecasters from a verification; the grid gives the scales in km. The
 /// caller adds title, subtitle, facts and pictures.
 VerifyReport report_of(const model::VerificationResult&, const io::Grid&);

@@ -91,7 +91,8 @@ Chart reliability_chart(const model::VerificationResult& result, double threshol
   return chart;
 }
 
-Chart brier_chart(const model::VerificationResult& result, double threshold) {
+Chart brier_chart(const model::VerificationResult& result, double threshold,
+                  std::map<std::string, int> styles) {
   Chart chart;
   chart.title = fmt::format("Brier skill at {} mm/h", number_text(threshold));
   chart.x_label = "lead time, min";
@@ -110,13 +111,13 @@ Chart brier_chart(const model::VerificationResult& result, double threshold) {
     if (score.threshold == threshold && score.forecaster == "persistence")
       add(score.forecaster, score.lead_minutes, brier_skill(score.table));
   for (auto& [name, line] : lines) {
-    line.style = static_cast<int>(chart.series.size());
+    line.style = styles[name];
     chart.series.push_back(std::move(line));
   }
   return chart;
 }
 
-void add_probability_sections(const model::VerificationResult& result, std::vector<ReportSection>& sections) {
+void add_probability_sections(const model::VerificationResult& result, VerifyReport& report) {
   ReportSection reliability, skill;
   reliability.title = "Reliability";
   reliability.text = fmt::format(
@@ -129,10 +130,10 @@ void add_probability_sections(const model::VerificationResult& result, std::vect
   for (const model::ProbabilityScore& score : result.probabilities) thresholds.insert(score.threshold);
   for (const double threshold : thresholds) {
     reliability.charts.push_back(reliability_chart(result, threshold));
-    skill.charts.push_back(brier_chart(result, threshold));
+    skill.charts.push_back(brier_chart(result, threshold, styles_of(report.forecasters)));
   }
-  sections.push_back(std::move(reliability));
-  sections.push_back(std::move(skill));
+  report.further.push_back(std::move(reliability));
+  report.further.push_back(std::move(skill));
 }
 
 }  // namespace
@@ -169,7 +170,7 @@ VerifyReport report_of(const model::VerificationResult& result, const io::Grid& 
     for (double& wavelength : row.wavelength_km) wavelength *= km;
     report.spectra.push_back(std::move(row));
   }
-  if (!result.probabilities.empty()) add_probability_sections(result, report.further);
+  if (!result.probabilities.empty()) add_probability_sections(result, report);
   for (const model::SummaryScore& score : result.summary) {
     report.summary.push_back({score.forecaster, score.score, score.threshold, score.value});
   }
