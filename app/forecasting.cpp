@@ -65,7 +65,7 @@ Forecasting::Forecasting(const Arguments& arguments, kernels::Precision precisio
     model_path_ = arguments.has("model") ? arguments.text("model") : default_weights(command).string();
     backend_ = app::make_backend(arguments, precision, log);
   }
-  std::unique_ptr<model::ConvLstm> convlstm = network ? make_convlstm() : nullptr;
+  std::unique_ptr<model::ConvLstm> convlstm = network ? load_convlstm() : nullptr;
   convlstm_ = convlstm.get();
   for (const std::string& name : names) {
     if (name == "persistence") forecasters_.push_back(std::make_unique<model::Persistence>());
@@ -92,10 +92,15 @@ std::unique_ptr<model::Forecaster> Forecasting::make_blend() {
   return blend;
 }
 
-std::unique_ptr<model::ConvLstm> Forecasting::make_convlstm() {
+std::unique_ptr<model::ConvLstm> Forecasting::load_convlstm() {
   LoadedModel loaded = load_model(model_path_, *backend_);
   info_ = std::move(loaded.info);
-  const io::Transform transform = info_->transform;
+  return make_convlstm(std::move(loaded.network), *info_);
+}
+
+std::unique_ptr<model::ConvLstm> make_convlstm(std::unique_ptr<model::Network> network,
+                                               const WeightsInfo& info) {
+  const io::Transform transform = info.transform;
   const model::FieldTransform fields{
       [transform](std::span<const float> physical, std::span<float> values, std::span<float> mask) {
         transform.to_network(physical, values, mask);
@@ -105,9 +110,9 @@ std::unique_ptr<model::ConvLstm> Forecasting::make_convlstm() {
       },
       [transform](std::span<float> values) { transform.to_physical(values, values); }};
   // The motion of as many frames as in training, however many more there are.
-  const auto guide = [this](const model::PastFrames& past, std::int64_t leads) {
-    const model::GuideSpec& spec = info_->guide;
-    const std::int64_t needed = info_->spec.past;
+  const auto guide = [&info](const model::PastFrames& past, std::int64_t leads) {
+    const model::GuideSpec& spec = info.guide;
+    const std::int64_t needed = info.spec.past;
     const auto pixels = static_cast<std::size_t>(past.rows * past.columns);
     const auto newest = past.values.last(static_cast<std::size_t>(needed) * pixels);
     const model::Guide made({needed, past.rows, past.columns, newest}, spec, leads);
@@ -117,7 +122,9 @@ std::unique_ptr<model::ConvLstm> Forecasting::make_convlstm() {
     made.frames(0, 0, past.rows, past.columns, frames.values, frames.tendency);
     return frames;
   };
-  return std::make_unique<model::ConvLstm>(std::move(loaded.network), fields, guide);
+  auto convlstm = std::make_unique<model::ConvLstm>(std::move(network), fields, guide);
+  convlstm->use_calibration(info.calibration);
+  return convlstm;
 }
 
 std::vector<model::Forecaster*> Forecasting::all() {

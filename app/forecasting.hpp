@@ -55,7 +55,7 @@ class Forecasting {
   model::Scratch* scratch_for_frames() { return choice_.past_in_scratch ? scratch_.get() : nullptr; }
 
  private:
-  std::unique_ptr<model::ConvLstm> make_convlstm();
+  std::unique_ptr<model::ConvLstm> load_convlstm();
   std::unique_ptr<model::Forecaster> make_blend();
   ForecastWork work_of(const io::Grid&, std::int64_t past, std::int64_t leads) const;
   const MemoryChoice& choose(const ForecastWork&, const std::string& what, Log&);
@@ -76,6 +76,10 @@ class Forecasting {
   std::unique_ptr<model::ConvLstm> behind_blend_;  // which is not asked for by itself
   std::vector<std::unique_ptr<model::Forecaster>> forecasters_;
 };
+
+/// A network as a forecaster of physical fields, guided as in its training and calibrated as it says. info
+/// outlives it, and its guide's scale is set before a forecast.
+std::unique_ptr<model::ConvLstm> make_convlstm(std::unique_ptr<model::Network>, const WeightsInfo& info);
 
 /// Frames [first, first + count) of the series as one block [count, rows, columns]. Throws DataError on
 /// another grid.

@@ -11,6 +11,7 @@
 #include "app/errors.hpp"
 #include "app/signals.hpp"
 #include "app/training_memory.hpp"
+#include "app/validation_fit.hpp"
 #include "app/weights.hpp"
 #include "io/publish.hpp"
 
@@ -64,7 +65,7 @@ int run(const Arguments& arguments, Log& log) {
   training.write_environment(*backend, arguments.has("deterministic"));
   training.resume();
   const bool finished = training.go();
-  training.finish(finished);
+  training.finish(finished, memory);
   if (!finished) throw Stopped(pending_signal());
   return kOk;
 }
@@ -284,7 +285,7 @@ void TrainingRun::save_weights(const std::string& name) {
   }
 }
 
-void TrainingRun::finish(bool finished) {
+void TrainingRun::finish(bool finished, std::int64_t memory) {
   write_report(finished);
   if (!finished) {
     log_.info(fmt::format("stopped at step {} of {}; the same command goes on there", trainer_.updates(),
@@ -296,12 +297,23 @@ void TrainingRun::finish(bool finished) {
   io::publish(folder_.path("last.safetensors"), weights);
   if (position_.best_step == 0) io::publish(folder_.path("best.safetensors"), weights);
   trainer_.use_average(false);
-  log_.result(fmt::format("{}: {} steps{}", folder_.path("best.safetensors").string(), trainer_.updates(),
-                          position_.best_step > 0
-                              ? fmt::format(", best validation loss {:.5f} at step {}",
-                                            position_.best_validation, position_.best_step)
-                          : data_.validation ? ", the validation loss was never finite: the best are the last"
-                                             : ", no validation part"));
+  data_.train.reset();
+  data_.validation.reset();
+  network_.forget_plan();
+  const std::filesystem::path best = folder_.path("best.safetensors"),
+                              last = folder_.path("last.safetensors");
+  fit_on_validation(best, config_, data_, network_.backend(), memory, log_);
+  if (position_.best_step == 0 || position_.best_step == trainer_.updates()) {
+    io::publish(last, io::read_file(best));
+  } else {
+    fit_on_validation(last, config_, data_, network_.backend(), memory, log_);
+  }
+  log_.result(fmt::format(
+      "{}: {} steps{}", folder_.path("best.safetensors").string(), trainer_.updates(),
+      position_.best_step > 0             ? fmt::format(", best validation loss {:.5f} at step {}",
+                                                        position_.best_validation, position_.best_step)
+      : !data_.validation_windows.empty() ? ", the validation loss was never finite: the best are the last"
+                                          : ", no validation part"));
 }
 
 Command train_command() {

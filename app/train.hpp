@@ -27,8 +27,9 @@ class TrainingRun {
   void resume();
   /// True when the last step is done, false when a signal asked for the end. Throws Diverged.
   bool go();
-  /// Weights, report, and a word to the user.
-  void finish(bool finished);
+  /// Weights with what is fitted on the validation windows within so many bytes, report, and a word to the
+  /// user. Nothing can be trained afterwards.
+  void finish(bool finished, std::int64_t memory);
 
  private:
   model::HostBatch host_batch() const;

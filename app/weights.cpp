@@ -67,6 +67,8 @@ WeightsInfo info_of(const model::WeightsFile& file, const std::filesystem::path&
     info.transform = io::Transform::parse(text_of(file, "transform", path));
     if (const auto fitted = file.metadata.find("blend"); fitted != file.metadata.end())
       info.blend = model::BlendWeights::parse(fitted->second);
+    if (const auto fitted = file.metadata.find("calibration"); fitted != file.metadata.end())
+      info.calibration = model::Calibration::parse(fitted->second, info.spec.thresholds.size());
     info.guide = parse_config(info.config, path.string() + " (config)", {}).guide;
   } catch (const io::DataError& error) {
     throw model::WeightsError(fmt::format("{}: {}", path.string(), error.what()));
@@ -110,6 +112,13 @@ std::vector<std::byte> weights_bytes(model::Network& network, const Config& conf
                                        {"longest_step_seconds", std::to_string(steps.longest_s)},
                                        {"training_steps", std::to_string(training_steps)},
                                        {"config", resolved_text(config)}});
+}
+
+void add_metadata(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata) {
+  std::string hash;
+  model::WeightsFile file = parse(path, hash);
+  for (const auto& [key, value] : metadata) file.metadata[key] = value;
+  io::publish(path, model::to_safetensors(file));
 }
 
 std::optional<std::filesystem::path> shipped_file(const std::string& name) {

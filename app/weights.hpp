@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include "io/transform.hpp"
 #include "model/advection/blend.hpp"
 #include "model/advection/guide.hpp"
+#include "model/calibration.hpp"
 #include "model/network.hpp"
 
 namespace raincell::app {
@@ -34,6 +36,7 @@ struct WeightsInfo {
   model::GuideSpec guide;
   Steps steps;
   model::BlendWeights blend = model::BlendWeights::usual();
+  model::Calibration calibration;  // empty where none was fitted
   std::int64_t parameters = 0, training_steps = 0;
   std::string config;  // resolved, YAML
   /// How far from the steps of the training (Steps::hold) its frames may be: a faded guide tells the network
@@ -57,11 +60,14 @@ LoadedModel load_model(const std::filesystem::path&, kernels::Backend&);
 /// The file for the network's parameters as they are, with what info needs.
 std::vector<std::byte> weights_bytes(model::Network&, const Config&, const Steps&,
                                      std::int64_t training_steps);
+/// Writes what is known of the forecasts of a weights file into it. Throws as load_model, and io::WriteError.
+void add_metadata(const std::filesystem::path&, const std::map<std::string, std::string>&);
 /// A file or folder that comes with the program: in share/raincell, or as in the source tree, at the program
 /// or above it.
 std::optional<std::filesystem::path> shipped_file(const std::string& name);
 /// The shipped weights: RAINCELL_WEIGHTS, or configs/weights/default.safetensors at the program or above it.
-/// None where this build has none or RAINCELL_WEIGHTS is empty. Throws UsageError when RAINCELL_WEIGHTS names no file.
+/// None where this build has none or RAINCELL_WEIGHTS is empty. Throws UsageError when RAINCELL_WEIGHTS names
+/// no file.
 std::optional<std::filesystem::path> shipped_weights();
 /// The same. Throws UsageError that says what to do when there are none.
 std::filesystem::path default_weights(const std::string& command);

@@ -50,9 +50,14 @@ std::vector<float> by_threshold(std::span<const float> out, std::size_t leads, s
 /// Between the frames of a stream and the rows of a banded network.
 class StreamedFrames : public FrameExchange {
  public:
-  StreamedFrames(Network& network, const FieldTransform& transform, PastStream& past, LeadGuide* guide,
-                 const LeadSink& sink)
-      : network_(network), transform_(transform), past_(past), guide_(guide), sink_(sink) {
+  StreamedFrames(Network& network, const FieldTransform& transform, const Calibration& calibration,
+                 PastStream& past, LeadGuide* guide, const LeadSink& sink)
+      : network_(network),
+        transform_(transform),
+        calibration_(calibration),
+        past_(past),
+        guide_(guide),
+        sink_(sink) {
     const auto pixels = static_cast<std::size_t>(past.pixels());
     const std::size_t classes = network.spec().thresholds.size();
     values_.resize(pixels);
@@ -96,6 +101,7 @@ class StreamedFrames : public FrameExchange {
       require_finite(out, out.size(), lead_index);
       std::copy(out.begin(), out.end(), values.begin());
     } else {
+      calibration_.apply(out, lead);
       for (std::size_t k = 0; k < thresholds.size(); ++k)
         std::copy_n(out.begin() + static_cast<std::ptrdiff_t>(k * count), count,
                     probabilities_.begin() + static_cast<std::ptrdiff_t>(k * pixels + begin));
@@ -123,6 +129,7 @@ class StreamedFrames : public FrameExchange {
 
   Network& network_;
   const FieldTransform& transform_;
+  const Calibration& calibration_;
   PastStream& past_;
   LeadGuide* guide_;
   const LeadSink& sink_;
@@ -189,6 +196,9 @@ ForecastFrames ConvLstm::forecast(const PastFrames& past, std::int64_t leads) {
     require_finite(out, pixels);
     result.values = std::move(out);
   } else {
+    const std::size_t a_lead = out.size() / steps;
+    for (std::size_t lead = 0; lead < steps; ++lead)
+      calibration_.apply(std::span(out).subspan(lead * a_lead, a_lead), static_cast<std::int64_t>(lead));
     result.probabilities = by_threshold(out, steps, spec.thresholds.size());
     result.values = likely_rates(result.probabilities, spec.thresholds);
   }
@@ -241,7 +251,7 @@ void ConvLstm::stream(PastStream& past, std::int64_t leads, const LeadSink& sink
       planned.width != past.columns()) {
     network_->plan({.batch = 1, .height = past.rows(), .width = past.columns(), .bands = bands_});
   }
-  StreamedFrames frames(*network_, transform_, past, guide.get(), sink);
+  StreamedFrames frames(*network_, transform_, calibration_, past, guide.get(), sink);
   network_->forecast(frames, leads);
 }
 

@@ -6,6 +6,7 @@
 #include <span>
 #include <stdexcept>
 
+#include "model/calibration.hpp"
 #include "model/forecasters.hpp"
 #include "model/network.hpp"
 
@@ -59,6 +60,8 @@ class ConvLstm : public Forecaster {
   /// constructor.
   void use_bands(const BandPlan&, LeadGuideFunction guide);
   void stream(PastStream&, std::int64_t leads, const LeadSink&) override;
+  /// Of the probabilities, from now on.
+  void use_calibration(Calibration calibration) { calibration_ = std::move(calibration); }
   Network& network() { return *network_; }
 
  private:
@@ -67,6 +70,7 @@ class ConvLstm : public Forecaster {
   std::unique_ptr<Network> network_;
   FieldTransform transform_;
   GuideFunction guide_;
+  Calibration calibration_;
   BandPlan bands_;
   LeadGuideFunction lead_guide_;
 };

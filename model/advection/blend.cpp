@@ -114,7 +114,7 @@ ForecastFrames Blend::forecast(const PastFrames& past, std::int64_t leads) {
   return out;
 }
 
-void Blend::stream(PastStream& past, std::int64_t leads, const LeadSink& sink) {
+void Blend::parts(PastStream& past, std::int64_t leads, const PartsSink& sink) {
   LastFrames newest(past, std::min(past.frames(), past_));
   const Motion motion = estimate_motion(newest, motion_);
   Roots roots(newest);
@@ -122,20 +122,27 @@ void Blend::stream(PastStream& past, std::int64_t leads, const LeadSink& sink) {
   Fading fading(roots.frame(newest.frames() - 1), past.rows(), past.columns(), scale_, scratch_);
   Trajectories trajectories(motion, scratch_);
   const auto pixels = static_cast<std::size_t>(past.pixels());
-  std::vector<float> faded(pixels), carried(pixels), advected(pixels), blended(pixels);
+  std::vector<float> faded(pixels), carried(pixels), advected(pixels);
   mean_.stream(past, leads, [&](std::int64_t lead, std::span<const float> mean, std::span<const float>) {
     const double minutes = scale_.step_minutes * static_cast<double>(lead + 1);
     fading.at(lifetimes, minutes, faded);
     trajectories.step({{past.frame(past.frames() - 1), advected}, {faded, carried}});
     for (std::size_t i = 0; i < pixels; ++i) carried[i] = 0.5F * (root(mean[i]) + carried[i]);
-    std::vector<RankPart> parts;
+    sink(lead, carried, advected);
+  });
+}
+
+void Blend::stream(PastStream& past, std::int64_t leads, const LeadSink& sink) {
+  std::vector<float> blended(static_cast<std::size_t>(past.pixels()));
+  parts(past, leads, [&](std::int64_t lead, std::span<const float> likely, std::span<const float> advected) {
+    const double minutes = scale_.step_minutes * static_cast<double>(lead + 1);
+    std::vector<RankPart> ranks;
     for (std::size_t rate = weights_.rates.size(); rate-- > 0;) {
       const auto part = static_cast<float>(weights_.advected_at(minutes, rate));
-      parts.push_back({rate == 0 ? 0.F : static_cast<float>(weights_.rates[rate]), [&, part](std::size_t i) {
-                         return (1 - part) * carried[i] + part * root(advected[i]);
-                       }});
+      ranks.push_back({rate == 0 ? 0.F : static_cast<float>(weights_.rates[rate]),
+                       [=](std::size_t i) { return blend_key(likely[i], advected[i], part); }});
     }
-    hand_out_rain(advected, parts, weights_.extent_at(minutes), blended);
+    hand_out_rain(advected, ranks, weights_.extent_at(minutes), blended);
     sink(lead, blended, {});
   });
 }

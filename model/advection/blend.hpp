@@ -1,6 +1,8 @@
 // The forecaster `blend`: a mean forecast and the advected frame together, with the amounts of observed rain.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "model/advection/lifetimes.hpp"
@@ -25,6 +27,11 @@ struct BlendWeights {
   static BlendWeights parse(const std::string& text);
 };
 
+/// What decides who gets rain: `likely` in roots, `part` of it advected.
+inline float blend_key(float likely, float advected, float part) {
+  return (1 - part) * likely + part * std::sqrt(std::max(advected, 0.F));  // NaN stays NaN
+}
+
 /// The mean forecast tells where rain is likely, the advected frame how it looks now. Between them stands the
 /// advected frame faded in the square root of the rain (lifetimes.hpp): there one heavy cell, of which a mean
 /// forecast keeps a wide and weak rest, does not outweigh the lasting light rain around it. The amounts of
@@ -41,6 +48,11 @@ class Blend : public Forecaster {
   std::int64_t frames_needed() const override { return std::max<std::int64_t>(2, mean_.frames_needed()); }
   ForecastFrames forecast(const PastFrames&, std::int64_t leads) override;
   void stream(PastStream&, std::int64_t leads, const LeadSink&) override;
+  /// What a lead is blended of: the mean of the roots of mean forecast and faded frame, and the advected
+  /// frame.
+  using PartsSink =
+      std::function<void(std::int64_t lead, std::span<const float> likely, std::span<const float> advected)>;
+  void parts(PastStream&, std::int64_t leads, const PartsSink&);
   void use_scale(const FieldScale& scale) { scale_ = scale; }
   /// Trajectories lie there.
   void use_scratch(Scratch* scratch) { scratch_ = scratch; }

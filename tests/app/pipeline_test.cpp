@@ -318,6 +318,64 @@ TEST(Forecasters, BlendAsksForRatesAndSaysSo) {
   EXPECT_NE(verify.out.find("convlstm"), std::string::npos);
 }
 
+/// Metadata of a weights file.
+Json metadata_of(const std::filesystem::path& path) {
+  const std::string bytes = test::read_text(path);
+  std::uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof length);
+  return Json::parse(bytes.substr(sizeof length, length))["__metadata__"];
+}
+
+TEST(Training, FitsBlendAndCalibrationOnWhatItKeptBack) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  const auto train = [&](const char* run, std::vector<std::string> settings) {
+    std::vector<std::string> words = {"train", "small.yaml", "--run", run, "--threads", "1"};
+    for (const std::string& setting : settings) words.insert(words.end(), {"--set", setting});
+    const auto outcome = run_raincell(folder.path(), words);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return outcome.err;
+  };
+  train("rates", {});
+  const Json blend = Json::parse(metadata_of(folder / "rates/best.safetensors")["blend"].get<std::string>());
+  EXPECT_EQ(blend["rates"].size() * blend["lead_minutes"].size(), blend["advected"].size());
+  EXPECT_TRUE(metadata_of(folder / "rates/last.safetensors").contains("blend"));
+  train("alone", {"data.validation=0"});
+  EXPECT_FALSE(metadata_of(folder / "alone/best.safetensors").contains("blend"));
+
+  const std::vector<std::string> events = {"model.thresholds=[0.1, 2]", "loss.kind=bce", "training.steps=1"};
+  train("events", events);
+  const Json calibration =
+      Json::parse(metadata_of(folder / "events/best.safetensors")["calibration"].get<std::string>());
+  EXPECT_EQ(calibration["leads"], 3);
+  EXPECT_EQ(calibration["curves"].size(), 2U * 3U);
+  std::vector<std::string> without = events;
+  without.emplace_back("data.validation=0");
+  EXPECT_NE(train("without", without).find("fitted on the training windows"), std::string::npos);
+
+  // What an untrained network says is far from frequencies; calibrated, it agrees with those it was fitted
+  // to.
+  const auto brier = [&](const std::filesystem::path& weights) {
+    const auto verify = run_raincell(
+        folder.path(), {"verify", "--model", weights, "--input", "archive.nc", "--from", "2024-06-01T00:00Z",
+                        "--to", "2024-06-01T02:25Z", "--forecasters", "convlstm", "--json", "-"});
+    EXPECT_EQ(verify.code, 0) << verify.err;
+    std::vector<double> scores;
+    const Json all = Json::parse(verify.out);
+    for (const Json& score : all["probabilities"]) scores.push_back(score["brier"].get<double>());
+    return scores;
+  };
+  const auto calibrated = folder / "without/best.safetensors", own = folder / "own.safetensors";
+  std::string bytes = test::read_text(calibrated);
+  const auto at = bytes.find("\"calibration\"");
+  ASSERT_NE(at, std::string::npos);
+  bytes.replace(at, 13, "\"calibratioX\"");  // a name that says nothing
+  test::write_text(own, bytes);
+  const std::vector<double> better = brier(calibrated), worse = brier(own);
+  ASSERT_EQ(better.size(), 6U);
+  for (std::size_t i = 0; i < better.size(); ++i) EXPECT_LT(better[i], 0.9 * worse[i]) << i;
+}
+
 // Of a file with many frames those that follow are kept when one is asked for.
 TEST(Verify, OneFileOfAllFramesScoresLikeAFolderOfThem) {
   const Folder folder;

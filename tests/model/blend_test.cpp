@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "model/advection/blend_fit.hpp"
 #include "model/matching.hpp"
 #include "model/random.hpp"
 #include "model/spec.hpp"
@@ -196,6 +197,44 @@ TEST(Blend, LeansOnEitherByLeadAndRate) {
   };
   expect(1, 0.5F, 1.F);
   expect(2, 0.F, 0.F);
+}
+
+TEST(BlendFit, FindsWhoKnowsWhereTheRainIs) {
+  constexpr std::size_t kMany = 20'000;
+  const std::vector<float> none(kMany, 0.F);
+  std::vector<float> advected(kMany), likely(kMany), truth(kMany);
+  BlendFit fit;
+  // At 30 minutes light rain falls where it is a little likelier, not where the advected frame has it.
+  for (std::size_t i = 0; i < kMany; ++i) {
+    truth[i] = i % 4 == 1 ? 0.7F : 0.F;
+    likely[i] = i % 4 == 1 ? 0.5F : 0.48F;
+    advected[i] = i % 4 == 2 ? 0.8F : 0.F;
+  }
+  fit.add(5, 5., likely, advected, truth);
+  // At 60 minutes heavy rain falls where the advected frame has it, not where it is likely.
+  for (std::size_t i = 0; i < kMany; ++i) {
+    truth[i] = advected[i] = i % 4 == 0 ? 6.F : 0.F;
+    likely[i] = i % 4 == 3 ? 10.F : 0.1F;
+  }
+  fit.add(11, 5., likely, advected, truth);
+  for (const std::int64_t lead : {0, 3, 4, 6, 20}) fit.add(lead, 5., none, none, truth);  // beside the nodes
+  const BlendWeights got = fit.fit(), usual = BlendWeights::usual();
+  const std::size_t rates = usual.rates.size(), at_30 = rates, at_60 = 2 * rates;
+  for (std::size_t rate = 0; rate < rates; ++rate)
+    EXPECT_EQ(got.advected[rate], usual.advected[rate]) << "10 min";
+  EXPECT_EQ(got.advected[at_30], 0.);
+  EXPECT_EQ(got.advected[at_30 + 3], usual.advected[at_30 + 3]);  // 5 mm/h did not come
+  EXPECT_EQ(got.advected[at_60 + 3], 1.);
+  EXPECT_EQ(got.advected[at_60 + 4], usual.advected[at_60 + 4]);  // nor 10 mm/h
+  EXPECT_EQ(got.extent, usual.extent);
+}
+
+// The weights that are usual are among those tried, or no better one could be told from them.
+TEST(BlendFit, KeepsTheUsualWeightsWhereNothingIsBetter) {
+  const std::vector<float> same(5000, 12.F);
+  BlendFit fit;
+  for (const std::int64_t lead : {1, 5, 11}) fit.add(lead, 5., same, same, same);
+  EXPECT_EQ(fit.fit().advected, BlendWeights::usual().advected);
 }
 
 TEST(Blend, OfDryAndMissingFramesIsDryAndMissing) {

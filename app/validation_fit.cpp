@@ -1,0 +1,180 @@
+#include "app/validation_fit.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "app/forecast_memory.hpp"
+#include "app/forecasting.hpp"
+#include "app/guide.hpp"
+#include "app/signals.hpp"
+#include "app/weights.hpp"
+#include "model/advection/blend_fit.hpp"
+#include "model/calibration.hpp"
+
+namespace raincell::app {
+
+namespace {
+
+constexpr std::size_t kMostWindows = 24;     // forecasts of hours apart know more than those of minutes
+constexpr std::int64_t kLargestSide = 1024;  // of larger domains the wettest part of this size
+
+/// Frames [first, first + count) of a window, physical units, [count, rows, columns].
+std::vector<float> read(const io::Archive& archive, const io::Window& window, std::int64_t first,
+                        std::int64_t count, const io::Crop& crop) {
+  const auto pixels = static_cast<std::size_t>(crop.rows * crop.columns);
+  std::vector<float> values(static_cast<std::size_t>(count) * pixels);
+  for (std::int64_t i = 0; i < count; ++i)
+    archive.read(window.frame(first + i), crop,
+                 std::span(values).subspan(static_cast<std::size_t>(i) * pixels, pixels));
+  return values;
+}
+
+/// Where the rain is at the time of the forecast.
+io::Crop wettest(const io::Archive& archive, const io::Window& window) {
+  const io::Grid& grid = archive.grid();
+  io::Crop best{0, 0, std::min(grid.rows, kLargestSide), std::min(grid.columns, kLargestSide)};
+  if (best.rows == grid.rows && best.columns == grid.columns) return best;
+  double most = -1.;
+  for (std::int64_t row = 0; row + best.rows <= grid.rows; row += best.rows) {
+    for (std::int64_t column = 0; column + best.columns <= grid.columns; column += best.columns) {
+      const io::Crop crop{row, column, best.rows, best.columns};
+      double sum = 0.;
+      for (const float value : read(archive, window, window.past - 1, 1, crop))
+        sum += std::isnan(value) ? 0. : static_cast<double>(value);
+      if (sum > most) {
+        most = sum;
+        best = crop;
+      }
+    }
+  }
+  return best;
+}
+
+/// Some of the windows, evenly spread.
+std::vector<io::Window> some(const std::vector<io::Window>& windows) {
+  std::vector<io::Window> chosen;
+  const std::size_t count = std::min(kMostWindows, windows.size());
+  for (std::size_t i = 0; i < count; ++i)
+    chosen.push_back(windows[(2 * i + 1) * windows.size() / (2 * count)]);
+  return chosen;
+}
+
+class ValidationFit {
+ public:
+  ValidationFit(LoadedModel loaded, const TrainingData& data, kernels::Backend& backend, std::int64_t memory)
+      : info_(std::move(loaded.info)), data_(data), backend_(backend), memory_(memory) {
+    info_.calibration = {};  // of a fit before
+    convlstm_ = make_convlstm(std::move(loaded.network), info_);
+    samples_.resize(info_.spec.thresholds.size() * static_cast<std::size_t>(info_.spec.future));
+  }
+
+  /// False where the memory is too small for it.
+  bool add(const io::Window& window) {
+    const io::Archive& archive = data_.archives[static_cast<std::size_t>(window.archive)];
+    const io::Crop crop = wettest(archive, window);
+    info_.guide.scale = field_scale(archive.grid(), archive.step_s());
+    const ForecastWork work{.rows = crop.rows,
+                            .columns = crop.columns,
+                            .past = window.past,
+                            .leads = 2 * window.future,  // and the truth
+                            .spec = &info_.spec,
+                            .blend = samples_.empty(),
+                            .guide = info_.guide};
+    const MemoryChoice choice = choose_memory(work, &backend_, nullptr, memory_, resident_bytes());
+    if (!choice.fits || choice.streamed) return false;
+    const std::vector<float> past = read(archive, window, 0, window.past, crop);
+    const std::vector<float> truth = read(archive, window, window.past, window.future, crop);
+    model::HeldFrames frames({window.past, crop.rows, crop.columns, past});
+    if (samples_.empty()) {
+      add_blend(frames, truth);
+    } else {
+      add_probabilities(frames, truth);
+    }
+    return true;
+  }
+
+  std::map<std::string, std::string> metadata() const {
+    if (samples_.empty()) return {{"blend", blend_.fit().text()}};
+    model::Calibration calibration{info_.spec.future, {}};
+    for (const model::CalibrationSample& sample : samples_) calibration.curves.push_back(sample.fit());
+    return {{"calibration", calibration.text()}};
+  }
+
+ private:
+  static std::span<const float> frame(const std::vector<float>& frames, std::int64_t index,
+                                      std::size_t pixels) {
+    return std::span(frames).subspan(static_cast<std::size_t>(index) * pixels, pixels);
+  }
+
+  void add_blend(model::PastStream& past, const std::vector<float>& truth) {
+    const auto pixels = static_cast<std::size_t>(past.pixels());
+    model::Blend blend(*convlstm_, model::BlendWeights::usual(), info_.guide.motion, info_.spec.past);
+    blend.use_scale(info_.guide.scale);
+    blend.parts(past, info_.spec.future,
+                [&](std::int64_t lead, std::span<const float> likely, std::span<const float> advected) {
+                  blend_.add(lead, info_.guide.scale.step_minutes, likely, advected,
+                             frame(truth, lead, pixels));
+                });
+  }
+
+  void add_probabilities(model::PastStream& past, const std::vector<float>& truth) {
+    const auto pixels = static_cast<std::size_t>(past.pixels());
+    const std::vector<double>& thresholds = info_.spec.thresholds;
+    convlstm_->stream(
+        past, info_.spec.future,
+        [&](std::int64_t lead, std::span<const float>, std::span<const float> probabilities) {
+          const auto observed = frame(truth, lead, pixels);
+          for (std::size_t k = 0; k < thresholds.size(); ++k) {
+            const auto least = static_cast<float>(thresholds[k]);
+            model::CalibrationSample& sample =
+                samples_[k * static_cast<std::size_t>(info_.spec.future) + static_cast<std::size_t>(lead)];
+            for (std::size_t i = 0; i < pixels; ++i) {
+              const float p = probabilities[k * pixels + i];
+              if (!std::isnan(p) && !std::isnan(observed[i]))
+                sample.add(static_cast<double>(p), observed[i] >= least);
+            }
+          }
+        });
+  }
+
+  WeightsInfo info_;
+  const TrainingData& data_;
+  kernels::Backend& backend_;
+  std::int64_t memory_;
+  std::unique_ptr<model::ConvLstm> convlstm_;
+  model::BlendFit blend_;
+  std::vector<model::CalibrationSample> samples_;  // [thresholds, leads]; empty: rain rates
+};
+
+}  // namespace
+
+void fit_on_validation(const std::filesystem::path& weights, const Config& config, const TrainingData& data,
+                       kernels::Backend& backend, std::int64_t memory, Log& log) {
+  const bool probabilities = !config.model.thresholds.empty();
+  const bool kept_back = !data.validation_windows.empty();
+  if (!probabilities && (!kept_back || config.transform.quantity != io::Quantity::rain_rate)) return;
+  ValidationFit fit(load_model(weights, backend), data, backend, memory);
+  const std::vector<io::Window> windows = some(kept_back ? data.validation_windows : data.train_windows);
+  const std::string what = probabilities ? "calibration of the probabilities" : "weights of blend";
+  if (!kept_back) {
+    log.info(what +
+             ": fitted on the training windows, for want of a validation part (data.validation); a network "
+             "that has learnt them by heart looks surer of itself than it may be");
+  }
+  Progress progress(log, what, static_cast<std::int64_t>(windows.size()), "windows");
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    stop_if_asked();
+    if (!fit.add(windows[i])) {
+      log.warning(fmt::format(
+          "{}: the memory is too small for {}, which stay{}; allow more with --memory", weights.string(),
+          what, probabilities ? "s away: probabilities are the network's own" : " the usual ones"));
+      return;
+    }
+    progress.update(static_cast<std::int64_t>(i) + 1);
+  }
+  add_metadata(weights, fit.metadata());
+}
+
+}  // namespace raincell::app
