@@ -128,7 +128,7 @@ Catalogue CatalogueBuilder::finish(const fs::path& source, const SourceOptions& 
   if (catalogue_.frames.empty()) {
     if (catalogue_.rejected.empty()) {
       throw DataError(source.string() +
-                      ": holds no file (hidden and temporary names are left out); expected radar files");
+                      ": holds no file (hidden and temporary names and links are left out); expected radar files");
     }
     throw DataError(fmt::format("{}: none of {} files is readable; the first: {}", source.string(),
                                 catalogue_.rejected.size(), catalogue_.rejected.front().reason));

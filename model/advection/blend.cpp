@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "model/matching.hpp"
@@ -12,6 +13,12 @@ namespace raincell::model {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// What changed along the motion in the last step goes on by so much of it, as it does in the second-order
+// autoregression of S-PROG; what is narrower than a few kilometres is noise. Chosen on the training hours of
+// three radars: 0.3 to 0.5 are alike.
+constexpr float kTrend = 0.4F;
+constexpr double kTrendKm = 2.;
 
 /// Place of x between ascending nodes: the lower of two, and how far towards the next.
 struct Place {
@@ -53,12 +60,26 @@ class Roots : public PastStream {
   std::vector<float> frame_;
 };
 
+/// The newest frame and what it will soon have grown or decayed by.
+std::vector<float> with_trend(PastStream& past, const Motion& motion, const FieldScale& scale,
+                              Scratch* scratch) {
+  const std::int64_t newest = past.frames() - 1;
+  std::vector<float> change(static_cast<std::size_t>(past.pixels())), smooth(change.size());
+  Trajectories(motion, scratch).step({{past.frame(newest - 1), change}});
+  const auto now = past.frame(newest);
+  std::transform(now.begin(), now.end(), change.begin(), change.begin(), std::minus<>());
+  smooth_frame(change, past.rows(), past.columns(), kTrendKm / scale.pixel_km, smooth);
+  std::transform(now.begin(), now.end(), smooth.begin(), smooth.begin(),
+                 [](float is, float grows) { return std::isnan(grows) ? is : is + kTrend * grows; });
+  return smooth;
+}
+
 }  // namespace
 
 BlendWeights BlendWeights::usual() {
   return {{10., 30., 60.},
           {0.5, 1., 2., 5., 10.},
-          {0.1, 0.1, 0.5, 0.4, 1., 0.1, 0.1, 1., 0.7, 1., 0.1, 0.1, 0.5, 0.7, 1.},
+          {0.1, 0.1, 0., 0., 1., 0.1, 0.1, 1., 1., 1., 0.1, 0.1, 0.5, 1., 1.},
           {1., 1.1, 1.1}};
 }
 
@@ -119,7 +140,7 @@ void Blend::parts(PastStream& past, std::int64_t leads, const PartsSink& sink) {
   const Motion motion = estimate_motion(newest, motion_);
   Roots roots(newest);
   const Lifetimes lifetimes = estimate_lifetimes(roots, motion, scale_, scratch_);
-  Fading fading(roots.frame(newest.frames() - 1), past.rows(), past.columns(), scale_, scratch_);
+  Fading fading(with_trend(roots, motion, scale_, scratch_), past.rows(), past.columns(), scale_, scratch_);
   Trajectories trajectories(motion, scratch_);
   const auto pixels = static_cast<std::size_t>(past.pixels());
   std::vector<float> faded(pixels), carried(pixels), advected(pixels);

@@ -34,8 +34,9 @@ inline float blend_key(float likely, float advected, float part) {
 
 /// The mean forecast tells where rain is likely, the advected frame how it looks now. Between them stands the
 /// advected frame faded in the square root of the rain (lifetimes.hpp): there one heavy cell, of which a mean
-/// forecast keeps a wide and weak rest, does not outweigh the lasting light rain around it. The amounts of
-/// the advected frame are handed out anew (matching.hpp) by the roots of mean and faded frame in equal parts,
+/// forecast keeps a wide and weak rest, does not outweigh the lasting light rain around it. It goes on
+/// growing and decaying a little where it did so along the motion in the last step. The amounts of the
+/// advected frame are handed out anew (matching.hpp) by the roots of mean and faded frame in equal parts,
 /// with as much of the advected frame's as the weight of these amounts says. Light rain goes where it is
 /// likely; heavy rain, of which a mean has lost the shape, mostly stays in its cells, so that the frequencies
 /// of rain and the power of small scales remain those of rain.

@@ -10,9 +10,9 @@ namespace raincell::model {
 
 namespace {
 
-constexpr std::array kTried = {0., 0.1, 0.2, 0.4, 0.5, 0.7, 1.};  // the usual ones among them
-constexpr double kChance = 0.003;                                 // of a critical success index
-constexpr std::int64_t kFewest = 1000;  // events of a rate, below which nothing is known
+constexpr std::array kTried = {0., 0.1, 0.3, 0.5, 0.7, 1.};  // the usual ones among them
+constexpr double kChance = 0.003;                            // of a critical success index
+constexpr std::int64_t kFewest = 1000;                       // events of a rate, below which nothing is known
 
 }  // namespace
 

@@ -61,6 +61,13 @@ TEST(Memory, NowcastStaysWithinIt) {
   const std::string product = test::read_text(folder / "whole.nc");
   EXPECT_EQ(product, test::read_text(folder / "banded.nc"));
   EXPECT_EQ(product, test::read_text(folder / "scratch.nc"));
+  expect_ok(nowcast("blend.nc", {"--forecaster", "blend"}));
+  const auto blend =
+      nowcast("blend_scratch.nc", {"--forecaster", "blend", "--memory", "500MiB", "--scratch", "."});
+  expect_ok(blend);
+  EXPECT_LT(blend.peak_bytes, 500 * kMiB) << blend.err;
+  EXPECT_NE(blend.err.find("in bands of "), std::string::npos) << blend.err;
+  EXPECT_EQ(test::read_text(folder / "blend.nc"), test::read_text(folder / "blend_scratch.nc"));
   for (const std::string& picture : test::files_below(folder / "whole"))
     EXPECT_EQ(test::read_text(folder / "whole" / picture), test::read_text(folder / "banded" / picture));
   for (const std::string& file : test::files_below(folder.path()))
