@@ -56,7 +56,8 @@ int run(const Arguments& arguments, Log& log) {
                 .width = data.columns,
                 .training = true,
                 .predict_input = config.training.predict_input});
-  model::Trainer trainer(network, training_spec(config));
+  if (arguments.has("start")) start_from(arguments.text("start"), network, config);
+  model::Trainer trainer(network, training_spec(config));  // its average begins with the weights there are
 
   // -> updates, until the last step or a signal; checkpoints and weights in the run directory
   RunDirectory folder(arguments.text("run"), resolved_text(config), arguments.has("fresh"));
@@ -321,6 +322,8 @@ Command train_command() {
       {"run", "DIR", "folder of the run: checkpoints, metrics, weights; an interrupted run goes on there",
        false},
       {"fresh", "", "starts anew; what the run holds is removed", false},
+      {"start", "FILE", "weights of the same network to start from; a run that is begun goes on where it was",
+       false},
       {"force", "", "trains although the memory looks too small", false}};
   for (const Option& option : compute_options()) options.push_back(option);
   return {{"train",

@@ -113,9 +113,8 @@ class ValidationFit {
     model::Blend blend(*convlstm_, model::BlendWeights::usual(), info_.guide.motion, info_.spec.past);
     blend.use_scale(info_.guide.scale);
     blend.parts(past, info_.spec.future,
-                [&](std::int64_t lead, std::span<const float> likely, std::span<const float> advected) {
-                  blend_.add(lead, info_.guide.scale.step_minutes, likely, advected,
-                             frame(truth, lead, pixels));
+                [&](std::int64_t lead, const model::BlendParts& parts, std::span<const float> rain) {
+                  blend_.add(lead, info_.guide.scale.step_minutes, parts, rain, frame(truth, lead, pixels));
                 });
   }
 

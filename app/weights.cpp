@@ -104,6 +104,26 @@ LoadedModel load_model(const std::filesystem::path& path, kernels::Backend& back
   return loaded;
 }
 
+void start_from(const std::filesystem::path& path, model::Network& network, const Config& config) {
+  std::string hash;
+  const model::WeightsFile file = parse(path, hash);
+  const WeightsInfo info = info_of(file, path, hash);
+  if (info.transform.text() != config.transform.text()) {
+    throw model::WeightsError(fmt::format(
+        "{}: was trained on values transformed as {}, and the configuration says {}; give the same "
+        "transform",
+        path.string(), info.transform.text(), config.transform.text()));
+  }
+  try {
+    model::load_weights(network, file);
+  } catch (const model::WeightsError& error) {
+    throw model::WeightsError(
+        fmt::format("{}: {}; start from weights of the network that the configuration "
+                    "describes",
+                    path.string(), error.what()));
+  }
+}
+
 std::vector<std::byte> weights_bytes(model::Network& network, const Config& config, const Steps& steps,
                                      std::int64_t training_steps) {
   return model::save_weights(network, {{"name", config.name},

@@ -80,13 +80,17 @@ BlendWeights BlendWeights::usual() {
   return {{10., 30., 60.},
           {0.5, 1., 2., 5., 10.},
           {0.1, 0.1, 0., 0., 1., 0.1, 0.1, 1., 1., 1., 0.1, 0.1, 0.5, 1., 1.},
+          std::vector<double>(15, 0.5),
           {1., 1.1, 1.1}};
 }
 
-double BlendWeights::advected_at(double lead, std::size_t rate) const {
+BlendWeights::Shares BlendWeights::shares_at(double lead, std::size_t rate) const {
   const auto [node, part] = place_of(lead, lead_minutes);
-  const double* weights = advected.data() + node * rates.size() + rate;
-  return part == 0. ? weights[0] : weights[0] + part * (weights[rates.size()] - weights[0]);
+  const auto at = [&, node = node, part = part](const std::vector<double>& shares) {
+    const double* share = shares.data() + node * rates.size() + rate;
+    return part == 0. ? share[0] : share[0] + part * (share[rates.size()] - share[0]);
+  };
+  return {at(advected), at(mean)};
 }
 
 double BlendWeights::extent_at(double lead) const {
@@ -95,7 +99,11 @@ double BlendWeights::extent_at(double lead) const {
 }
 
 std::string BlendWeights::text() const {
-  return Json{{"lead_minutes", lead_minutes}, {"rates", rates}, {"advected", advected}, {"extent", extent}}
+  return Json{{"lead_minutes", lead_minutes},
+              {"rates", rates},
+              {"advected", advected},
+              {"mean", mean},
+              {"extent", extent}}
       .dump();
 }
 
@@ -106,6 +114,7 @@ BlendWeights BlendWeights::parse(const std::string& text) {
     json.at("lead_minutes").get_to(weights.lead_minutes);
     json.at("rates").get_to(weights.rates);
     json.at("advected").get_to(weights.advected);
+    json.at("mean").get_to(weights.mean);
     json.at("extent").get_to(weights.extent);
   } catch (const nlohmann::json::exception& error) {
     throw ModelError(std::string("weights of a blend: ") + error.what());
@@ -115,12 +124,12 @@ BlendWeights BlendWeights::parse(const std::string& text) {
   };
   if (!is_ascending(weights.lead_minutes) || !is_ascending(weights.rates) ||
       weights.advected.size() != weights.lead_minutes.size() * weights.rates.size() ||
+      weights.mean.size() != weights.advected.size() || !within(weights.mean, 0., 1.) ||
       weights.extent.size() != weights.lead_minutes.size() || !within(weights.advected, 0., 1.) ||
       !within(weights.extent, 1., 2.)) {
     throw ModelError(
-        "weights of a blend: expected ascending lead_minutes and rates above 0, for each pair of them a "
-        "weight "
-        "from 0 to 1, and for each lead an extent from 1 to 2");
+        "weights of a blend: expected ascending lead_minutes and rates above 0, for each pair of them shares "
+        "advected and mean from 0 to 1, and for each lead an extent from 1 to 2");
   }
   return weights;
 }
@@ -143,27 +152,28 @@ void Blend::parts(PastStream& past, std::int64_t leads, const PartsSink& sink) {
   Fading fading(with_trend(roots, motion, scale_, scratch_), past.rows(), past.columns(), scale_, scratch_);
   Trajectories trajectories(motion, scratch_);
   const auto pixels = static_cast<std::size_t>(past.pixels());
-  std::vector<float> faded(pixels), carried(pixels), advected(pixels);
+  std::vector<float> faded(pixels), carried(pixels), rain(pixels), likely(pixels), advected(pixels);
   mean_.stream(past, leads, [&](std::int64_t lead, std::span<const float> mean, std::span<const float>) {
     const double minutes = scale_.step_minutes * static_cast<double>(lead + 1);
     fading.at(lifetimes, minutes, faded);
-    trajectories.step({{past.frame(past.frames() - 1), advected}, {faded, carried}});
-    for (std::size_t i = 0; i < pixels; ++i) carried[i] = 0.5F * (root(mean[i]) + carried[i]);
-    sink(lead, carried, advected);
+    trajectories.step({{past.frame(past.frames() - 1), rain}, {faded, carried}});
+    std::transform(mean.begin(), mean.end(), likely.begin(), root);
+    std::transform(rain.begin(), rain.end(), advected.begin(), root);
+    sink(lead, {likely, carried, advected}, rain);
   });
 }
 
 void Blend::stream(PastStream& past, std::int64_t leads, const LeadSink& sink) {
   std::vector<float> blended(static_cast<std::size_t>(past.pixels()));
-  parts(past, leads, [&](std::int64_t lead, std::span<const float> likely, std::span<const float> advected) {
+  parts(past, leads, [&](std::int64_t lead, const BlendParts& parts, std::span<const float> rain) {
     const double minutes = scale_.step_minutes * static_cast<double>(lead + 1);
     std::vector<RankPart> ranks;
     for (std::size_t rate = weights_.rates.size(); rate-- > 0;) {
-      const auto part = static_cast<float>(weights_.advected_at(minutes, rate));
+      const auto shares = weights_.shares_at(minutes, rate);
       ranks.push_back({rate == 0 ? 0.F : static_cast<float>(weights_.rates[rate]),
-                       [=](std::size_t i) { return blend_key(likely[i], advected[i], part); }});
+                       [&parts, shares](std::size_t i) { return parts.key(shares, i); }});
     }
-    hand_out_rain(advected, ranks, weights_.extent_at(minutes), blended);
+    hand_out_rain(rain, ranks, weights_.extent_at(minutes), blended);
     sink(lead, blended, {});
   });
 }

@@ -9,28 +9,37 @@
 
 namespace raincell::model {
 
-/// How much of the advected frame a blend takes, by lead and rain rate, and how far its rain reaches: linear
-/// in the lead between nodes, constant beyond them.
+/// What a blend ranks by, for amounts of each rain rate, by lead; and how far its rain reaches. Linear in the
+/// lead between nodes, constant beyond them.
 struct BlendWeights {
   std::vector<double> lead_minutes;  // ascending
   std::vector<double> rates;         // ascending, above 0; mm/h or the unit of the field
-  std::vector<double> advected;      // [lead, rate], from 0 to 1: for amounts from this rate to the next; the
-                                     // first also for less
-  std::vector<double> extent;        // [lead], from 1 to 2: wet pixels, as a multiple of the advected frame's
+  // [lead, rate], from 0 to 1, for amounts from this rate to the next; the first also for less
+  std::vector<double> advected;  // share of the advected frame
+  std::vector<double> mean;      // share of the mean forecast in the rest, which is the faded frame else
+  std::vector<double> extent;    // [lead], from 1 to 2: wet pixels, as a multiple of the advected frame's
 
   /// What did well on the training hours of three climates, with networks that had not seen them.
   static BlendWeights usual();
-  double advected_at(double lead, std::size_t rate) const;
+  struct Shares {
+    double advected, mean;
+  };
+  Shares shares_at(double lead, std::size_t rate) const;
   double extent_at(double lead) const;
   /// JSON, and back. Throws ModelError for anything else.
   std::string text() const;
   static BlendWeights parse(const std::string& text);
 };
 
-/// What decides who gets rain: `likely` in roots, `part` of it advected.
-inline float blend_key(float likely, float advected, float part) {
-  return (1 - part) * likely + part * std::sqrt(std::max(advected, 0.F));  // NaN stays NaN
-}
+/// What a lead is blended of, in square roots, all [pixels].
+struct BlendParts {
+  std::span<const float> mean, faded, advected;
+  /// What decides who gets rain; NaN where one of them is.
+  float key(const BlendWeights::Shares& shares, std::size_t i) const {
+    const auto carried = static_cast<float>(shares.advected), likely = static_cast<float>(shares.mean);
+    return (1 - carried) * (likely * mean[i] + (1 - likely) * faded[i]) + carried * advected[i];
+  }
+};
 
 /// The mean forecast tells where rain is likely, the advected frame how it looks now. Between them stands the
 /// advected frame faded in the square root of the rain (lifetimes.hpp): there one heavy cell, of which a mean
@@ -49,16 +58,15 @@ class Blend : public Forecaster {
   std::int64_t frames_needed() const override { return std::max<std::int64_t>(2, mean_.frames_needed()); }
   ForecastFrames forecast(const PastFrames&, std::int64_t leads) override;
   void stream(PastStream&, std::int64_t leads, const LeadSink&) override;
-  /// What a lead is blended of: the mean of the roots of mean forecast and faded frame, and the advected
-  /// frame.
-  using PartsSink =
-      std::function<void(std::int64_t lead, std::span<const float> likely, std::span<const float> advected)>;
+  /// rain: of the advected frame, whose amounts are handed out.
+  using PartsSink = std::function<void(std::int64_t lead, const BlendParts&, std::span<const float> rain)>;
   void parts(PastStream&, std::int64_t leads, const PartsSink&);
   void use_scale(const FieldScale& scale) { scale_ = scale; }
   /// Trajectories lie there.
   void use_scratch(Scratch* scratch) { scratch_ = scratch; }
-  /// Of the field, beside trajectories and Fading: motion; faded, carried, advected, blended; ranks, amounts.
-  static constexpr std::int64_t kPlanes = 2 + 4 + 2;
+  /// Of the field, beside trajectories and Fading: motion; faded, carried, advected and its roots, mean,
+  /// blended; ranks, amounts.
+  static constexpr std::int64_t kPlanes = 2 + 6 + 2;
 
  private:
   Forecaster& mean_;

@@ -10,9 +10,19 @@ namespace raincell::model {
 
 namespace {
 
-constexpr std::array kTried = {0., 0.1, 0.3, 0.5, 0.7, 1.};  // the usual ones among them
-constexpr double kChance = 0.003;                            // of a critical success index
-constexpr std::int64_t kFewest = 1000;                       // events of a rate, below which nothing is known
+// Shares of the advected frame and of the mean in the rest; the usual ones are among them.
+constexpr std::array<BlendWeights::Shares, 10> kTried = {{{0., 0.5},
+                                                          {0.1, 0.5},
+                                                          {0.3, 0.5},
+                                                          {0.5, 0.5},
+                                                          {1., 0.5},
+                                                          {0., 0.},
+                                                          {0.1, 0.},
+                                                          {0.5, 0.},
+                                                          {0., 1.},
+                                                          {0.1, 1.}}};
+constexpr double kChance = 0.003;       // of a critical success index
+constexpr std::int64_t kFewest = 1000;  // events of a rate, below which nothing is known
 
 }  // namespace
 
@@ -24,12 +34,8 @@ double BlendFit::Counts::csi() const {
 
 BlendFit::BlendFit() : counts_(usual_.lead_minutes.size() * usual_.rates.size() * kTried.size()) {}
 
-BlendFit::Counts& BlendFit::counts(std::size_t node, std::size_t rate, std::size_t weight) {
-  return counts_[(node * usual_.rates.size() + rate) * kTried.size() + weight];
-}
-
-void BlendFit::add(std::int64_t lead, double step_minutes, std::span<const float> likely,
-                   std::span<const float> advected, std::span<const float> truth) {
+void BlendFit::add(std::int64_t lead, double step_minutes, const BlendParts& parts,
+                   std::span<const float> rain, std::span<const float> truth) {
   const auto found =
       std::find_if(usual_.lead_minutes.begin(), usual_.lead_minutes.end(), [&](double minutes) {
         return std::max<std::int64_t>(std::llround(minutes / step_minutes), 1) == lead + 1;
@@ -38,7 +44,7 @@ void BlendFit::add(std::int64_t lead, double step_minutes, std::span<const float
   const auto node = static_cast<std::size_t>(found - usual_.lead_minutes.begin());
   std::vector<std::size_t> known;
   for (std::size_t i = 0; i < truth.size(); ++i) {
-    if (!std::isnan(likely[i]) && !std::isnan(advected[i]) && !std::isnan(truth[i])) known.push_back(i);
+    if (!std::isnan(rain[i] + parts.mean[i] + parts.faded[i] + truth[i])) known.push_back(i);
   }
   std::vector<std::pair<float, bool>> ranked;  // key, event
   for (std::size_t rate = 0; rate < usual_.rates.size(); ++rate) {
@@ -49,11 +55,11 @@ void BlendFit::add(std::int64_t lead, double step_minutes, std::span<const float
     };
     const std::int64_t events = as_many(truth);
     const auto wanted =
-        static_cast<std::int64_t>(std::ceil(static_cast<double>(as_many(advected)) * usual_.extent[node]));
-    for (std::size_t weight = 0; weight < kTried.size(); ++weight) {
+        static_cast<std::int64_t>(std::ceil(static_cast<double>(as_many(rain)) * usual_.extent[node]));
+    for (std::size_t shares = 0; shares < kTried.size(); ++shares) {
       ranked.clear();
       for (const std::size_t i : known) {
-        const float key = blend_key(likely[i], advected[i], static_cast<float>(kTried[weight]));
+        const float key = parts.key(kTried[shares], i);
         if (key > 0.F) ranked.emplace_back(key, reaches(truth[i]));
       }
       const auto served = ranked.begin() + std::min<std::int64_t>(wanted, std::ssize(ranked));
@@ -61,7 +67,7 @@ void BlendFit::add(std::int64_t lead, double step_minutes, std::span<const float
                        [](const auto& a, const auto& b) { return a.first > b.first; });
       const std::int64_t hits =
           std::count_if(ranked.begin(), served, [](const auto& pixel) { return pixel.second; });
-      Counts& sum = counts(node, rate, weight);
+      Counts& sum = counts_[(node * usual_.rates.size() + rate) * kTried.size() + shares];
       sum.hits += hits;
       sum.misses += events - hits;
       sum.false_alarms += (served - ranked.begin()) - hits;
@@ -74,12 +80,19 @@ BlendWeights BlendFit::fit() const {
   for (std::size_t at = 0; at < weights.advected.size(); ++at) {
     const Counts* tried = counts_.data() + at * kTried.size();
     if (tried[0].hits + tried[0].misses < kFewest) continue;
-    const auto usual = std::find(kTried.begin(), kTried.end(), usual_.advected[at]) - kTried.begin();
+    const auto usual =
+        std::find_if(kTried.begin(), kTried.end(),
+                     [&](const auto& shares) {
+                       return shares.advected == usual_.advected[at] && shares.mean == usual_.mean[at];
+                     }) -
+        kTried.begin();
     std::size_t best = 0;
-    for (std::size_t weight = 1; weight < kTried.size(); ++weight) {
-      if (tried[weight].csi() > tried[best].csi()) best = weight;
+    for (std::size_t shares = 1; shares < kTried.size(); ++shares) {
+      if (tried[shares].csi() > tried[best].csi()) best = shares;
     }
-    if (tried[best].csi() > tried[usual].csi() + kChance) weights.advected[at] = kTried[best];
+    if (!(tried[best].csi() > tried[usual].csi() + kChance)) continue;
+    weights.advected[at] = kTried[best].advected;
+    weights.mean[at] = kTried[best].mean;
   }
   return weights;
 }

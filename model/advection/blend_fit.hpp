@@ -9,15 +9,15 @@
 
 namespace raincell::model {
 
-/// Tries for each lead and rain rate of the usual weights how much of the advected frame makes the amounts
-/// from this rate on fall where they should: the largest critical success index.
+/// Tries for each lead and rain rate of the usual weights what shares of advected frame and mean make the
+/// amounts from this rate on fall where they should: the largest critical success index.
 class BlendFit {
  public:
   BlendFit();
   /// Parts of a blend (Blend::parts) and the truth, all [pixels]. Leads count that lie nearest to one of the
   /// weights' among those every `step_minutes`; others change nothing.
-  void add(std::int64_t lead, double step_minutes, std::span<const float> likely,
-           std::span<const float> advected, std::span<const float> truth);
+  void add(std::int64_t lead, double step_minutes, const BlendParts&, std::span<const float> rain,
+           std::span<const float> truth);
   /// The usual weights, except where another one is better by more than what is left to chance.
   BlendWeights fit() const;
 
@@ -26,9 +26,8 @@ class BlendFit {
     std::int64_t hits = 0, misses = 0, false_alarms = 0;
     double csi() const;  // NaN without support
   };
-  Counts& counts(std::size_t node, std::size_t rate, std::size_t weight);
   BlendWeights usual_ = BlendWeights::usual();
-  std::vector<Counts> counts_;  // [node, rate, weight tried]
+  std::vector<Counts> counts_;  // [node, rate, shares tried]
 };
 
 }  // namespace raincell::model

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 #include <string>
 
 #include "tests/app/program.hpp"
@@ -374,6 +375,41 @@ TEST(Training, FitsBlendAndCalibrationOnWhatItKeptBack) {
   const std::vector<double> better = brier(calibrated), worse = brier(own);
   ASSERT_EQ(better.size(), 6U);
   for (std::size_t i = 0; i < better.size(); ++i) EXPECT_LT(better[i], 0.9 * worse[i]) << i;
+}
+
+TEST(Training, MayStartFromWeights) {
+  const Folder folder;
+  make_archive(folder, "odim");
+  const auto train = [&](const char* run, const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"train", "small.yaml", "--run", run, "--threads", "1"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_raincell(folder.path(), words);
+  };
+  const auto validation_loss = [&](const char* run) {  // the last that was written
+    double loss = NAN;
+    std::istringstream lines(test::read_text(folder / run / "metrics.jsonl"));
+    for (std::string line; std::getline(lines, line);) {
+      const Json values = Json::parse(line);
+      if (values.contains("validation_loss")) loss = values["validation_loss"].get<double>();
+    }
+    return loss;
+  };
+  expect_ok(train("first", {"--set", "optimizer.learning_rate=0.02"}));
+  const std::vector<std::string> still = {"--set", "optimizer.learning_rate=1e-9", "--set",
+                                          "training.steps=1"};
+  std::vector<std::string> from = still;
+  from.insert(from.end(), {"--start", "first/last.safetensors"});
+  expect_ok(train("second", from));
+  expect_ok(train("anew", still));
+  EXPECT_NEAR(validation_loss("second"), validation_loss("first"), 1e-5 * validation_loss("first"));
+  EXPECT_GT(std::abs(validation_loss("anew") - validation_loss("first")), 1e-4 * validation_loss("first"));
+  for (const char* setting : {"model.tendency=true", "transform.ceiling_dbz=50"}) {
+    std::vector<std::string> other = from;
+    other.insert(other.end(), {"--set", setting});
+    const auto refused = train("other", other);
+    EXPECT_EQ(refused.code, 7) << setting;
+    EXPECT_NE(refused.err.find("first/last.safetensors: "), std::string::npos) << refused.err;
+  }
 }
 
 // Of a file with many frames those that follow are kept when one is asked for.

@@ -70,31 +70,38 @@ TEST(Matching, ALargerExtentGivesAmountsToMorePixelsAndMakesNoNewOnes) {
 }
 
 TEST(BlendWeights, AreLinearInTheLead) {
-  const BlendWeights weights{{10, 30}, {1, 4}, {0.8, 0.4, 0.2, 0.}, {1, 1.2}};
-  EXPECT_EQ(weights.advected_at(10, 0), 0.8);
-  EXPECT_EQ(weights.advected_at(5, 1), 0.4);
-  EXPECT_NEAR(weights.advected_at(20, 0), 0.5, 1e-12);
-  EXPECT_EQ(weights.advected_at(90, 1), 0.);
+  const BlendWeights weights{{10, 30}, {1, 4}, {0.8, 0.4, 0.2, 0.}, {0.5, 1, 0, 1}, {1, 1.2}};
+  EXPECT_EQ(weights.shares_at(10, 0).advected, 0.8);
+  EXPECT_EQ(weights.shares_at(10, 0).mean, 0.5);
+  EXPECT_EQ(weights.shares_at(5, 1).advected, 0.4);
+  EXPECT_NEAR(weights.shares_at(20, 0).advected, 0.5, 1e-12);
+  EXPECT_NEAR(weights.shares_at(20, 0).mean, 0.25, 1e-12);
+  EXPECT_EQ(weights.shares_at(90, 1).advected, 0.);
   EXPECT_NEAR(weights.extent_at(15), 1.05, 1e-12);
   EXPECT_EQ(weights.extent_at(90), 1.2);
-  const BlendWeights one{{10}, {1}, {0.3}, {1.1}};
-  EXPECT_EQ(one.advected_at(50, 0), 0.3);
+  const BlendWeights one{{10}, {1}, {0.3}, {0.5}, {1.1}};
+  EXPECT_EQ(one.shares_at(50, 0).advected, 0.3);
   EXPECT_EQ(one.extent_at(5), 1.1);
   const BlendWeights again = BlendWeights::parse(weights.text());
   EXPECT_EQ(again.lead_minutes, weights.lead_minutes);
   EXPECT_EQ(again.rates, weights.rates);
   EXPECT_EQ(again.advected, weights.advected);
+  EXPECT_EQ(again.mean, weights.mean);
   EXPECT_EQ(again.extent, weights.extent);
   for (const char* wrong :
-       {"", "{}", R"({"lead_minutes": [5], "rates": [1], "advected": [1.5], "extent": [1]})",
-        R"({"lead_minutes": [5], "rates": [0], "advected": [1], "extent": [1]})",
-        R"({"lead_minutes": [5, 5], "rates": [1], "advected": [1, 1], "extent": [1, 1]})",
-        R"({"lead_minutes": [5], "rates": [], "advected": [], "extent": [1]})",
-        R"({"lead_minutes": [5], "rates": [1, 2], "advected": [1], "extent": [1]})",
-        R"({"lead_minutes": [5], "rates": [1], "advected": [1], "extent": []})",
-        R"({"lead_minutes": [5], "rates": [1], "advected": [1], "extent": [0.5]})",
-        R"({"lead_minutes": "5", "rates": [1], "advected": [1], "extent": [1]})"})
+       {"", "{}", R"({"lead_minutes": [5], "rates": [1], "advected": [1.5], "mean": [1], "extent": [1]})",
+        R"({"lead_minutes": [5], "rates": [1], "advected": [1], "mean": [-1], "extent": [1]})",
+        R"({"lead_minutes": [5], "rates": [1], "advected": [1], "mean": [], "extent": [1]})",
+        R"({"lead_minutes": [5], "rates": [0], "advected": [1], "mean": [1], "extent": [1]})",
+        R"({"lead_minutes": [5, 5], "rates": [1], "advected": [1, 1], "mean": [1, 1], "extent": [1, 1]})",
+        R"({"lead_minutes": [5], "rates": [], "advected": [], "mean": [], "extent": [1]})",
+        R"({"lead_minutes": [5], "rates": [1, 2], "advected": [1], "mean": [1], "extent": [1]})",
+        R"({"lead_minutes": [5], "rates": [1], "advected": [1], "mean": [1], "extent": []})",
+        R"({"lead_minutes": [5], "rates": [1], "advected": [1], "mean": [1], "extent": [0.5]})",
+        R"({"lead_minutes": "5", "rates": [1], "advected": [1], "mean": [1], "extent": [1]})"})
     EXPECT_THROW(BlendWeights::parse(wrong), ModelError) << wrong;
+  EXPECT_NO_THROW(BlendWeights::parse(
+      R"({"lead_minutes": [5], "rates": [1], "advected": [1], "mean": [1], "extent": [1]})"));
 }
 
 constexpr std::int64_t kRows = 40, kColumns = 50;
@@ -156,7 +163,7 @@ TEST(Blend, HasTheAmountsOfTheAdvectedFrame) {
   for (const float scale : {0.1F, 1.F, 5.F}) {
     const std::vector<float> mean = random_field(5, scale);
     Given forecaster(mean);
-    Blend blend(forecaster, {{10}, {1}, {0.}, {1.}}, {}, 3);
+    Blend blend(forecaster, {{10}, {1}, {0.}, {0.5}, {1.}}, {}, 3);
     EXPECT_EQ(blend.frames_needed(), 3);
     const std::vector<float> got = blend.forecast({3, kRows, kColumns, past}, 2).values;
     ASSERT_EQ(got.size(), 2 * kPixels);
@@ -177,7 +184,8 @@ TEST(Blend, LeansOnEitherByLeadAndRate) {
   Given forecaster(mean);
   // Of steps of 5 minutes the first lead is advection alone, the third has none; at the second it has half of
   // the light rain and all from 4 mm/h on.
-  Blend blend(forecaster, {{5, 10, 15}, {1, 4}, {1, 1, 0.5, 1, 0, 0}, {1, 1, 1}}, {}, 3);
+  Blend blend(forecaster, {{5, 10, 15}, {1, 4}, {1, 1, 0.5, 1, 0, 0}, std::vector<double>(6, 0.5), {1, 1, 1}},
+              {}, 3);
   blend.use_scale({1., 5.});
   const std::vector<float> got = blend.forecast({3, kRows, kColumns, past}, 3).values;
   for (std::size_t i = 0; i < kPixels; ++i) ASSERT_EQ(got[i], last(0)[i]);
@@ -202,39 +210,54 @@ TEST(Blend, LeansOnEitherByLeadAndRate) {
 TEST(BlendFit, FindsWhoKnowsWhereTheRainIs) {
   constexpr std::size_t kMany = 20'000;
   const std::vector<float> none(kMany, 0.F);
-  std::vector<float> advected(kMany), likely(kMany), truth(kMany);
+  std::vector<float> rain(kMany), mean(kMany), faded(kMany), advected(kMany), truth(kMany);
+  const auto field = [&](auto& values, auto of_quarter) {
+    for (std::size_t i = 0; i < kMany; ++i) values[i] = of_quarter(i % 4);
+  };
+  const auto roots = [&] {
+    std::transform(rain.begin(), rain.end(), advected.begin(), [](float r) { return std::sqrt(r); });
+  };
   BlendFit fit;
-  // At 30 minutes light rain falls where it is a little likelier, not where the advected frame has it.
-  for (std::size_t i = 0; i < kMany; ++i) {
-    truth[i] = i % 4 == 1 ? 0.7F : 0.F;
-    likely[i] = i % 4 == 1 ? 0.5F : 0.48F;
-    advected[i] = i % 4 == 2 ? 0.8F : 0.F;
-  }
-  fit.add(5, 5., likely, advected, truth);
-  // At 60 minutes heavy rain falls where the advected frame has it, not where it is likely.
-  for (std::size_t i = 0; i < kMany; ++i) {
-    truth[i] = advected[i] = i % 4 == 0 ? 6.F : 0.F;
-    likely[i] = i % 4 == 3 ? 10.F : 0.1F;
-  }
-  fit.add(11, 5., likely, advected, truth);
-  for (const std::int64_t lead : {0, 3, 4, 6, 20}) fit.add(lead, 5., none, none, truth);  // beside the nodes
+  // At 10 minutes the faded frame knows where light rain falls, and the mean does not.
+  field(truth, [](std::size_t q) { return q == 1 ? 0.7F : 0.F; });
+  field(rain, [](std::size_t q) { return q == 1 || q == 2 ? 0.8F : 0.F; });
+  field(faded, [](std::size_t q) { return q == 1 ? 0.5F : q == 2 ? 0.4F : 0.F; });
+  field(mean, [](std::size_t q) { return q == 2 ? 0.9F : 0.5F; });
+  roots();
+  for (std::size_t i = 2; i < kMany; i += 4) rain[i] = 0.1F;  // as many of 0.5 mm/h as in the truth
+  fit.add(1, 5., {mean, faded, advected}, rain, truth);
+  // At 30 minutes both know it, and the advected frame does not.
+  field(faded, [](std::size_t q) { return q == 1 ? 0.5F : 0.48F; });
+  mean = faded;
+  field(rain, [](std::size_t q) { return q == 2 ? 0.8F : 0.F; });
+  roots();
+  fit.add(5, 5., {mean, faded, advected}, rain, truth);
+  // At 60 minutes heavy rain falls where the advected frame has it.
+  field(truth, [](std::size_t q) { return q == 0 ? 6.F : 0.F; });
+  rain = truth;
+  field(faded, [](std::size_t q) { return q == 3 ? 10.F : 0.1F; });
+  mean = faded;
+  roots();
+  fit.add(11, 5., {mean, faded, advected}, rain, truth);
+  for (const std::int64_t lead : {0, 3, 4, 6, 20})  // beside the nodes
+    fit.add(lead, 5., {none, none, none}, none, truth);
   const BlendWeights got = fit.fit(), usual = BlendWeights::usual();
   const std::size_t rates = usual.rates.size(), at_30 = rates, at_60 = 2 * rates;
-  for (std::size_t rate = 0; rate < rates; ++rate)
-    EXPECT_EQ(got.advected[rate], usual.advected[rate]) << "10 min";
+  EXPECT_EQ(got.mean[0], 0.);
+  EXPECT_EQ(got.advected[1], usual.advected[1]);  // 1 mm/h did not come
+  EXPECT_EQ(got.mean[1], usual.mean[1]);
   EXPECT_EQ(got.advected[at_30], 0.);
-  EXPECT_EQ(got.advected[at_30 + 3], usual.advected[at_30 + 3]);  // 5 mm/h did not come
-  EXPECT_EQ(got.advected[at_60 + 2], 1.);  // of 2 mm/h and more
-  EXPECT_EQ(got.advected[at_60 + 4], usual.advected[at_60 + 4]);  // nor 10 mm/h
+  EXPECT_EQ(got.mean[at_30], usual.mean[at_30]);
+  EXPECT_EQ(got.advected[at_60 + 2], 1.);                         // of 2 mm/h and more
+  EXPECT_EQ(got.advected[at_60 + 4], usual.advected[at_60 + 4]);  // 10 mm/h did not come
   EXPECT_EQ(got.extent, usual.extent);
 }
 
-// The weights that are usual are among those tried, or no better one could be told from them.
 TEST(BlendFit, KeepsTheUsualWeightsWhereNothingIsBetter) {
   const std::vector<float> same(5000, 12.F);
   BlendFit fit;
-  for (const std::int64_t lead : {1, 5, 11}) fit.add(lead, 5., same, same, same);
-  EXPECT_EQ(fit.fit().advected, BlendWeights::usual().advected);
+  for (const std::int64_t lead : {1, 5, 11}) fit.add(lead, 5., {same, same, same}, same, same);
+  EXPECT_EQ(fit.fit().text(), BlendWeights::usual().text());
 }
 
 TEST(Blend, OfDryAndMissingFramesIsDryAndMissing) {
