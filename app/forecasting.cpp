@@ -122,9 +122,7 @@ std::unique_ptr<model::ConvLstm> make_convlstm(std::unique_ptr<model::Network> n
     made.frames(0, 0, past.rows, past.columns, frames.values, frames.tendency);
     return frames;
   };
-  auto convlstm = std::make_unique<model::ConvLstm>(std::move(network), fields, guide);
-  convlstm->use_calibration(info.calibration);
-  return convlstm;
+  return std::make_unique<model::ConvLstm>(std::move(network), fields, guide);
 }
 
 std::vector<model::Forecaster*> Forecasting::all() {
@@ -175,6 +173,7 @@ ForecastWork Forecasting::work_of(const io::Grid& grid, std::int64_t past, std::
 
 void Forecasting::use_scale(const io::Grid& grid) {
   if (info_) info_->guide.scale = field_scale(grid, step_s_);
+  if (convlstm_ != nullptr) convlstm_->use_calibration(info_->calibration, info_->guide.scale.step_minutes);
   if (blend_ != nullptr) blend_->use_scale(field_scale(grid, step_s_));
 }
 

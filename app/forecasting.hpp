@@ -77,8 +77,8 @@ class Forecasting {
   std::vector<std::unique_ptr<model::Forecaster>> forecasters_;
 };
 
-/// A network as a forecaster of physical fields, guided as in its training and calibrated as it says. info
-/// outlives it, and its guide's scale is set before a forecast.
+/// A network as a forecaster of physical fields, guided as in its training. info outlives it, and its guide's
+/// scale is set before a forecast.
 std::unique_ptr<model::ConvLstm> make_convlstm(std::unique_ptr<model::Network>, const WeightsInfo& info);
 
 /// Frames [first, first + count) of the series as one block [count, rows, columns]. Throws DataError on

@@ -28,7 +28,7 @@ constexpr double kRollbackRate = 0.5;
 std::string pinned_text(const kernels::BackendInfo& info, std::uint64_t seed) {
   return fmt::format(
       "deterministic: seed {}, backend {} ({}), {} threads, the order of windows and of every sum; the same "
-      "config on the same archive with these gives the same bytes",
+      "config on the same archive, from the same weights (--start), with these gives the same bytes",
       seed, info.name, info.libraries, info.threads);
 }
 
@@ -56,14 +56,15 @@ int run(const Arguments& arguments, Log& log) {
                 .width = data.columns,
                 .training = true,
                 .predict_input = config.training.predict_input});
-  if (arguments.has("start")) start_from(arguments.text("start"), network, config);
+  const std::string start =
+      arguments.has("start") ? start_from(arguments.text("start"), network, config) : std::string();
   model::Trainer trainer(network, training_spec(config));  // its average begins with the weights there are
 
   // -> updates, until the last step or a signal; checkpoints and weights in the run directory
   RunDirectory folder(arguments.text("run"), resolved_text(config), arguments.has("fresh"));
   TrainingRun training(config, data, network, trainer, folder, log);
   if (arguments.has("deterministic")) log.info(pinned_text(backend->info(), config.seed));
-  training.write_environment(*backend, arguments.has("deterministic"));
+  training.write_environment(*backend, arguments.has("deterministic"), start);
   training.resume();
   const bool finished = training.go();
   training.finish(finished, memory);
@@ -303,8 +304,9 @@ void TrainingRun::finish(bool finished, std::int64_t memory) {
   network_.forget_plan();
   const std::filesystem::path best = folder_.path("best.safetensors"),
                               last = folder_.path("last.safetensors");
+  const bool same = io::read_file(best) == io::read_file(last);
   fit_on_validation(best, config_, data_, network_.backend(), memory, log_);
-  if (position_.best_step == 0 || position_.best_step == trainer_.updates()) {
+  if (same) {
     io::publish(last, io::read_file(best));
   } else {
     fit_on_validation(last, config_, data_, network_.backend(), memory, log_);

@@ -20,9 +20,9 @@ model::TrainingSpec training_spec(const Config&);
 class TrainingRun {
  public:
   TrainingRun(const Config&, TrainingData&, model::Network&, model::Trainer&, RunDirectory&, Log&);
-  /// What the run computes with, in env.json. Throws UsageError when a deterministic run was begun with
-  /// something else.
-  void write_environment(const kernels::Backend&, bool deterministic);
+  /// What the run computes with, in env.json; start: SHA-256 of the weights it starts from, or empty. Throws
+  /// UsageError when a deterministic run was begun with something else.
+  void write_environment(const kernels::Backend&, bool deterministic, const std::string& start);
   /// From the newest valid checkpoint of the folder, if there is one.
   void resume();
   /// True when the last step is done, false when a signal asked for the end. Throws Diverged.

@@ -19,23 +19,26 @@ constexpr std::uint64_t kLargestEnvironment = 1 << 26;  // bytes
 
 }  // namespace
 
-void TrainingRun::write_environment(const kernels::Backend& backend, bool deterministic) {
+void TrainingRun::write_environment(const kernels::Backend& backend, bool deterministic,
+                                    const std::string& start) {
   struct utsname system {};
   ::uname(&system);
   const kernels::BackendInfo& info = backend.info();
-  const nlohmann::ordered_json json = {{"version", version_text()},
-                                       {"deterministic", deterministic},
-                                       {"backend", info.name},
-                                       {"device", info.device},
-                                       {"libraries", info.libraries},
-                                       {"threads", info.threads},
-                                       {"kernels", network_.implementations()},
-                                       {"system", std::string(system.sysname) + " " + system.release},
-                                       {"archives", config_.data.archives},
-                                       {"archive_hash", data_.hash},
-                                       {"parameters", network_.layout().count()},
-                                       {"train_windows", data_.train_windows.size()},
-                                       {"validation_windows", data_.validation_windows.size()}};
+  const nlohmann::ordered_json json = {
+      {"version", version_text()},
+      {"deterministic", deterministic},
+      {"backend", info.name},
+      {"device", info.device},
+      {"libraries", info.libraries},
+      {"threads", info.threads},
+      {"kernels", network_.implementations()},
+      {"system", std::string(system.sysname) + " " + system.release},
+      {"start", start.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(start)},
+      {"archives", config_.data.archives},
+      {"archive_hash", data_.hash},
+      {"parameters", network_.layout().count()},
+      {"train_windows", data_.train_windows.size()},
+      {"validation_windows", data_.validation_windows.size()}};
   if (deterministic && folder_.has_checkpoint()) refuse_other_environment(json);
   io::publish(folder_.path("env.json"), json_text(json, 1) + "\n");
 }
@@ -44,7 +47,8 @@ void TrainingRun::write_environment(const kernels::Backend& backend, bool determ
 void TrainingRun::refuse_other_environment(const nlohmann::ordered_json& now) const {
   const auto before =
       nlohmann::json::parse(io::read_file(folder_.path("env.json"), kLargestEnvironment), nullptr, false);
-  for (const char* const key : {"deterministic", "threads", "backend", "device", "libraries", "kernels"}) {
+  for (const char* const key :
+       {"deterministic", "threads", "backend", "device", "libraries", "kernels", "start"}) {
     const nlohmann::json had = before.is_object() ? before.value(key, nlohmann::json()) : nlohmann::json();
     if (had == nlohmann::json(now.at(key))) continue;
     throw UsageError(fmt::format(

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "app/forecast_memory.hpp"
 #include "app/forecasting.hpp"
@@ -37,9 +38,10 @@ io::Crop wettest(const io::Archive& archive, const io::Window& window) {
   io::Crop best{0, 0, std::min(grid.rows, kLargestSide), std::min(grid.columns, kLargestSide)};
   if (best.rows == grid.rows && best.columns == grid.columns) return best;
   double most = -1.;
-  for (std::int64_t row = 0; row + best.rows <= grid.rows; row += best.rows) {
-    for (std::int64_t column = 0; column + best.columns <= grid.columns; column += best.columns) {
-      const io::Crop crop{row, column, best.rows, best.columns};
+  for (std::int64_t row = 0; row < grid.rows; row += best.rows) {  // the last ones as far as the domain goes
+    for (std::int64_t column = 0; column < grid.columns; column += best.columns) {
+      const io::Crop crop{std::min(row, grid.rows - best.rows), std::min(column, grid.columns - best.columns),
+                          best.rows, best.columns};
       double sum = 0.;
       for (const float value : read(archive, window, window.past - 1, 1, crop))
         sum += std::isnan(value) ? 0. : static_cast<double>(value);
@@ -65,9 +67,7 @@ class ValidationFit {
  public:
   ValidationFit(LoadedModel loaded, const TrainingData& data, kernels::Backend& backend, std::int64_t memory)
       : info_(std::move(loaded.info)), data_(data), backend_(backend), memory_(memory) {
-    info_.calibration = {};  // of a fit before
     convlstm_ = make_convlstm(std::move(loaded.network), info_);
-    samples_.resize(info_.spec.thresholds.size() * static_cast<std::size_t>(info_.spec.future));
   }
 
   /// False where the memory is too small for it.
@@ -80,14 +80,16 @@ class ValidationFit {
                             .past = window.past,
                             .leads = 2 * window.future,  // and the truth
                             .spec = &info_.spec,
-                            .blend = samples_.empty(),
+                            .blend = info_.spec.thresholds.empty(),
                             .guide = info_.guide};
+    convlstm_->network().forget_plan();
+    give_freed_memory_back();
     const MemoryChoice choice = choose_memory(work, &backend_, nullptr, memory_, resident_bytes());
     if (!choice.fits || choice.streamed) return false;
     const std::vector<float> past = read(archive, window, 0, window.past, crop);
     const std::vector<float> truth = read(archive, window, window.past, window.future, crop);
     model::HeldFrames frames({window.past, crop.rows, crop.columns, past});
-    if (samples_.empty()) {
+    if (info_.spec.thresholds.empty()) {
       add_blend(frames, truth);
     } else {
       add_probabilities(frames, truth);
@@ -96,9 +98,12 @@ class ValidationFit {
   }
 
   std::map<std::string, std::string> metadata() const {
-    if (samples_.empty()) return {{"blend", blend_.fit().text()}};
-    model::Calibration calibration{info_.spec.future, {}};
-    for (const model::CalibrationSample& sample : samples_) calibration.curves.push_back(sample.fit());
+    const std::size_t thresholds = info_.spec.thresholds.size();
+    if (thresholds == 0) return {{"blend", blend_.fit().text()}};
+    model::Calibration calibration;
+    for (const auto& [minutes, samples] : samples_) calibration.lead_minutes.push_back(minutes);
+    for (std::size_t k = 0; k < thresholds; ++k)
+      for (const auto& [minutes, samples] : samples_) calibration.curves.push_back(samples[k].fit());
     return {{"calibration", calibration.text()}};
   }
 
@@ -121,21 +126,21 @@ class ValidationFit {
   void add_probabilities(model::PastStream& past, const std::vector<float>& truth) {
     const auto pixels = static_cast<std::size_t>(past.pixels());
     const std::vector<double>& thresholds = info_.spec.thresholds;
-    convlstm_->stream(
-        past, info_.spec.future,
-        [&](std::int64_t lead, std::span<const float>, std::span<const float> probabilities) {
-          const auto observed = frame(truth, lead, pixels);
-          for (std::size_t k = 0; k < thresholds.size(); ++k) {
-            const auto least = static_cast<float>(thresholds[k]);
-            model::CalibrationSample& sample =
-                samples_[k * static_cast<std::size_t>(info_.spec.future) + static_cast<std::size_t>(lead)];
-            for (std::size_t i = 0; i < pixels; ++i) {
-              const float p = probabilities[k * pixels + i];
-              if (!std::isnan(p) && !std::isnan(observed[i]))
-                sample.add(static_cast<double>(p), observed[i] >= least);
-            }
-          }
-        });
+    convlstm_->stream(past, info_.spec.future,
+                      [&](std::int64_t lead, std::span<const float>, std::span<const float> probabilities) {
+                        const auto observed = frame(truth, lead, pixels);
+                        std::vector<model::CalibrationSample>& samples =
+                            samples_[info_.guide.scale.step_minutes * static_cast<double>(lead + 1)];
+                        samples.resize(thresholds.size());
+                        for (std::size_t k = 0; k < thresholds.size(); ++k) {
+                          const auto least = static_cast<float>(thresholds[k]);
+                          for (std::size_t i = 0; i < pixels; ++i) {
+                            const float p = probabilities[k * pixels + i];
+                            if (!std::isnan(p) && !std::isnan(observed[i]))
+                              samples[k].add(static_cast<double>(p), observed[i] >= least);
+                          }
+                        }
+                      });
   }
 
   WeightsInfo info_;
@@ -144,7 +149,7 @@ class ValidationFit {
   std::int64_t memory_;
   std::unique_ptr<model::ConvLstm> convlstm_;
   model::BlendFit blend_;
-  std::vector<model::CalibrationSample> samples_;  // [thresholds, leads]; empty: rain rates
+  std::map<double, std::vector<model::CalibrationSample>> samples_;  // of a lead in minutes, [thresholds]
 };
 
 }  // namespace
@@ -156,20 +161,25 @@ void fit_on_validation(const std::filesystem::path& weights, const Config& confi
   if (!probabilities && (!kept_back || config.transform.quantity != io::Quantity::rain_rate)) return;
   ValidationFit fit(load_model(weights, backend), data, backend, memory);
   const std::vector<io::Window> windows = some(kept_back ? data.validation_windows : data.train_windows);
-  const std::string what = probabilities ? "calibration of the probabilities" : "weights of blend";
+  const std::string what = probabilities ? "calibration curves" : "weights of blend";
   if (!kept_back) {
     log.info(what +
              ": fitted on the training windows, for want of a validation part (data.validation); a network "
              "that has learnt them by heart looks surer of itself than it may be");
   }
   Progress progress(log, what, static_cast<std::int64_t>(windows.size()), "windows");
+  const auto leave = [&](const std::string& why) {
+    log.warning(fmt::format("{}: {}; the {} stay as they are in the file", weights.string(), why, what));
+  };
   for (std::size_t i = 0; i < windows.size(); ++i) {
+    if (pending_signal() != 0)
+      log.info(fmt::format("stopped before the {} were fitted; the same command goes on there", what));
     stop_if_asked();
-    if (!fit.add(windows[i])) {
-      log.warning(fmt::format(
-          "{}: the memory is too small for {}, which stay{}; allow more with --memory", weights.string(),
-          what, probabilities ? "s away: probabilities are the network's own" : " the usual ones"));
-      return;
+    try {
+      if (!fit.add(windows[i]))
+        return leave("forecasts of it need more memory than there is or --memory allows");
+    } catch (const model::NonFiniteForecast& error) {
+      return leave(error.what());
     }
     progress.update(static_cast<std::int64_t>(i) + 1);
   }

@@ -104,7 +104,7 @@ LoadedModel load_model(const std::filesystem::path& path, kernels::Backend& back
   return loaded;
 }
 
-void start_from(const std::filesystem::path& path, model::Network& network, const Config& config) {
+std::string start_from(const std::filesystem::path& path, model::Network& network, const Config& config) {
   std::string hash;
   const model::WeightsFile file = parse(path, hash);
   const WeightsInfo info = info_of(file, path, hash);
@@ -114,14 +114,16 @@ void start_from(const std::filesystem::path& path, model::Network& network, cons
         "transform",
         path.string(), info.transform.text(), config.transform.text()));
   }
-  try {
-    model::load_weights(network, file);
-  } catch (const model::WeightsError& error) {
-    throw model::WeightsError(
-        fmt::format("{}: {}; start from weights of the network that the configuration "
-                    "describes",
-                    path.string(), error.what()));
+  model::ModelSpec theirs = info.spec;  // but for the numbers of frames, which no weight depends on
+  theirs.past = config.model.past;
+  theirs.future = config.model.future;
+  if (model::to_text(theirs) != model::to_text(config.model)) {
+    throw model::WeightsError(fmt::format(
+        "{}: are the weights of another network than the configuration describes; it is {}, and theirs {}",
+        path.string(), model::to_text(config.model), model::to_text(theirs)));
   }
+  model::load_weights(network, file);
+  return hash;
 }
 
 std::vector<std::byte> weights_bytes(model::Network& network, const Config& config, const Steps& steps,

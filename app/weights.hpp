@@ -58,8 +58,8 @@ struct LoadedModel {
 };
 LoadedModel load_model(const std::filesystem::path&, kernels::Backend&);
 /// Weights for a network that is to be trained further. Throws model::WeightsError where they are another
-/// network's or were trained on values transformed in another way.
-void start_from(const std::filesystem::path&, model::Network&, const Config&);
+/// network's or were trained on values transformed in another way. Returns the file's SHA-256.
+std::string start_from(const std::filesystem::path&, model::Network&, const Config&);
 /// The file for the network's parameters as they are, with what info needs.
 std::vector<std::byte> weights_bytes(model::Network&, const Config&, const Steps&,
                                      std::int64_t training_steps);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "model/spec.hpp"
@@ -14,9 +15,12 @@ namespace {
 constexpr double kLeast = 1e-5;     // probabilities are told apart from here to 1 - kLeast
 constexpr std::size_t kBins = 240;  // a tenth of a unit of ln(p / (1 - p)) each
 constexpr double kPull = 100.;      // as much as so many pixels know: neighbours know much the same
-constexpr int kMostIterations = 100;
+constexpr int kMostIterations = 1000;
+constexpr double kShortest = 1e-9, kLeastGain = 1e-9;  // of a step; of the likelihood
 
 using Three = std::array<double, 3>;
+
+constexpr Three kUnchanged{1., 1., 0.};
 
 Three features(double probability) {
   const double p = std::clamp(probability, kLeast, 1. - kLeast);
@@ -53,12 +57,20 @@ double CalibrationCurve::of(double probability) const {
   return logistic(dot({a, b, c}, features(probability)));
 }
 
-void Calibration::apply(std::span<float> probabilities, std::int64_t lead) const {
+void Calibration::apply(std::span<float> probabilities, double minutes) const {
   if (curves.empty()) return;
-  const auto each = static_cast<std::size_t>(leads);
-  const std::size_t classes = curves.size() / each, pixels = probabilities.size() / classes;
+  const std::size_t leads = lead_minutes.size(), classes = curves.size() / leads,
+                    pixels = probabilities.size() / classes;
+  const auto after = static_cast<std::size_t>(
+      std::lower_bound(lead_minutes.begin(), lead_minutes.end(), minutes) - lead_minutes.begin());
+  const std::size_t above = std::min(after, leads - 1),
+                    below = above == 0 || after == leads ? above : above - 1;
+  const double part =
+      above == below ? 0. : (minutes - lead_minutes[below]) / (lead_minutes[above] - lead_minutes[below]);
   for (std::size_t k = 0; k < classes; ++k) {
-    const CalibrationCurve& curve = curves[k * each + static_cast<std::size_t>(std::min(lead, leads - 1))];
+    const CalibrationCurve &from = curves[k * leads + below], &to = curves[k * leads + above];
+    const CalibrationCurve curve{from.a + part * (to.a - from.a), from.b + part * (to.b - from.b),
+                                 from.c + part * (to.c - from.c)};
     for (std::size_t i = 0; i < pixels; ++i) {
       float& p = probabilities[k * pixels + i];
       if (std::isnan(p)) continue;
@@ -71,7 +83,7 @@ void Calibration::apply(std::span<float> probabilities, std::int64_t lead) const
 std::string Calibration::text() const {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const CalibrationCurve& curve : curves) list.push_back({curve.a, curve.b, curve.c});
-  return nlohmann::ordered_json{{"leads", leads}, {"curves", list}}.dump();
+  return nlohmann::ordered_json{{"lead_minutes", lead_minutes}, {"curves", list}}.dump();
 }
 
 Calibration Calibration::parse(const std::string& text, std::size_t thresholds) {
@@ -79,7 +91,7 @@ Calibration Calibration::parse(const std::string& text, std::size_t thresholds) 
   bool fits = true;
   try {
     const auto json = nlohmann::json::parse(text);
-    json.at("leads").get_to(calibration.leads);
+    json.at("lead_minutes").get_to(calibration.lead_minutes);
     for (const auto& values : json.at("curves")) {
       const Three curve = values.get<Three>();
       fits = fits && values.size() == 3 && curve[0] >= 0. && curve[1] >= 0.;
@@ -88,9 +100,12 @@ Calibration Calibration::parse(const std::string& text, std::size_t thresholds) 
   } catch (const nlohmann::json::exception& error) {
     throw ModelError(std::string("calibration: ") + error.what());
   }
-  if (!fits || calibration.leads < 1 || thresholds == 0 ||
-      calibration.curves.size() != thresholds * static_cast<std::size_t>(calibration.leads)) {
-    throw ModelError("calibration: expected for each of " + std::to_string(thresholds) +
+  const std::vector<double>& leads = calibration.lead_minutes;
+  if (!fits || thresholds == 0 || leads.empty() || !(leads.front() > 0.) ||
+      std::adjacent_find(leads.begin(), leads.end(), std::greater_equal<>()) != leads.end() ||
+      calibration.curves.size() % thresholds != 0 || calibration.curves.size() / thresholds != leads.size()) {
+    throw ModelError("calibration: expected ascending lead_minutes above 0, and for each of " +
+                     std::to_string(thresholds) +
                      " thresholds and each lead a curve of three numbers, the first two 0 or more");
   }
   return calibration;
@@ -113,10 +128,23 @@ std::int64_t CalibrationSample::pixels() const {
   return sum;
 }
 
+double CalibrationSample::worth(const Three& curve) const {
+  double sum = 0.;
+  for (std::size_t k = 0; k < 3; ++k)
+    sum -= kPull / 2. * (curve[k] - kUnchanged[k]) * (curve[k] - kUnchanged[k]);
+  for (const Bin& bin : bins_) {
+    if (bin.pixels == 0) continue;
+    const double x = dot(curve, features(bin.probability / static_cast<double>(bin.pixels)));
+    const double log_sum = x > 0. ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
+    sum += static_cast<double>(bin.events) * x - static_cast<double>(bin.pixels) * log_sum;
+  }
+  return sum;
+}
+
+/// Newton's method; what stands at its bound of 0 is left there while it would fall further.
 CalibrationCurve CalibrationSample::fit() const {
-  constexpr Three kUnchanged{1., 1., 0.};
   Three curve = kUnchanged;
-  std::array<bool, 3> free{true, true, true};
+  double worth_now = worth(curve);
   for (int iteration = 0; iteration < kMostIterations; ++iteration) {
     Three slope{};
     std::array<Three, 3> curvature{};
@@ -134,24 +162,25 @@ CalibrationCurve CalibrationSample::fit() const {
         for (std::size_t l = 0; l < 3; ++l) curvature[k][l] += x[k] * x[l] * pixels * p * (1. - p);
       }
     }
-    for (std::size_t k = 0; k < 3; ++k) {  // what stands at its bound stays there
-      if (free[k]) continue;
+    for (std::size_t k = 0; k < 2; ++k) {
+      if (curve[k] > 0. || slope[k] > 0.) continue;
       slope[k] = 0.;
       for (std::size_t l = 0; l < 3; ++l) curvature[k][l] = curvature[l][k] = k == l ? 1. : 0.;
     }
     const Three step = solve(curvature, slope);
-    double largest = 0.;
-    for (std::size_t k = 0; k < 3; ++k) {
-      const double change = std::clamp(step[k], -1., 1.);  // Newton's steps may be far too long at first
-      curve[k] += change;
-      largest = std::max(largest, std::abs(change));
+    double length = 1., gained = 0.;
+    for (; length > kShortest; length /= 2.) {  // a whole step may go far beyond the best
+      Three next = curve;
+      for (std::size_t k = 0; k < 3; ++k) next[k] += length * step[k];
+      for (std::size_t k = 0; k < 2; ++k) next[k] = std::max(next[k], 0.);
+      const double worth_then = worth(next);
+      gained = worth_then - worth_now;
+      if (!(gained > 0.)) continue;
+      curve = next;
+      worth_now = worth_then;
+      break;
     }
-    for (std::size_t k = 0; k < 2; ++k) {
-      if (curve[k] >= 0.) continue;
-      curve[k] = 0.;
-      free[k] = false;
-    }
-    if (largest < 1e-9) break;
+    if (!(gained > kLeastGain)) break;
   }
   return {curve[0], curve[1], curve[2]};
 }

@@ -1,6 +1,7 @@
 // Probabilities that agree with frequencies: what is fitted to forecasts and events, and the curve it gives.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -11,17 +12,17 @@ namespace raincell::model {
 /// p becomes 1 / (1 + exp(-(a ln p - b ln(1 - p) + c))), with a and b of 0 or more, so that a larger
 /// probability stays the larger one (beta calibration, Kull et al. 2017, doi 10.1214/17-EJS1338SI).
 struct CalibrationCurve {
-  double a = 1., b = 1., c = 0.;  // these leave p as it is
+  double a = 1., b = 1., c = 0.;  // these leave p as it is, but for 1e-5 at either end
   double of(double probability) const;
 };
 
-/// A curve for each threshold and lead; the last lead's also beyond it.
+/// A curve for each threshold and lead: between leads in proportion, beyond them the nearest one's.
 struct Calibration {
-  std::int64_t leads = 0;
+  std::vector<double> lead_minutes;      // ascending
   std::vector<CalibrationCurve> curves;  // [thresholds, leads]; empty: probabilities stay as they are
 
   /// Of a lead, [thresholds, pixels], in place; NaN stays NaN. No threshold is likelier than the one before.
-  void apply(std::span<float> probabilities, std::int64_t lead) const;
+  void apply(std::span<float> probabilities, double minutes) const;
   /// JSON, and back. Throws ModelError for anything else, or for another number of thresholds.
   std::string text() const;
   static Calibration parse(const std::string& text, std::size_t thresholds);
@@ -33,8 +34,7 @@ class CalibrationSample {
   CalibrationSample();
   void add(double probability, bool event);
   std::int64_t pixels() const;
-  /// Of the largest likelihood, with a weak pull to a curve that changes nothing: a threshold that hardly
-  /// ever came stays as it is.
+  /// Of the largest likelihood, with a weak pull to a curve that changes nothing.
   CalibrationCurve fit() const;
 
  private:
@@ -42,6 +42,8 @@ class CalibrationSample {
     double probability = 0.;  // sum
     std::int64_t pixels = 0, events = 0;
   };
+  /// Log-likelihood of a curve, less the pull.
+  double worth(const std::array<double, 3>& curve) const;
   std::vector<Bin> bins_;  // of equal width in ln(p / (1 - p))
 };
 

@@ -51,10 +51,11 @@ std::vector<float> by_threshold(std::span<const float> out, std::size_t leads, s
 class StreamedFrames : public FrameExchange {
  public:
   StreamedFrames(Network& network, const FieldTransform& transform, const Calibration& calibration,
-                 PastStream& past, LeadGuide* guide, const LeadSink& sink)
+                 double step_minutes, PastStream& past, LeadGuide* guide, const LeadSink& sink)
       : network_(network),
         transform_(transform),
         calibration_(calibration),
+        step_minutes_(step_minutes),
         past_(past),
         guide_(guide),
         sink_(sink) {
@@ -101,7 +102,7 @@ class StreamedFrames : public FrameExchange {
       require_finite(out, out.size(), lead_index);
       std::copy(out.begin(), out.end(), values.begin());
     } else {
-      calibration_.apply(out, lead);
+      calibration_.apply(out, step_minutes_ * static_cast<double>(lead + 1));
       for (std::size_t k = 0; k < thresholds.size(); ++k)
         std::copy_n(out.begin() + static_cast<std::ptrdiff_t>(k * count), count,
                     probabilities_.begin() + static_cast<std::ptrdiff_t>(k * pixels + begin));
@@ -130,6 +131,7 @@ class StreamedFrames : public FrameExchange {
   Network& network_;
   const FieldTransform& transform_;
   const Calibration& calibration_;
+  double step_minutes_;
   PastStream& past_;
   LeadGuide* guide_;
   const LeadSink& sink_;
@@ -198,7 +200,8 @@ ForecastFrames ConvLstm::forecast(const PastFrames& past, std::int64_t leads) {
   } else {
     const std::size_t a_lead = out.size() / steps;
     for (std::size_t lead = 0; lead < steps; ++lead)
-      calibration_.apply(std::span(out).subspan(lead * a_lead, a_lead), static_cast<std::int64_t>(lead));
+      calibration_.apply(std::span(out).subspan(lead * a_lead, a_lead),
+                         step_minutes_ * static_cast<double>(lead + 1));
     result.probabilities = by_threshold(out, steps, spec.thresholds.size());
     result.values = likely_rates(result.probabilities, spec.thresholds);
   }
@@ -251,7 +254,7 @@ void ConvLstm::stream(PastStream& past, std::int64_t leads, const LeadSink& sink
       planned.width != past.columns()) {
     network_->plan({.batch = 1, .height = past.rows(), .width = past.columns(), .bands = bands_});
   }
-  StreamedFrames frames(*network_, transform_, calibration_, past, guide.get(), sink);
+  StreamedFrames frames(*network_, transform_, calibration_, step_minutes_, past, guide.get(), sink);
   network_->forecast(frames, leads);
 }
 

@@ -60,8 +60,11 @@ class ConvLstm : public Forecaster {
   /// constructor.
   void use_bands(const BandPlan&, LeadGuideFunction guide);
   void stream(PastStream&, std::int64_t leads, const LeadSink&) override;
-  /// Of the probabilities, from now on.
-  void use_calibration(Calibration calibration) { calibration_ = std::move(calibration); }
+  /// Of the probabilities, from now on; step: between two leads.
+  void use_calibration(Calibration calibration, double step_minutes) {
+    calibration_ = std::move(calibration);
+    step_minutes_ = step_minutes;
+  }
   Network& network() { return *network_; }
 
  private:
@@ -71,6 +74,7 @@ class ConvLstm : public Forecaster {
   FieldTransform transform_;
   GuideFunction guide_;
   Calibration calibration_;
+  double step_minutes_ = 5.;
   BandPlan bands_;
   LeadGuideFunction lead_guide_;
 };

@@ -64,6 +64,7 @@ class Roots : public PastStream {
 std::vector<float> with_trend(PastStream& past, const Motion& motion, const FieldScale& scale,
                               Scratch* scratch) {
   const std::int64_t newest = past.frames() - 1;
+  if (newest == 0) return {past.frame(0).begin(), past.frame(0).end()};
   std::vector<float> change(static_cast<std::size_t>(past.pixels())), smooth(change.size());
   Trajectories(motion, scratch).step({{past.frame(newest - 1), change}});
   const auto now = past.frame(newest);

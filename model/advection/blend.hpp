@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 
 #include "model/advection/lifetimes.hpp"
@@ -45,15 +44,14 @@ struct BlendParts {
 /// advected frame faded in the square root of the rain (lifetimes.hpp): there one heavy cell, of which a mean
 /// forecast keeps a wide and weak rest, does not outweigh the lasting light rain around it. It goes on
 /// growing and decaying a little where it did so along the motion in the last step. The amounts of the
-/// advected frame are handed out anew (matching.hpp) by the roots of mean and faded frame in equal parts,
-/// with as much of the advected frame's as the weight of these amounts says. Light rain goes where it is
-/// likely; heavy rain, of which a mean has lost the shape, mostly stays in its cells, so that the frequencies
-/// of rain and the power of small scales remain those of rain.
+/// advected frame are handed out anew (matching.hpp) by mean, faded and advected frame in the shares of these
+/// amounts. Light rain goes where it is likely; heavy rain, of which a mean has lost the shape, mostly stays
+/// in its cells, so that the frequencies of rain and the power of small scales remain those of rain.
 class Blend : public Forecaster {
  public:
   /// Borrows the mean forecast. past: frames that the motion is estimated from, at most.
   Blend(Forecaster& mean, BlendWeights weights, MotionSpec motion, std::int64_t past)
-      : mean_(mean), weights_(std::move(weights)), motion_(motion), past_(past) {}
+      : mean_(mean), weights_(std::move(weights)), motion_(motion), past_(std::max<std::int64_t>(past, 2)) {}
   std::string name() const override { return "blend"; }
   std::int64_t frames_needed() const override { return std::max<std::int64_t>(2, mean_.frames_needed()); }
   ForecastFrames forecast(const PastFrames&, std::int64_t leads) override;

@@ -37,9 +37,8 @@ BlendFit::BlendFit() : counts_(usual_.lead_minutes.size() * usual_.rates.size() 
 void BlendFit::add(std::int64_t lead, double step_minutes, const BlendParts& parts,
                    std::span<const float> rain, std::span<const float> truth) {
   const auto found =
-      std::find_if(usual_.lead_minutes.begin(), usual_.lead_minutes.end(), [&](double minutes) {
-        return std::max<std::int64_t>(std::llround(minutes / step_minutes), 1) == lead + 1;
-      });
+      std::find_if(usual_.lead_minutes.begin(), usual_.lead_minutes.end(),
+                   [&](double minutes) { return std::llround(minutes / step_minutes) == lead + 1; });
   if (found == usual_.lead_minutes.end()) return;
   const auto node = static_cast<std::size_t>(found - usual_.lead_minutes.begin());
   std::vector<std::size_t> known;

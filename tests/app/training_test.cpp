@@ -159,11 +159,35 @@ TEST(Training, FitsBlendAndCalibrationOnWhatItKeptBack) {
   train("events", events);
   const Json calibration =
       Json::parse(metadata_of(folder / "events/best.safetensors")["calibration"].get<std::string>());
-  EXPECT_EQ(calibration["leads"], 3);
+  EXPECT_EQ(calibration["lead_minutes"], Json({5., 10., 15.}));
   EXPECT_EQ(calibration["curves"].size(), 2U * 3U);
   std::vector<std::string> without = events;
   without.emplace_back("data.validation=0");
   EXPECT_NE(train("without", without).find("fitted on the training windows"), std::string::npos);
+
+  // The weights of blend that stand in a file are those that are used: all of the advected frame is
+  // advection.
+  std::string text = test::read_text(folder / "rates/best.safetensors");
+  const auto shares = text.find("advected");
+  ASSERT_NE(shares, std::string::npos);
+  const auto open = text.find('[', shares), close = text.find(']', shares);
+  for (auto i = open + 1; i < close; ++i) text[i] = ' ';
+  std::string ones;
+  for (std::size_t i = 0; i < blend["advected"].size(); ++i) ones += i == 0 ? "1" : ",1";
+  ASSERT_LE(ones.size(), close - open - 1);
+  text.replace(open + 1, ones.size(), ones);
+  const auto extent = text.find("extent");
+  const auto from = text.find('[', extent), to = text.find(']', extent);
+  for (auto i = from + 1; i < to; ++i)
+    if (text[i] != '.' && text[i] != ',' && text[i - 1] == '.') text[i] = '0';
+  test::write_text(folder / "advected.safetensors", text);
+  const auto forecast = [&](const char* forecaster, const char* weights) {
+    expect_ok(
+        run_raincell(folder.path(), {"nowcast", "--model", weights, "--input", "radar", "--at",
+                                     "2024-06-01T02:00Z", "--forecaster", "blend", "--output", forecaster}));
+    return test::read_text(folder / forecaster);
+  };
+  EXPECT_NE(forecast("fitted.nc", "rates/best.safetensors"), forecast("advected.nc", "advected.safetensors"));
 
   // What an untrained network says is far from frequencies; calibrated, it agrees with those it was fitted
   // to.

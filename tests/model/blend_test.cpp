@@ -207,6 +207,34 @@ TEST(Blend, LeansOnEitherByLeadAndRate) {
   expect(2, 0.F, 0.F);
 }
 
+// Two showers of one size and amount stand still, of which one has grown in the last step and the other
+// decayed: the heavier amounts of both go to the one that grows. By the mean alone they go where that has
+// them.
+TEST(Blend, FollowsTheTrendOrTheMeanByItsShares) {
+  std::vector<float> past(3 * kPixels, 0.F), mean(kPixels, 0.1F);
+  const auto shower = [&](std::size_t frame, std::size_t middle, float amount) {
+    for (std::size_t row = 10; row < 30; ++row)
+      for (std::size_t column = middle - 8; column < middle + 8; ++column)
+        past[frame * kPixels + row * kColumns + column] = amount;
+  };
+  for (std::size_t frame = 0; frame < 3; ++frame) {
+    shower(frame, 12, frame == 2 ? 2.F : 3.F);
+    shower(frame, 37, frame == 2 ? 2.F : 1.F);
+  }
+  for (const std::size_t middle : {12U, 37U}) past[2 * kPixels + 20 * kColumns + middle] = 2.5F;
+  mean[5 * kColumns + 20] = mean[5 * kColumns + 21] = 8.F;
+  Given forecaster(mean);
+  const auto place_of_most = [&](double share_of_mean) {
+    Blend blend(forecaster, {{10}, {1}, {0.}, {share_of_mean}, {1.}}, {}, 3);
+    std::vector<float> got = blend.forecast({3, kRows, kColumns, past}, 1).values;
+    for (float& value : got)
+      value = std::isnan(value) ? 0.F : value;  // at the edge, where motion brings nothing
+    return static_cast<std::size_t>(std::max_element(got.begin(), got.end()) - got.begin());
+  };
+  EXPECT_GT(place_of_most(0.) % kColumns, 25U);  // of equals it would be the other one
+  EXPECT_EQ(place_of_most(1.), 5 * kColumns + 20);
+}
+
 TEST(BlendFit, FindsWhoKnowsWhereTheRainIs) {
   constexpr std::size_t kMany = 20'000;
   const std::vector<float> none(kMany, 0.F);

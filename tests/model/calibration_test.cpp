@@ -33,6 +33,17 @@ TEST(Calibration, FitsTheCurveOfTheLargestLikelihood) {
   EXPECT_NEAR(curve.c, -0.40674853, 1e-4);
 }
 
+// Of these a whole step of Newton's method leads away: L-BFGS-B and trust-constr of SciPy.
+TEST(Calibration, FitsCurvesFarFromTheStart) {
+  const CalibrationCurve rare = sample_of(1, 1, -5).fit(), sure = sample_of(2, 2, 3).fit();
+  EXPECT_NEAR(rare.a, 1.977322, 1e-3);
+  EXPECT_NEAR(rare.b, 0.704612, 1e-3);
+  EXPECT_NEAR(rare.c, -3.961737, 1e-3);
+  EXPECT_NEAR(sure.a, 1.764111, 1e-3);
+  EXPECT_NEAR(sure.b, 2.432859, 1e-3);
+  EXPECT_NEAR(sure.c, 2.490491, 1e-3);
+}
+
 TEST(Calibration, FindsFrequenciesAndKeepsTheOrder) {
   CalibrationSample sample;  // far too sure on both sides
   for (int i = 0; i < 30'000; ++i) sample.add(0.02, i % 10 < 2);
@@ -67,36 +78,46 @@ TEST(Calibration, OfNothingOrNextToNothingChangesNothing) {
 TEST(Calibration, AppliesByThresholdAndLead) {
   // Two thresholds, two leads: the second threshold's second lead has twice the odds, the first half of them.
   const double two = std::log(2.);
-  const Calibration calibration{2, {{}, {1, 1, -two}, {}, {1, 1, two}}};
-  std::vector<float> first = {0.5F, 0.25F, 0.5F, 0.25F}, later = first, beyond = first;
-  calibration.apply(first, 0);
-  for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(first[i], later[i], 1e-6);
-  later[1] = std::numeric_limits<float>::quiet_NaN();
-  calibration.apply(later, 1);
+  const Calibration calibration{{5., 15.}, {{}, {1, 1, -two}, {}, {1, 1, two}}};
+  const std::vector<float> own = {0.5F, 0.25F, 0.5F, 0.25F};
+  const auto at = [&](double minutes, std::vector<float> probabilities) {
+    calibration.apply(probabilities, minutes);
+    return probabilities;
+  };
+  for (const double before : {1., 5.}) {
+    for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(at(before, own)[i], own[i], 1e-6);
+  }
+  const std::vector<float> later = at(15., {0.5F, std::nanf(""), 0.5F, 0.25F});
   EXPECT_NEAR(later[0], 1. / 3., 1e-6);
   EXPECT_TRUE(std::isnan(later[1]));
   EXPECT_NEAR(later[2], 1. / 3., 1e-6);  // 2/3 without the threshold below it
-  calibration.apply(beyond, 7);
-  EXPECT_NEAR(beyond[1], 1. / 7., 1e-6);
-  const Calibration none;
-  none.apply(beyond, 0);
-  EXPECT_NEAR(beyond[1], 1. / 7., 1e-6);
+  EXPECT_NEAR(at(90., own)[1], 1. / 7., 1e-6);
+  const double half = std::exp(-two / 2.) / 3.;  // odds half way between the leads
+  EXPECT_NEAR(at(10., own)[1], half / (1. + half), 1e-6);
+  std::vector<float> same = own;
+  Calibration().apply(same, 5.);
+  EXPECT_EQ(same, own);
 }
 
 TEST(Calibration, TextAndBack) {
-  const Calibration calibration{2, {{1, 2, 3}, {0, 0.5, -1}}};
+  const Calibration calibration{{5, 10}, {{1, 2, 3}, {0, 0.5, -1}}};
   const Calibration again = Calibration::parse(calibration.text(), 1);
-  EXPECT_EQ(again.leads, 2);
+  EXPECT_EQ(again.lead_minutes, calibration.lead_minutes);
   ASSERT_EQ(again.curves.size(), 2U);
   EXPECT_EQ(again.curves[1].b, 0.5);
   EXPECT_EQ(again.curves[0].c, 3.);
   for (const char* wrong :
-       {"", "{}", R"({"leads": 1, "curves": []})", R"({"leads": 1, "curves": [[1, 1]]})",
-        R"({"leads": 1, "curves": [[1, 1, 0, 5]]})", R"({"leads": 1, "curves": [[-1, 1, 0]]})",
-        R"({"leads": 2, "curves": [[1, 1, 0]]})", R"({"leads": 0, "curves": []})",
-        R"({"leads": 1, "curves": [[1, "1", 0]]})", R"({"leads": 1, "curves": [[1, 1, null]]})"})
+       {"", "{}", R"({"lead_minutes": [5], "curves": []})", R"({"lead_minutes": [5], "curves": [[1, 1]]})",
+        R"({"lead_minutes": [5], "curves": [[1, 1, 0, 5]]})",
+        R"({"lead_minutes": [5], "curves": [[-1, 1, 0]]})",
+        R"({"lead_minutes": [5, 10], "curves": [[1, 1, 0]]})", R"({"lead_minutes": [], "curves": []})",
+        R"({"lead_minutes": [5, 5], "curves": [[1, 1, 0], [1, 1, 0]]})",
+        R"({"lead_minutes": [0], "curves": [[1, 1, 0]]})",
+        R"({"lead_minutes": [5], "curves": [[1, "1", 0]]})",
+        R"({"lead_minutes": [5], "curves": [[1, 1, null]]})"})
     EXPECT_THROW(Calibration::parse(wrong, 1), ModelError) << wrong;
   EXPECT_THROW(Calibration::parse(calibration.text(), 2), ModelError);
+  EXPECT_THROW(Calibration::parse(calibration.text(), 4), ModelError);
 }
 
 }  // namespace
