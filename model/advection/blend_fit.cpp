@@ -78,7 +78,8 @@ BlendWeights BlendFit::fit() const {
   BlendWeights weights = usual_;
   for (std::size_t at = 0; at < weights.advected.size(); ++at) {
     const Counts* tried = counts_.data() + at * kTried.size();
-    if (tried[0].hits + tried[0].misses < kFewest) continue;
+    const bool heaviest = (at + 1) % usual_.rates.size() == 0;
+    if (heaviest || tried[0].hits + tried[0].misses < kFewest) continue;
     const auto usual =
         std::find_if(kTried.begin(), kTried.end(),
                      [&](const auto& shares) {

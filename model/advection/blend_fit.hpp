@@ -18,7 +18,8 @@ class BlendFit {
   /// weights' among those every `step_minutes`; others change nothing.
   void add(std::int64_t lead, double step_minutes, const BlendParts&, std::span<const float> rain,
            std::span<const float> truth);
-  /// The usual weights, except where another one is better by more than what is left to chance.
+  /// The usual weights, except where another one is better by more than what is left to chance. The heaviest
+  /// amounts stay as usual, in the cells of the advected frame: what small scales there are hangs on them.
   BlendWeights fit() const;
 
  private:

@@ -281,6 +281,22 @@ TEST(BlendFit, FindsWhoKnowsWhereTheRainIs) {
   EXPECT_EQ(got.extent, usual.extent);
 }
 
+TEST(BlendFit, LeavesTheHeaviestRainInItsCells) {
+  std::vector<float> rain(20'000), advected(20'000), truth(20'000), likely(20'000);
+  for (std::size_t i = 0; i < rain.size(); ++i) {
+    rain[i] = i % 4 == 0 ? 12.F : 0.F;
+    advected[i] = std::sqrt(rain[i]);
+    truth[i] = i % 4 == 1 ? 12.F : 0.F;
+    likely[i] = i % 4 == 1 ? 0.3F : 0.28F;  // knows better
+  }
+  BlendFit fit;
+  fit.add(1, 5., {likely, likely, advected}, rain, truth);
+  const BlendWeights got = fit.fit(), usual = BlendWeights::usual();
+  EXPECT_EQ(got.advected[0], 0.);
+  EXPECT_EQ(got.advected[4], usual.advected[4]);
+  EXPECT_EQ(usual.advected[4], 1.);
+}
+
 TEST(BlendFit, KeepsTheUsualWeightsWhereNothingIsBetter) {
   const std::vector<float> same(5000, 12.F);
   BlendFit fit;
