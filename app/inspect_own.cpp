@@ -52,12 +52,14 @@ OwnFile weights_of(const std::filesystem::path& path) {
                      {"step_minutes", static_cast<double>(info.steps.shortest_s) / 60.},
                      {"longest_step_minutes", static_cast<double>(info.steps.longest_s) / 60.},
                      {"transform", info.transform.text()},
+                     {"fitted", info.fitted},
                      {"model", Json::parse(model::to_text(info.spec))}};
   return {json_text(json),
           fmt::format("{}\n  weights of '{}': {} parameters, {} training steps\n  {} frames to {}, every {}\n"
-                      "  transform  {}\n  sha256     {}",
+                      "  transform  {}\n{}  sha256     {}",
                       path.string(), info.name, info.parameters, info.training_steps, info.spec.past,
-                      info.spec.future, info.steps.text(), info.transform.text(), info.hash)};
+                      info.spec.future, info.steps.text(), info.transform.text(),
+                      info.fitted.empty() ? "" : "  fitted     " + info.fitted + "\n", info.hash)};
 }
 
 OwnFile archive_of(const std::filesystem::path& path) {

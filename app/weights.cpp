@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "app/cli.hpp"
 #include "app/errors.hpp"
@@ -65,10 +66,14 @@ WeightsInfo info_of(const model::WeightsFile& file, const std::filesystem::path&
   info.parameters = model::parameter_count(info.spec);
   try {
     info.transform = io::Transform::parse(text_of(file, "transform", path));
-    if (const auto fitted = file.metadata.find("blend"); fitted != file.metadata.end())
+    if (const auto fitted = file.metadata.find("blend"); fitted != file.metadata.end()) {
       info.blend = model::BlendWeights::parse(fitted->second);
-    if (const auto fitted = file.metadata.find("calibration"); fitted != file.metadata.end())
+      info.fitted = "weights of blend";
+    }
+    if (const auto fitted = file.metadata.find("calibration"); fitted != file.metadata.end()) {
       info.calibration = model::Calibration::parse(fitted->second, info.spec.thresholds.size());
+      info.fitted = "calibration curves";
+    }
     info.guide = parse_config(info.config, path.string() + " (config)", {}).guide;
   } catch (const io::DataError& error) {
     throw model::WeightsError(fmt::format("{}: {}", path.string(), error.what()));
@@ -118,9 +123,16 @@ std::string start_from(const std::filesystem::path& path, model::Network& networ
   theirs.past = config.model.past;
   theirs.future = config.model.future;
   if (model::to_text(theirs) != model::to_text(config.model)) {
-    throw model::WeightsError(fmt::format(
-        "{}: are the weights of another network than the configuration describes; it is {}, and theirs {}",
-        path.string(), model::to_text(config.model), model::to_text(theirs)));
+    const auto mine = nlohmann::json::parse(model::to_text(config.model)),
+               other = nlohmann::json::parse(model::to_text(theirs));
+    std::string differences;
+    for (const auto& [key, value] : mine.items()) {
+      if (value != other.value(key, nlohmann::json()))
+        differences += fmt::format("{}model.{} {}, theirs {}", differences.empty() ? "" : "; ", key,
+                                   value.dump(), other.value(key, nlohmann::json()).dump());
+    }
+    throw model::WeightsError(fmt::format("{}: belongs to another network than the configuration's: {}",
+                                          path.string(), differences));
   }
   model::load_weights(network, file);
   return hash;

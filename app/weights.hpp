@@ -36,6 +36,7 @@ struct WeightsInfo {
   model::GuideSpec guide;
   Steps steps;
   model::BlendWeights blend = model::BlendWeights::usual();
+  std::string fitted;              // on kept-back windows: "weights of blend", "calibration curves", or empty
   model::Calibration calibration;  // empty where none was fitted
   std::int64_t parameters = 0, training_steps = 0;
   std::string config;  // resolved, YAML

@@ -152,6 +152,8 @@ TEST(Training, FitsBlendAndCalibrationOnWhatItKeptBack) {
   const Json blend = Json::parse(metadata_of(folder / "rates/best.safetensors")["blend"].get<std::string>());
   EXPECT_EQ(blend["rates"].size() * blend["lead_minutes"].size(), blend["advected"].size());
   EXPECT_TRUE(metadata_of(folder / "rates/last.safetensors").contains("blend"));
+  const auto inspected = run_raincell(folder.path(), {"inspect", "rates/best.safetensors"});
+  EXPECT_NE(inspected.out.find("fitted     weights of blend"), std::string::npos) << inspected.out;
   train("alone", {"data.validation=0"});
   EXPECT_FALSE(metadata_of(folder / "alone/best.safetensors").contains("blend"));
 
@@ -244,6 +246,10 @@ TEST(Training, MayStartFromWeights) {
     const auto refused = train("other", other);
     EXPECT_EQ(refused.code, 7) << setting;
     EXPECT_NE(refused.err.find("first/last.safetensors: "), std::string::npos) << refused.err;
+    const std::string what = setting == std::string("model.tendency=true")
+                                 ? "model.tendency true, theirs false"
+                                 : "ceiling=60, and the configuration says";
+    EXPECT_NE(refused.err.find(what), std::string::npos) << refused.err;
   }
 }
 
