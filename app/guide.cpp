@@ -6,6 +6,8 @@
 #include <tuple>
 #include <utility>
 
+#include "app/training_data.hpp"
+
 namespace raincell::app {
 
 namespace {
@@ -47,13 +49,9 @@ class GuideCache {
 
   model::Guide guide(const io::Archive& archive, const io::Window& window) const {
     const io::Grid& grid = archive.grid();
-    const std::int64_t pixels = grid.pixels(), frames = std::min(spec_.frames(), window.past);
-    std::vector<float> past(static_cast<std::size_t>(frames * pixels));  // [frames, rows, columns]
-    for (std::int64_t i = 0; i < frames; ++i) {
-      archive.read(
-          window.frame(window.past - frames + i), {0, 0, grid.rows, grid.columns},
-          std::span(past).subspan(static_cast<std::size_t>(i * pixels), static_cast<std::size_t>(pixels)));
-    }
+    const std::int64_t frames = std::min(spec_.frames(), window.past);
+    const std::vector<float> past = read_frames(archive, window, window.past - frames, frames,
+                                                {0, 0, grid.rows, grid.columns});  // [frames, rows, columns]
     model::GuideSpec spec = spec_;
     spec.scale = field_scale(grid, archive.step_s());
     return {{frames, grid.rows, grid.columns, past}, spec, window.future};

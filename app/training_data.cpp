@@ -113,6 +113,16 @@ void cut(const Config& config, TrainingData& data) {
 
 }  // namespace
 
+std::vector<float> read_frames(const io::Archive& archive, const io::Window& window, std::int64_t first,
+                               std::int64_t count, const io::Crop& crop) {
+  const auto pixels = static_cast<std::size_t>(crop.rows * crop.columns);
+  std::vector<float> values(static_cast<std::size_t>(count) * pixels);
+  for (std::int64_t i = 0; i < count; ++i)
+    archive.read(window.frame(first + i), crop,
+                 std::span(values).subspan(static_cast<std::size_t>(i) * pixels, pixels));
+  return values;
+}
+
 std::vector<std::filesystem::path> archive_paths(const Config& config) {
   std::vector<std::filesystem::path> paths;
   for (const std::string& given : config.data.archives) {

@@ -21,6 +21,9 @@ struct TrainingData {
   std::unique_ptr<io::BatchSource> train, validation;  // validation may be null
 };
 
+/// Frames [first, first + count) of a window, physical units, [count, crop.rows, crop.columns].
+std::vector<float> read_frames(const io::Archive&, const io::Window&, std::int64_t first, std::int64_t count,
+                               const io::Crop&);
 /// What data.archive names, patterns (sevir/*.nc) written out.
 std::vector<std::filesystem::path> archive_paths(const Config&);
 /// Opens the archives, cuts and splits windows, and fills in the transform's quantity. Throws DataError, or

@@ -21,17 +21,6 @@ namespace {
 constexpr std::size_t kMostWindows = 24;     // forecasts of hours apart know more than those of minutes
 constexpr std::int64_t kLargestSide = 1024;  // of larger domains the wettest part of this size
 
-/// Frames [first, first + count) of a window, physical units, [count, rows, columns].
-std::vector<float> read(const io::Archive& archive, const io::Window& window, std::int64_t first,
-                        std::int64_t count, const io::Crop& crop) {
-  const auto pixels = static_cast<std::size_t>(crop.rows * crop.columns);
-  std::vector<float> values(static_cast<std::size_t>(count) * pixels);
-  for (std::int64_t i = 0; i < count; ++i)
-    archive.read(window.frame(first + i), crop,
-                 std::span(values).subspan(static_cast<std::size_t>(i) * pixels, pixels));
-  return values;
-}
-
 /// Where the rain is at the time of the forecast.
 io::Crop wettest(const io::Archive& archive, const io::Window& window) {
   const io::Grid& grid = archive.grid();
@@ -43,7 +32,7 @@ io::Crop wettest(const io::Archive& archive, const io::Window& window) {
       const io::Crop crop{std::min(row, grid.rows - best.rows), std::min(column, grid.columns - best.columns),
                           best.rows, best.columns};
       double sum = 0.;
-      for (const float value : read(archive, window, window.past - 1, 1, crop))
+      for (const float value : read_frames(archive, window, window.past - 1, 1, crop))
         sum += std::isnan(value) ? 0. : static_cast<double>(value);
       if (sum > most) {
         most = sum;
@@ -86,8 +75,8 @@ class ValidationFit {
     give_freed_memory_back();
     const MemoryChoice choice = choose_memory(work, &backend_, nullptr, memory_, resident_bytes());
     if (!choice.fits || choice.streamed) return false;
-    const std::vector<float> past = read(archive, window, 0, window.past, crop);
-    const std::vector<float> truth = read(archive, window, window.past, window.future, crop);
+    const std::vector<float> past = read_frames(archive, window, 0, window.past, crop);
+    const std::vector<float> truth = read_frames(archive, window, window.past, window.future, crop);
     model::HeldFrames frames({window.past, crop.rows, crop.columns, past});
     if (info_.spec.thresholds.empty()) {
       add_blend(frames, truth);

@@ -22,16 +22,20 @@ using Three = std::array<double, 3>;
 
 constexpr Three kUnchanged{1., 1., 0.};
 
-Three features(double probability) {
-  const double p = std::clamp(probability, kLeast, 1. - kLeast);
-  return {std::log(p), -std::log1p(-p), 1.};
+template <class Real>
+std::array<Real, 3> features(Real probability) {
+  const auto least = static_cast<Real>(kLeast);
+  const Real p = std::clamp(probability, least, 1 - least);
+  return {std::log(p), -std::log1p(-p), 1};
 }
 
-double logistic(double x) {
-  return 1. / (1. + std::exp(-x));
+template <class Real>
+Real logistic(Real x) {
+  return 1 / (1 + std::exp(-x));
 }
 
-double dot(const Three& a, const Three& b) {
+template <class Real>
+Real dot(const std::array<Real, 3>& a, const std::array<Real, 3>& b) {
   return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 }
 
@@ -54,7 +58,7 @@ Three solve(std::array<Three, 3> matrix, Three right) {
 }  // namespace
 
 double CalibrationCurve::of(double probability) const {
-  return logistic(dot({a, b, c}, features(probability)));
+  return logistic(dot(Three{a, b, c}, features(probability)));
 }
 
 void Calibration::apply(std::span<float> probabilities, double minutes) const {
@@ -69,12 +73,14 @@ void Calibration::apply(std::span<float> probabilities, double minutes) const {
       above == below ? 0. : (minutes - lead_minutes[below]) / (lead_minutes[above] - lead_minutes[below]);
   for (std::size_t k = 0; k < classes; ++k) {
     const CalibrationCurve &from = curves[k * leads + below], &to = curves[k * leads + above];
-    const CalibrationCurve curve{from.a + part * (to.a - from.a), from.b + part * (to.b - from.b),
-                                 from.c + part * (to.c - from.c)};
+    const auto between = [&](double before, double beyond) {
+      return static_cast<float>(before + part * (beyond - before));
+    };
+    const std::array<float, 3> curve{between(from.a, to.a), between(from.b, to.b), between(from.c, to.c)};
     for (std::size_t i = 0; i < pixels; ++i) {
       float& p = probabilities[k * pixels + i];
       if (std::isnan(p)) continue;
-      p = static_cast<float>(curve.of(static_cast<double>(p)));
+      p = logistic(dot(curve, features(p)));  // in single precision: of every pixel and lead
       if (k > 0) p = std::min(p, probabilities[(k - 1) * pixels + i]);
     }
   }
@@ -120,12 +126,6 @@ void CalibrationSample::add(double probability, bool event) {
   bin.probability += probability;
   ++bin.pixels;
   bin.events += event ? 1 : 0;
-}
-
-std::int64_t CalibrationSample::pixels() const {
-  std::int64_t sum = 0;
-  for (const Bin& bin : bins_) sum += bin.pixels;
-  return sum;
 }
 
 double CalibrationSample::worth(const Three& curve) const {

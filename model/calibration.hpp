@@ -33,7 +33,6 @@ class CalibrationSample {
  public:
   CalibrationSample();
   void add(double probability, bool event);
-  std::int64_t pixels() const;
   /// Of the largest likelihood, with a weak pull to a curve that changes nothing.
   CalibrationCurve fit() const;
 
