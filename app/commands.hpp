@@ -12,6 +12,7 @@ Command simulate_command();
 Command pack_command();
 Command plan_command();
 Command train_command();
+Command status_command();
 Command nowcast_command();
 Command verify_command();
 Command check_command();

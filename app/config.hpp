@@ -42,11 +42,20 @@ struct LossConfig {
   std::vector<double> lead_weights;
 };
 
+/// What happens when a loss leaves its own past.
+enum class SpikeAction : std::uint8_t { ignore, warn, roll_back, stop };
+
+struct GuardConfig {
+  SpikeAction spike = SpikeAction::roll_back;
+  double sigmas = 4.;
+};
+
 struct TrainingConfig {
   std::int64_t batch = 8, accumulation = 1, steps = 2000;
   double ema = 0.;
   bool predict_input = false;
-  std::int64_t validate_every = 200, checkpoint_every = 200, keep_checkpoints = 2, validation_windows = 64;
+  std::int64_t validate_every = 200, checkpoint_every = 200, keep_checkpoints = 2, keep_every = 0,
+               validation_windows = 64;
 };
 
 struct Config {
@@ -61,6 +70,7 @@ struct Config {
   model::ScheduleSpec schedule{.kind = model::ScheduleKind::cosine};  // total_steps: training.steps
   model::SamplingSpec sampling;
   TrainingConfig training;
+  GuardConfig guard;
   std::uint64_t seed = 1;
   kernels::Precision precision = kernels::Precision::f32;
 };

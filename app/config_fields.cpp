@@ -440,6 +440,18 @@ std::vector<Field<Config>> training_fields() {
                  "steps between checkpoints"),
       integer<R>("training.keep_checkpoints", AT(training.keep_checkpoints), 1, 1000,
                  "newest checkpoints that are kept"),
+      integer<R>("training.keep_every", AT(training.keep_every), 0, kMany,
+                 "steps between checkpoints that are kept for good; 0: none"),
+      choice<R>(
+          "guard.spike", AT(guard.spike),
+          {{"ignore", SpikeAction::ignore},
+           {"warn", SpikeAction::warn},
+           {"roll_back", SpikeAction::roll_back},
+           {"stop", SpikeAction::stop}},
+          "when the loss leaves its own recent past: back to an older checkpoint with half the rate, or the "
+          "end (exit code 6)"),
+      real<R>("guard.sigmas", AT(guard.sigmas), 1., 1000.,
+              "how many deviations the mean of its logarithm must rise for that"),
   };
 }
 

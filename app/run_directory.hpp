@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "app/log.hpp"
+#include "model/spike_guard.hpp"
 
 namespace raincell::app {
 
@@ -17,13 +19,16 @@ struct Position {
   std::int64_t updates = 0, batches = 0;
   double best_validation = 0.;  // valid when best_step > 0
   std::int64_t best_step = 0, rollbacks = 0, skipped = 0;
-  std::string archives;  // hashes of their content
+  model::SpikeState spikes;
+  std::string archives;     // hashes of their content
+  std::string environment;  // what it was computed with: a JSON object, as in env.json
 };
 
 /// The text beside the trainer's state, which makes it a checkpoint.
 struct Manifest {
   Position position;
-  std::string sha256;  // of the state
+  std::int64_t bytes = 0;  // of the state
+  std::string sha256;
 };
 /// Throws DataError on anything but what manifest_text writes.
 Manifest parse_manifest(const std::string& text);
@@ -34,32 +39,59 @@ struct Checkpoint {
   std::vector<std::byte> state;
 };
 
+/// How a folder is opened: anew, or although its configuration differs.
+struct Opening {
+  bool fresh = false, force = false;
+};
+
+/// Checkpoints that stay: the newest, and every so many steps (0: no others).
+struct Retention {
+  std::int64_t newest = 2, every = 0;
+};
+
 /// One trainer at a time: the folder is locked while this lives.
 class RunDirectory {
  public:
-  /// Creates the folder. With `fresh`, results of an earlier run there are removed. Throws UsageError when
-  /// another process trains there, or when the folder belongs to another config (`resolved`), naming the keys
-  /// that differ.
-  RunDirectory(std::filesystem::path folder, const std::string& resolved, bool fresh);
+  /// Creates the folder; removes what a killed save left there. With `fresh`, results of an earlier run are
+  /// removed. Throws UsageError when another process trains there, or when the folder belongs to another
+  /// config (`resolved`), naming the keys that differ with both values, unless the run may go on with them
+  /// (`force`: with any), which is said; model::WeightsError when it has a history but no checkpoint.
+  RunDirectory(std::filesystem::path folder, const std::string& resolved, Opening, Log&);
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
 
-  /// The newest checkpoint whose hash is right; damaged ones are warnings. Throws model::WeightsError when
-  /// there are checkpoints and none is valid.
+  /// The newest checkpoint whose size and hash are right. Damaged ones get names that end in .corrupt, with a
+  /// warning. Throws model::WeightsError when there are checkpoints and none is valid.
   std::optional<Checkpoint> newest(Log&) const;
-  bool has_checkpoint() const { return !manifests().empty(); }
-  /// State, then manifest: the checkpoint exists once the manifest does. Older ones beyond `keep` are
-  /// removed.
-  void save(const Position&, const std::vector<std::byte>& state, std::int64_t keep) const;
+  /// The newest valid one up to a step, or else the oldest. Throws model::WeightsError when there is none.
+  Checkpoint newest_or_oldest(Log&, std::int64_t up_to) const;
+  /// Keys whose values differ from those the run had before, "key: before -> now"; empty when none does.
+  const std::vector<std::string>& changes() const { return changes_; }
+  /// State, then manifest: the checkpoint exists once the manifest does. Then checkpoints/latest names it,
+  /// and older ones go as `retention` says.
+  void save(const Position&, const std::vector<std::byte>& state, const Retention&) const;
+  /// Removes the checkpoints after a step: after a roll-back they are of a run that did not happen.
+  void drop_after(std::int64_t step) const;
   /// Drops lines of metrics after the step that training goes on from.
   void cut_metrics(std::int64_t step) const;
   std::filesystem::path path(const std::string& name) const { return folder_ / name; }
 
  private:
-  std::vector<std::filesystem::path> manifests() const;  // newest first
+  void lock();
+  void clear() const;
+  void remove_leftovers() const;
+  void compare(const std::string& resolved, bool force, Log&);
+  std::optional<Checkpoint> first_valid(const std::vector<std::filesystem::path>&, Log&) const;
   std::filesystem::path folder_;
+  std::vector<std::string> changes_;
   int lock_ = -1;
 };
+
+/// Who holds the lock of a run's folder: "process 123 on host", or empty when nobody trains there.
+std::string trainer_of(const std::filesystem::path& folder);
+
+/// The newest manifest of a run's folder, whether its checkpoint is valid or not.
+std::optional<std::filesystem::path> newest_manifest(const std::filesystem::path& folder);
 
 }  // namespace raincell::app

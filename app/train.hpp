@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "app/config.hpp"
 #include "app/log.hpp"
 #include "app/run_directory.hpp"
+#include "app/run_log.hpp"
 #include "app/training_data.hpp"
 #include "model/trainer.hpp"
 
@@ -17,15 +19,22 @@ namespace raincell::app {
 /// The trainer's settings; class bounds in network units.
 model::TrainingSpec training_spec(const Config&);
 
+/// How a run is taken up.
+struct TakingUp {
+  bool deterministic = false;
+  bool force = false;  // although the archive is another
+  std::string start;   // SHA-256 of the weights it starts from, or empty
+};
+
 class TrainingRun {
  public:
   TrainingRun(const Config&, TrainingData&, model::Network&, model::Trainer&, RunDirectory&, Log&);
-  /// What the run computes with, in env.json; start: SHA-256 of the weights it starts from, or empty. Throws
-  /// UsageError when a deterministic run was begun with something else.
-  void write_environment(const kernels::Backend&, bool deterministic, const std::string& start);
-  /// From the newest valid checkpoint of the folder, if there is one.
-  void resume();
-  /// True when the last step is done, false when a signal asked for the end. Throws Diverged.
+  /// From the newest valid checkpoint of the folder, if there is one; writes env.json. What the run is
+  /// computed with now and was not before is a warning. Throws UsageError when the archive is another, or
+  /// when a deterministic run was begun with something else.
+  void resume(const TakingUp&);
+  /// True when the last step is done, false when a signal asked for the end. Throws Diverged, and
+  /// ResourceError when checkpoint after checkpoint cannot be saved.
   bool go();
   /// Weights with what is fitted on the validation windows within so many bytes, report, and a word to the
   /// user. Nothing can be trained afterwards.
@@ -33,15 +42,19 @@ class TrainingRun {
 
  private:
   model::HostBatch host_batch() const;
+  nlohmann::ordered_json environment(const TakingUp&) const;
+  void compare_environment(const std::string& before, const nlohmann::ordered_json& now,
+                           const TakingUp&) const;
   void seek();
-  void write_metrics();
-  void append(const nlohmann::ordered_json& line);
+  bool log_step();
+  void keep_failures(const std::vector<double>& norms, std::int64_t first);
   void validate();
-  bool roll_back_if_needed();
+  bool too_many_skipped();
+  void roll_back(const std::string& why, std::int64_t up_to);
   void save_checkpoint();
   void save_weights(const std::string& name);
-  void write_report(bool finished);
-  void refuse_other_environment(const nlohmann::ordered_json& now) const;
+  TrainingState state() const;
+  void write_report(const std::string& status);
 
   const Config& config_;
   TrainingData& data_;
@@ -49,12 +62,16 @@ class TrainingRun {
   model::Trainer& trainer_;
   RunDirectory& folder_;
   Log& log_;
+  RunLog run_log_;
   Position position_;
   io::Batch batch_;
   std::vector<float> thresholds_;  // network units
   std::string note_, validation_note_;
   std::chrono::steady_clock::time_point logged_ = std::chrono::steady_clock::now();
-  std::int64_t logged_batches_ = 0;
+  std::int64_t logged_batches_ = 0, logged_updates_ = 0;
+  std::int64_t failed_saves_ = 0, failed_in_a_row_ = 0, last_saved_ = 0;
+  bool spike_said_ = false;
+  double loss_ = NAN, validation_loss_ = NAN, norm_ = NAN, step_seconds_ = 0.;
 };
 
 }  // namespace raincell::app

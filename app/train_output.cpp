@@ -13,56 +13,66 @@
 
 namespace raincell::app {
 
-namespace {
-
-constexpr std::uint64_t kLargestEnvironment = 1 << 26;  // bytes
-
-}  // namespace
-
-void TrainingRun::write_environment(const kernels::Backend& backend, bool deterministic,
-                                    const std::string& start) {
+nlohmann::ordered_json TrainingRun::environment(const TakingUp& how) const {
   struct utsname system {};
   ::uname(&system);
-  const kernels::BackendInfo& info = backend.info();
-  const nlohmann::ordered_json json = {
-      {"version", version_text()},
-      {"deterministic", deterministic},
-      {"backend", info.name},
-      {"device", info.device},
-      {"libraries", info.libraries},
-      {"threads", info.threads},
-      {"kernels", network_.implementations()},
-      {"system", std::string(system.sysname) + " " + system.release},
-      {"start", start.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(start)},
-      {"archives", config_.data.archives},
-      {"archive_hash", data_.hash},
-      {"parameters", network_.layout().count()},
-      {"train_windows", data_.train_windows.size()},
-      {"validation_windows", data_.validation_windows.size()}};
-  if (deterministic && folder_.has_checkpoint()) refuse_other_environment(json);
-  io::publish(folder_.path("env.json"), json_text(json, 1) + "\n");
+  const kernels::BackendInfo& info = network_.backend().info();
+  return {{"version", version_text()},
+          {"deterministic", how.deterministic},
+          {"backend", info.name},
+          {"device", info.device},
+          {"libraries", info.libraries},
+          {"threads", info.threads},
+          {"kernels", network_.implementations()},
+          {"system", std::string(system.sysname) + " " + system.release},
+          {"start", how.start.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(how.start)},
+          {"archives", config_.data.archives},
+          {"archive_hash", data_.hash},
+          {"parameters", network_.layout().count()},
+          {"train_windows", data_.train_windows.size()},
+          {"validation_windows", data_.validation_windows.size()}};
 }
 
 /// The same bytes come only from the same computation from the first step on.
-void TrainingRun::refuse_other_environment(const nlohmann::ordered_json& now) const {
-  const auto before =
-      nlohmann::json::parse(io::read_file(folder_.path("env.json"), kLargestEnvironment), nullptr, false);
-  for (const char* const key :
-       {"deterministic", "threads", "backend", "device", "libraries", "kernels", "start"}) {
-    const nlohmann::json had = before.is_object() ? before.value(key, nlohmann::json()) : nlohmann::json();
-    if (had == nlohmann::json(now.at(key))) continue;
-    throw UsageError(fmt::format(
-        "{}: --deterministic: the run was begun with another value of '{}' ({}, now {}), so it cannot end in "
-        "the bytes of one that was not interrupted; give the same, go on without --deterministic, or start "
-        "anew with --fresh",
-        folder_.path("").string(), key, had.dump(), nlohmann::json(now.at(key)).dump()));
+void TrainingRun::compare_environment(const std::string& before, const nlohmann::ordered_json& now,
+                                      const TakingUp& how) const {
+  const auto had = nlohmann::json::parse(before, nullptr, false);
+  const auto of = [&](const char* key) {
+    return had.is_object() ? had.value(key, nlohmann::json()) : nlohmann::json();
+  };
+  std::string changes;
+  for (const char* const key : {"threads", "backend", "device", "libraries", "kernels", "version"}) {
+    const nlohmann::json is = now.at(key);
+    if (of(key) == is) continue;
+    changes += fmt::format("{}{}", changes.empty() ? "" : ", ", key);
+    if (is.is_primitive()) changes += fmt::format(" ({} -> {})", of(key).dump(), is.dump());
   }
+  if (how.deterministic) {
+    for (const char* const key : {"deterministic", "start"}) {
+      if (of(key) != nlohmann::json(now.at(key)))
+        changes += fmt::format("{}{} ({} -> {})", changes.empty() ? "" : ", ", key, of(key).dump(),
+                               now.at(key).dump());
+    }
+  }
+  if (changes.empty()) return;
+  const std::string where = folder_.path("").string();
+  if (how.deterministic) {
+    throw UsageError(fmt::format(
+        "{}: --deterministic: the run was begun with something else: {}. It cannot end in the bytes of one "
+        "that "
+        "was not interrupted; give the same, go on without --deterministic, or start anew with --fresh",
+        where, changes));
+  }
+  log_.warning(
+      fmt::format("{}: goes on with other {}: it will not end in the same bits as a run that was not "
+                  "interrupted, though as well",
+                  where, changes));
 }
 
-void TrainingRun::write_report(bool finished) {
+void TrainingRun::write_report(const std::string& status) {
   TrainReport report;
   report.title = "Training of " + config_.name;
-  report.status = finished ? "finished" : fmt::format("stopped at step {}", trainer_.updates());
+  report.status = status;
   report.facts = {{"parameters", fmt::format("{}", network_.layout().count())},
                   {"steps", fmt::format("{} of {}", trainer_.updates(), config_.training.steps)},
                   {"training windows", fmt::format("{}", data_.train_windows.size())},

@@ -183,12 +183,35 @@ void publish(const fs::path& path, const std::string& text) {
   publish(path, std::as_bytes(std::span(text.data(), text.size())));
 }
 
-void append_line(const fs::path& path, const std::string& line) {
+void publish_link(const fs::path& path, const fs::path& target) {
+  Temporary temporary(temporary_beside(path));
+  if (::symlink(target.c_str(), temporary.path().c_str()) != 0) {
+    const int error = errno;
+    temporary.keep();
+    fail(path, "create a link beside it", error);
+  }
+  if (::rename(temporary.path().c_str(), path.c_str()) != 0) fail(path, "rename into place", errno);
+  temporary.keep();
+  sync_folder(folder_of(path));
+}
+
+void append(const fs::path& path, std::span<const std::byte> bytes) {
   Descriptor fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666));
   if (fd.get() < 0) fail(path, "open for appending", errno);
-  const std::string text = line + "\n";
-  write_all(fd.get(), std::as_bytes(std::span(text.data(), text.size())), path);
+  struct stat before {};
+  const bool regular = ::fstat(fd.get(), &before) == 0 && S_ISREG(before.st_mode);
+  try {
+    write_all(fd.get(), bytes, path);
+  } catch (const WriteError&) {  // no half a line, which the next one would go on with
+    if (regular && ::ftruncate(fd.get(), before.st_size) != 0) throw;
+    throw;
+  }
   if (!fd.close_checked()) fail(path, "close", errno);
+}
+
+void append_line(const fs::path& path, const std::string& line) {
+  const std::string text = line + "\n";
+  append(path, std::as_bytes(std::span(text.data(), text.size())));
 }
 
 void make_folder(const fs::path& path) {

@@ -23,7 +23,10 @@ void sync_file(const std::filesystem::path& temporary);
 /// Syncs, renames and syncs the folder. The caller verified the content. Throws WriteError; the temporary is
 /// removed then.
 void publish_file(const std::filesystem::path& temporary, const std::filesystem::path& target);
-/// Appends a line to a log-like file (metrics.jsonl) with O_APPEND. Throws WriteError.
+/// A symbolic link at `path` to `target`, put there as publish() puts a file. Throws WriteError.
+void publish_link(const std::filesystem::path&, const std::filesystem::path& target);
+/// Appends to a log-like file (metrics.jsonl) with O_APPEND, all of it or nothing. Throws WriteError.
+void append(const std::filesystem::path&, std::span<const std::byte> bytes);
 void append_line(const std::filesystem::path&, const std::string& line);
 /// Creates the folder and its parents; a WriteError says why not (a file in the way, read-only, no
 /// permission).

@@ -110,6 +110,8 @@ class Network {
     double mean = 0., valid_pixels = 0.;
   };
   LossValue read_loss();
+  /// The same on the device: {1,1,2,1,1}.
+  kernels::ConstView loss_sums() const { return sums_.view(); }
   /// The forecast of the last forward(): [N,T',Cout,H,W], network units; logits with thresholds or output:
   /// sigmoid.
   void export_forecast(std::span<float> out);

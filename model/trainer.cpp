@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <stdexcept>
+#include <utility>
 
 #include "model/random.hpp"
 #include "model/safetensors.hpp"
@@ -13,7 +15,7 @@ namespace raincell::model {
 
 namespace {
 
-constexpr const char* kStateVersion = "1";
+constexpr const char* kStateVersion = "2";
 constexpr std::uint64_t kSamplingStream = hash_of("scheduled sampling");
 
 void check_training(const TrainingSpec& spec, const Network& network) {
@@ -73,7 +75,8 @@ Trainer::Trainer(Network& network, const TrainingSpec& spec) : network_(network)
     average_ = parameters.block("average of the parameters");
     backend.copy(parameters.values(), average_.view());
   }
-  gradient_squares_ = backend.allocate_plain({1, 1, 1, 1, 1}, "gradient norm");
+  gradient_squares_ = backend.allocate_plain({kNormsKept, 1, 1, 1, 1}, "gradient norms");
+  loss_sum_ = backend.allocate_plain({1, 1, 2, 1, 1}, "sum of losses");
   skipped_ = backend.allocate_plain({1, 1, 1, 1, 1}, "skipped updates");
   if (spec.sampling.kind != SamplingKind::own_output) {
     truth_weights_.resize(static_cast<std::size_t>(network.spec().future * network.planned().batch));
@@ -102,13 +105,12 @@ void Trainer::load(const HostBatch& batch) {
   choose_inputs();
   network_.load(batch);
   if (batches_ % spec_.accumulation == 0) accumulated_pixels_ = 0.;
-  loaded_pixels_ = spec_.accumulation == 1 ? 0. : network_.valid_pixels(batch);
+  loaded_pixels_ = network_.valid_pixels(batch);
 }
 
 /// The batch's share of the valid pixels since the last update; shrinks what is accumulated to the rest, so
 /// that the gradients always are those of the mean over all valid pixels, however unequal the batches.
 float Trainer::take_share() {
-  if (loaded_pixels_ == 0.) return 1.F;  // the only batch, or its gradient is zero
   accumulated_pixels_ += loaded_pixels_;
   const auto share = static_cast<float>(loaded_pixels_ / accumulated_pixels_);
   const kernels::View gradients = network_.parameters().gradients();
@@ -118,25 +120,36 @@ float Trainer::take_share() {
 
 bool Trainer::step_loaded() {
   if (batches_ % spec_.accumulation == 0) network_.zero_gradients();
-  network_.forward();
-  network_.loss(take_share());
-  network_.backward();
+  if (loaded_pixels_ > 0.) {
+    network_.forward();
+    network_.loss(take_share());
+    network_.backward();
+    network_.backend().add_scaled(loss_sum_.view(), 1.F, network_.loss_sums());
+    ++loss_batches_;
+  }
   ++batches_;
   if (batches_ % spec_.accumulation != 0) return false;
-  update();
+  if (accumulated_pixels_ > 0.) {
+    update();
+  } else {  // moments and weight decay would go on without a gradient
+    network_.backend().fill(norm_of_update(), 0.F);
+    ++empty_updates_;
+    ++updates_;
+  }
   return true;
 }
 
 void Trainer::update() {
   kernels::Backend& backend = network_.backend();
   Parameters& parameters = network_.parameters();
-  backend.fill(gradient_squares_.view(), 0.F);
-  backend.add_sum_of_squares(parameters.gradients(), gradient_squares_.view());
+  const kernels::View squares = norm_of_update();
+  backend.fill(squares, 0.F);
+  backend.add_sum_of_squares(parameters.gradients(), squares);
   kernels::OptimizerSpec optimizer = spec_.optimizer;
   optimizer.learning_rate = learning_rate();
-  optimizer.step = updates_ + 1;
+  optimizer.step = updates_ - empty_updates_ + 1;
   backend.optimizer_step(optimizer, parameters.values(), parameters.gradients(), first_moment_.view(),
-                         second_moment_.view(), gradient_squares_.view(), skipped_.view());
+                         second_moment_.view(), squares, skipped_.view());
   ++updates_;
   if (!average_.empty()) {
     // The average forgets its start quickly: the decay grows from 0.1 to its setting.
@@ -147,10 +160,20 @@ void Trainer::update() {
   network_.parameters_changed();
 }
 
-double Trainer::read_gradient_norm() {
-  double squares = 0.;
-  network_.backend().read(gradient_squares_.view(), std::span<double>(&squares, 1));
-  return std::sqrt(squares);
+Trainer::MeanLoss Trainer::take_mean_loss() {
+  double sums[2] = {0., 0.};
+  network_.backend().read(loss_sum_.view(), std::span<double>(sums));
+  network_.backend().fill(loss_sum_.view(), 0.F);
+  const std::int64_t batches = std::exchange(loss_batches_, 0);
+  return {batches > 0 ? sums[0] / static_cast<double>(batches) : std::nan(""), batches};
+}
+
+std::vector<double> Trainer::read_gradient_norms(std::int64_t first) {
+  std::vector<double> kept(static_cast<std::size_t>(kNormsKept)), norms;
+  network_.backend().read(gradient_squares_.view(), std::span<double>(kept));
+  for (std::int64_t i = std::max(first, updates_ - kNormsKept); i < updates_; ++i)
+    norms.push_back(std::sqrt(kept[static_cast<std::size_t>(i % kNormsKept)]));
+  return norms;
 }
 
 std::int64_t Trainer::read_skipped() {
@@ -179,6 +202,8 @@ std::vector<Trainer::Block> Trainer::blocks() {
 
 std::vector<std::byte> Trainer::state() {
   if (averaged_) throw std::logic_error("Trainer::state while the average is in use");
+  double loss_sum[2] = {0., 0.};
+  network_.backend().read(loss_sum_.view(), std::span<double>(loss_sum));
   WeightsFile file;
   file.metadata = {{"training_state", kStateVersion},
                    {"model", to_text(network_.spec())},
@@ -186,6 +211,9 @@ std::vector<std::byte> Trainer::state() {
                    {"updates", std::to_string(updates_)},
                    {"accumulated_pixels", exact(accumulated_pixels_)},
                    {"skipped", std::to_string(read_skipped())},
+                   {"empty_updates", std::to_string(empty_updates_)},
+                   {"loss_sum", exact(loss_sum[0])},
+                   {"loss_batches", std::to_string(loss_batches_)},
                    {"rate_scale", exact(rate_scale_)},
                    {"plateau.factor", exact(plateau_.factor)},
                    {"plateau.best", exact(plateau_.best)},
@@ -238,6 +266,8 @@ void Trainer::restore(std::span<const std::byte> bytes) {
                              integer("plateau.validations"), integer("plateau.without_improvement")};
   const std::int64_t batches = integer("batches"), updates = integer("updates");
   const double skipped = number(file, "skipped"), rate_scale = number(file, "rate_scale");
+  const std::int64_t empty_updates = integer("empty_updates"), loss_batches = integer("loss_batches");
+  const double loss_sum[2] = {number(file, "loss_sum"), 0.};
   const bool between = batches % spec_.accumulation != 0;  // in the middle of an accumulation
   const double accumulated_pixels = between ? number(file, "accumulated_pixels") : 0.;
   std::size_t next = 0;
@@ -249,9 +279,12 @@ void Trainer::restore(std::span<const std::byte> bytes) {
     }
   }
   backend.write(skipped_.view(), std::span<const double>(&skipped, 1));
+  backend.write(loss_sum_.view(), std::span<const double>(loss_sum));
   plateau_ = plateau;
   batches_ = batches;
   updates_ = updates;
+  empty_updates_ = empty_updates;
+  loss_batches_ = loss_batches;
   rate_scale_ = rate_scale;
   accumulated_pixels_ = accumulated_pixels;
   network_.parameters_changed();

@@ -29,8 +29,9 @@ class Trainer {
   Trainer(Network&, const TrainingSpec&);
 
   /// One batch: load, forward, loss, backward; every `accumulation` batches one update. Nothing is allocated
-  /// and nothing copied to the host. A non-finite gradient changes nothing and is counted on the device.
-  /// Returns true when the parameters were updated.
+  /// and nothing copied to the host. A non-finite gradient changes nothing and is counted on the device; a
+  /// batch without a valid pixel is not computed, and an update of such batches alone changes nothing.
+  /// Returns true when an update was due.
   bool step(const HostBatch& batch) {
     load(batch);
     return step_loaded();
@@ -45,9 +46,21 @@ class Trainer {
   double learning_rate() const;
   double truth_probability() const { return model::truth_probability(spec_.sampling, updates_); }
 
+  /// Updates that none of their batches had a valid pixel for.
+  std::int64_t empty_updates() const { return empty_updates_; }
+
   // Copies to the host, for logging.
   Network::LossValue read_loss() { return network_.read_loss(); }
-  double read_gradient_norm();  // of the last update, before clipping
+  /// Mean loss of the batches with valid pixels since the last call, and their number; NaN when there were
+  /// none, or when one was not finite. Part of the state.
+  struct MeanLoss {
+    double mean = 0.;
+    std::int64_t batches = 0;
+  };
+  MeanLoss take_mean_loss();
+  /// Norms of the gradients of updates [first, updates()), before clipping; of the last kNormsKept at most.
+  static constexpr std::int64_t kNormsKept = 64;
+  std::vector<double> read_gradient_norms(std::int64_t first);
   std::int64_t read_skipped();  // updates skipped because of non-finite gradients
 
   /// Tells a plateau schedule the validation loss.
@@ -57,6 +70,7 @@ class Trainer {
 
   /// True: the network computes with the average of the parameters until false. No effect without an average.
   void use_average(bool);
+  bool uses_average() const { return averaged_; }
 
   /// All that determines the future, as bytes: parameters, moments, average, gradients under accumulation,
   /// counters and schedule.
@@ -73,16 +87,19 @@ class Trainer {
   std::vector<Block> blocks();
   void choose_inputs();
   float take_share();
+  kernels::View norm_of_update() { return gradient_squares_.step(updates_ % kNormsKept); }
   void update();
 
   Network& network_;
   TrainingSpec spec_;
   kernels::Tensor first_moment_, second_moment_, average_;  // {1,1,stored,1,1}; the last two may be empty
-  kernels::Tensor gradient_squares_, skipped_;              // scalars
+  kernels::Tensor gradient_squares_;                        // [kNormsKept,1,1,1,1], by number of the update
+  kernels::Tensor skipped_, loss_sum_;                      // scalar; {1,1,2,1,1} as Network::loss_sums()
   std::vector<float> truth_weights_;                        // [N,T']
   PlateauState plateau_;
   std::int64_t batches_ = 0, updates_ = 0;
-  double loaded_pixels_ = 0.;       // valid ones, of the loaded batch; 0 without accumulation
+  std::int64_t empty_updates_ = 0, loss_batches_ = 0;
+  double loaded_pixels_ = 0.;       // valid ones, of the loaded batch
   double accumulated_pixels_ = 0.;  // valid ones, in the batches since the last update
   double rate_scale_ = 1.;
   bool averaged_ = false;

@@ -346,8 +346,10 @@ TEST(Training, SaysWhatIsPinned) {
   const auto other = run_raincell(
       folder.path(), {"train", "small.yaml", "--run", "run", "--threads", "2", "--deterministic"});
   EXPECT_EQ(other.code, 2);
-  EXPECT_NE(other.err.find("'threads' (1, now 2)"), std::string::npos) << other.err;
-  expect_ok(run_raincell(folder.path(), {"train", "small.yaml", "--run", "run", "--threads", "2"}));
+  EXPECT_NE(other.err.find("threads (1 -> 2)"), std::string::npos) << other.err;
+  const auto said = run_raincell(folder.path(), {"train", "small.yaml", "--run", "run", "--threads", "2"});
+  expect_ok(said);
+  EXPECT_NE(said.err.find("goes on with other threads (1 -> 2)"), std::string::npos) << said.err;
 }
 
 }  // namespace

@@ -294,6 +294,72 @@ TEST(Trainer, SkippedUpdatesDoNotCountForAdam) {
   }
 }
 
+/// Its past may hold anything: what cannot be compared to a truth teaches nothing.
+RandomBatch without_truth(const ModelSpec& spec, const NetworkPlan& plan) {
+  RandomBatch empty(spec, plan, 77);
+  std::fill(empty.future_mask.begin(), empty.future_mask.end(), 0.F);
+  std::fill(empty.future.begin(), empty.future.end(), 0.F);
+  return empty;
+}
+
+TEST(Trainer, BatchesWithoutAValidPixelChangeNothing) {
+  for (const char* name : {"reference-f32", "cpu"}) {
+    const auto backend = kernels::make_backend(name, {.threads = 1});
+    TrainingSpec training;  // moments, decay and average would all go on without a gradient
+    training.optimizer.kind = OptimizerKind::adamw;
+    training.optimizer.weight_decay = 0.1;
+    training.average_decay = 0.9;
+    TrainingRun with(*backend, guided(), training), without(*backend, guided(), training);
+    const RandomBatch empty = without_truth(guided(), with.plan);
+    with.steps(0, 2);
+    EXPECT_TRUE(with.trainer.step(empty.view()));
+    EXPECT_EQ(with.trainer.updates(), 3);
+    EXPECT_EQ(with.trainer.empty_updates(), 1);
+    EXPECT_EQ(with.trainer.read_gradient_norms(2), std::vector<double>{0.});
+    EXPECT_EQ(with.trainer.read_skipped(), 0);
+    with.steps(2, 2);
+    without.steps(0, 4);
+    EXPECT_EQ(parameters_of(with.network), parameters_of(without.network)) << name;
+    with.trainer.use_average(true);
+    without.trainer.use_average(true);
+    // The average's decay grows with the number of updates, so that alone differs a little.
+    const auto a = parameters_of(with.network), b = parameters_of(without.network);
+    for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-3);
+    EXPECT_EQ(with.trainer.take_mean_loss().batches, 4);
+  }
+}
+
+TEST(Trainer, TellsTheMeanLossAndTheNormOfEveryUpdateSinceItWasAsked) {
+  const auto backend = kernels::make_backend("reference-f32", {});
+  TrainingRun run(*backend, guided(), {}), resumed(*backend, guided(), {});
+  const auto go = [](TrainingRun& some, std::int64_t first, std::int64_t count, std::vector<double>& losses,
+                     std::vector<double>& norms) {
+    for (std::int64_t i = first; i < first + count; ++i) {
+      some.steps(i, 1);
+      losses.push_back(some.trainer.read_loss().mean);
+      norms.push_back(some.trainer.read_gradient_norms(some.trainer.updates() - 1).back());
+    }
+  };
+  std::vector<double> losses, norms;
+  go(run, 0, 3, losses, norms);
+  resumed.trainer.restore(run.trainer.state());  // in the middle of what is averaged
+  go(run, 3, 2, losses, norms);
+  double mean = 0.;
+  for (const double loss : losses) mean += loss / 5.;
+  const Trainer::MeanLoss told = run.trainer.take_mean_loss();
+  EXPECT_NEAR(told.mean, mean, 1e-6 * mean);
+  EXPECT_EQ(told.batches, 5);
+  EXPECT_EQ(run.trainer.read_gradient_norms(0), norms);
+  EXPECT_EQ(run.trainer.read_gradient_norms(3), (std::vector<double>{norms[3], norms[4]}));
+  EXPECT_TRUE(std::isnan(run.trainer.take_mean_loss().mean));
+  std::vector<double> others, other_norms;
+  go(resumed, 3, 2, others, other_norms);
+  EXPECT_EQ(resumed.trainer.take_mean_loss().mean, told.mean);
+  const std::int64_t many = Trainer::kNormsKept + 3;
+  run.steps(5, many);
+  EXPECT_EQ(run.trainer.read_gradient_norms(5).size(), static_cast<std::size_t>(Trainer::kNormsKept));
+}
+
 TEST(Trainer, AverageFollowsAndStepsBack) {
   const auto backend = kernels::make_backend("reference", {});
   TrainingSpec training;

@@ -1,0 +1,238 @@
+// The folder of a run: what it refuses, what it goes on with, what it keeps.
+#include "app/run_directory.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "tests/app/small_run.hpp"
+
+namespace {
+
+using namespace raincell;
+using test::expect_ok;
+using test::Folder;
+using test::make_archive;
+using test::run_raincell;
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+class Run : public testing::Test {
+ protected:
+  void SetUp() override { make_archive(folder_, "odim"); }
+  test::Outcome train(std::vector<std::string> more, test::Limits limits = {}) {
+    std::vector<std::string> words = {"train", "small.yaml", "--run", "run", "--threads", "1"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_raincell(folder_.path(), words, limits);
+  }
+  static bool says(const test::Outcome& outcome, const std::string& words) {
+    return outcome.err.find(words) != std::string::npos;
+  }
+  /// Lines of metrics.jsonl with this event.
+  std::vector<Json> events(const std::string& what) const {
+    std::vector<Json> found;
+    std::istringstream lines(test::read_text(folder_ / "run/metrics.jsonl"));
+    for (std::string line; std::getline(lines, line);) {
+      const Json json = Json::parse(line);
+      if (json.value("event", "") == what) found.push_back(json);
+    }
+    return found;
+  }
+  std::vector<std::string> checkpoints() const {
+    std::vector<std::string> names;
+    for (const std::string& name : test::files_below(folder_ / "run/checkpoints"))
+      if (name.find(".json") != std::string::npos) names.push_back(name);
+    names.erase(std::unique(names.begin(), names.end()), names.end());  // latest is one of them
+    return names;
+  }
+  Folder folder_;
+};
+
+TEST_F(Run, AnotherConfigurationIsRefusedKeyByKeyOrGoesOnWhereThatIsMeant) {
+  expect_ok(train({}));
+  const std::string weights = test::read_text(folder_ / "run/last.safetensors");
+  const auto refused = train({"--set", "data.crop=16x16", "--set", "seed=2", "--set", "training.steps=8"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_TRUE(says(refused, "data.crop: 32x32 -> 16x16") && says(refused, "seed: 1 -> 2") &&
+              says(refused, "--fresh") && says(refused, "--force"))
+      << refused.err;
+  EXPECT_FALSE(says(refused, "training.steps")) << refused.err;
+  EXPECT_EQ(test::read_text(folder_ / "run/last.safetensors"), weights);
+
+  const auto longer = train({"--set", "training.steps=8", "--set", "optimizer.learning_rate=5e-4"});
+  expect_ok(longer);
+  EXPECT_TRUE(says(longer, "training.steps: 6 -> 8") && says(longer, "optimizer.learning_rate: ") &&
+              says(longer, "going on at step 6 of 8"))
+      << longer.err;
+  ASSERT_EQ(events("resumed").size(), 1U);
+  EXPECT_EQ(events("resumed")[0]["changes"].size(), 2U);
+
+  const auto forced = train({"--set", "training.steps=9", "--set", "optimizer.learning_rate=5e-4", "--set",
+                             "data.flips=true", "--force"});
+  expect_ok(forced);
+  EXPECT_TRUE(says(forced, "data.flips: false -> true") && says(forced, "going on at step 8 of 9"))
+      << forced.err;
+  // Not even by force: these weights belong to another network.
+  const auto network = train({"--set", "training.steps=9", "--set", "optimizer.learning_rate=5e-4", "--set",
+                              "data.flips=true", "--set", "model.tendency=true", "--force"});
+  EXPECT_EQ(network.code, 7);
+  EXPECT_TRUE(says(network, "another model")) << network.err;
+}
+
+TEST_F(Run, AnotherArchiveIsRefusedOrForced) {
+  expect_ok(train({}));
+  expect_ok(run_raincell(
+      folder_.path(), {"simulate", "--output", "other", "--frames", "30", "--size", "40x36", "--seed", "4"}));
+  expect_ok(run_raincell(folder_.path(), {"pack", "other", "--output", "other.nc"}));
+  const std::vector<std::string> other = {"--set", "data.archive=other.nc", "--set", "training.steps=8"};
+  const auto refused = train(other);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_TRUE(says(refused, "another archive") && says(refused, "--fresh")) << refused.err;
+  std::vector<std::string> force = other;
+  force.emplace_back("--force");
+  const auto forced = train(force);
+  expect_ok(forced);
+  EXPECT_TRUE(says(forced, "another archive, and goes on with this one")) << forced.err;
+}
+
+TEST_F(Run, DamagedCheckpointsAreSetAsideAndTheOneBeforeIsTaken) {
+  expect_ok(train({}));
+  const std::string whole = test::read_text(folder_ / "run/last.safetensors");
+  const fs::path newest = folder_ / "run/checkpoints/step-000000006.state",
+                 before = folder_ / "run/checkpoints/step-000000004.state";
+  const std::string good = test::read_text(newest),
+                    manifest = test::read_text(fs::path(newest).replace_extension(".json"));
+  const auto damaged = [&](const char* what, const std::string& expected) {
+    const auto outcome = train({});
+    expect_ok(outcome);
+    EXPECT_TRUE(says(outcome, expected) && says(outcome, "set aside") && says(outcome, "going on at step 4"))
+        << what << ": " << outcome.err;
+    EXPECT_TRUE(fs::exists(fs::path(newest).replace_extension(".json").concat(".corrupt"))) << what;
+    EXPECT_EQ(test::read_text(folder_ / "run/last.safetensors"), whole) << what;
+    EXPECT_EQ(test::read_text(newest), good) << what;  // saved again
+  };
+  fs::resize_file(newest, good.size() / 2);
+  damaged("truncated", "instead of");
+  std::string flipped = good;
+  flipped[flipped.size() - 5] = static_cast<char>(flipped[flipped.size() - 5] ^ 4);
+  test::write_text(newest, flipped);
+  damaged("one bit", "hash of the state is wrong");
+  fs::remove(newest);
+  damaged("no state", "is missing");
+  test::write_text(fs::path(newest).replace_extension(".json"), manifest.substr(0, manifest.size() / 2));
+  damaged("half a manifest", "no JSON object");
+
+  // A disk that cannot be read is not a damaged checkpoint... but when none is valid, it does not start over.
+  test::write_text(newest, "x");
+  test::write_text(before, "x");
+  const auto none = train({});
+  EXPECT_EQ(none.code, 7);
+  EXPECT_TRUE(says(none, "no checkpoint is valid") && says(none, "--fresh")) << none.err;
+  const auto again = train({});
+  EXPECT_EQ(again.code, 7) << again.err;
+  expect_ok(train({"--fresh"}));
+  EXPECT_EQ(test::read_text(folder_ / "run/last.safetensors"), whole);
+}
+
+TEST_F(Run, AHistoryWithoutCheckpointsIsNotStartedOver) {
+  expect_ok(train({}));
+  for (const std::string& name : test::files_below(folder_ / "run/checkpoints"))
+    fs::remove(folder_ / "run/checkpoints" / name);
+  const auto refused = train({});
+  EXPECT_EQ(refused.code, 7);
+  EXPECT_TRUE(says(refused, "metrics.jsonl is left") && says(refused, "no checkpoint is") &&
+              says(refused, "--fresh"))
+      << refused.err;
+  expect_ok(train({"--fresh"}));
+}
+
+TEST_F(Run, KeepsTheNewestAndEveryManyth) {
+  expect_ok(train({"--set", "training.steps=20", "--set", "training.checkpoint_every=2", "--set",
+                   "training.keep_checkpoints=2", "--set", "training.keep_every=8"}));
+  EXPECT_EQ(checkpoints(),
+            (std::vector<std::string>{"step-000000000.json", "step-000000008.json", "step-000000016.json",
+                                      "step-000000018.json", "step-000000020.json"}));
+  EXPECT_EQ(fs::read_symlink(folder_ / "run/checkpoints/latest"), "step-000000020.json");
+}
+
+/// Whatever is kept, the newest is there, and no manifest is without its state.
+TEST(RunDirectory, RetentionKeepsWhatItSaysInAnyOrderOfSteps) {
+  const Folder folder;
+  app::Log log;
+  std::uint64_t random = 1;
+  for (int round = 0; round < 30; ++round) {
+    const fs::path run = folder / ("run" + std::to_string(round));
+    const app::RunDirectory directory(run, "seed: 1\n", {}, log);
+    const auto draw = [&](std::uint64_t below) {
+      random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+      return static_cast<std::int64_t>((random >> 33) % below);
+    };
+    const app::Retention retention{1 + draw(4), draw(3) * 5};
+    std::int64_t step = 0;
+    std::map<std::int64_t, bool> saved;
+    for (int save = 0; save < 25; ++save) {
+      step += draw(7);
+      app::Position position;
+      position.updates = step;
+      position.archives = "a";
+      position.environment = "{}";
+      directory.save(position, std::vector<std::byte>(static_cast<std::size_t>(1 + draw(50))), retention);
+      saved[step] = true;
+      ASSERT_EQ(directory.newest(log)->position.updates, step);
+      std::int64_t newer = 0;
+      for (auto each = saved.rbegin(); each != saved.rend(); ++each) {
+        const bool due =
+            newer++ < retention.newest || (retention.every > 0 && each->first % retention.every == 0);
+        std::ostringstream name;
+        name << "checkpoints/step-" << std::string(9 - std::to_string(each->first).size(), '0')
+             << each->first;
+        const bool manifest = fs::exists(run / (name.str() + ".json")),
+                   state = fs::exists(run / (name.str() + ".state"));
+        ASSERT_EQ(manifest, due) << each->first;
+        ASSERT_EQ(state, due) << each->first;
+      }
+    }
+  }
+}
+
+TEST_F(Run, TwoTrainersOnOneFolderAreOneTooMany) {
+  const std::vector<std::string> long_run = {"--set", "training.steps=100000", "--set", "data.validation=0"};
+  test::Outcome first;
+  std::thread trainer([&] { first = train(long_run); });
+  while (!fs::exists(folder_ / "run/checkpoints/step-000000002.json"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const auto second = train(long_run);
+  const auto status = run_raincell(folder_.path(), {"status", "run", "--json"});
+  const Json running = Json::parse(status.out);
+  const std::string who = running["trainer"].get<std::string>();
+  ASSERT_EQ(who.rfind("process ", 0), 0U) << who;
+  ::kill(std::stoi(who.substr(8)), SIGTERM);  // as a user would who reads it
+  trainer.join();
+  EXPECT_EQ(second.code, 2);
+  EXPECT_TRUE(says(second, "another raincell (" + who + ") trains there")) << second.err;
+  EXPECT_EQ(running["state"], "running");
+  EXPECT_EQ(running["steps"], 100000);
+
+  EXPECT_EQ(first.code, 143) << first.err;
+  EXPECT_TRUE(says(first, "saving a checkpoint") && says(first, "the same command goes on there"))
+      << first.err;
+  EXPECT_TRUE(fs::exists(folder_ / "run/last.safetensors"));
+  const Json stopped = Json::parse(run_raincell(folder_.path(), {"status", "run", "--json"}).out);
+  EXPECT_EQ(stopped["state"], "stopped");
+  EXPECT_TRUE(stopped["trainer"].is_null());
+  EXPECT_EQ(stopped["checkpoint"], fs::read_symlink(folder_ / "run/checkpoints/latest").string());
+  const auto text = run_raincell(folder_.path(), {"status", "run"});
+  EXPECT_NE(text.out.find("run: stopped"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("stopped by a signal at step"), std::string::npos) << text.out;
+  const auto nowhere = run_raincell(folder_.path(), {"status", "radar"});
+  EXPECT_EQ(nowhere.code, 2);
+  EXPECT_TRUE(says(nowhere, "radar: is no folder of a training")) << nowhere.err;
+}
+
+}  // namespace
