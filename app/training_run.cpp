@@ -133,10 +133,19 @@ bool TrainingRun::go() {
     if (step % config_.training.checkpoint_every == 0 || step == steps) {
       if (too_many_skipped()) continue;
       save_checkpoint();
-      save_weights("last.safetensors");
+      if (trainer_.empty_updates() < step) save_weights("last.safetensors");
     }
     progress.update(step, note_);
   }
+  const std::int64_t empty = trainer_.empty_updates();
+  if (empty == steps) {
+    throw io::DataError(fmt::format(
+        "{}: no sample has a pixel that could be compared with a forecast, so nothing was trained; "
+        "look at the archive (raincell inspect), or choose other times or crops",
+        config_.data.archives[0]));
+  }
+  if (empty > 0)
+    log_.warning(fmt::format("{} of {} updates had no valid pixel and changed nothing", empty, steps));
   return true;
 }
 

@@ -25,9 +25,9 @@ void expect_ok(const test::Outcome& outcome) {
   ASSERT_EQ(outcome.code, 0) << outcome.err << outcome.out;
 }
 
-/// Frames every five minutes from 2024-07-01T00:00Z; value: of all pixels of frame t.
-template <class Value>
-void write_frames(const std::filesystem::path& folder, const Value& value) {
+/// Frames every five minutes from 2024-07-01T00:00Z; value: of all pixels of frame t, but for the first.
+template <class Value, class Corner>
+void write_frames(const std::filesystem::path& folder, const Value& value, const Corner& corner) {
   std::filesystem::create_directory(folder);
   io::Frame frame;
   frame.grid = {"+proj=laea +lat_0=52 +lon_0=5 +ellps=WGS84", 48, 40, 0., 0., 1000., 1000.};
@@ -36,13 +36,20 @@ void write_frames(const std::filesystem::path& folder, const Value& value) {
   for (std::int64_t t = 0; t < kFrames; ++t) {
     frame.valid_time = *io::parse_time("2024-07-01T00:00Z") + std::chrono::minutes(5 * t);
     for (std::size_t i = 0; i < frame.values.size(); ++i) {
-      frame.values[i] = value(t);
-      frame.states[i] = std::isnan(frame.values[i]) ? io::PixelState::missing : io::PixelState::dry;
+      frame.values[i] = i == 0 ? corner(t) : value(t);
+      frame.states[i] = std::isnan(frame.values[i]) ? io::PixelState::missing
+                        : frame.values[i] > 0.F     ? io::PixelState::valued
+                                                    : io::PixelState::dry;
     }
     const auto bytes = io::odim_bytes(frame);
     test::write_text(folder / ("f" + std::to_string(t) + ".h5"),
                      {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   }
+}
+
+template <class Value>
+void write_frames(const std::filesystem::path& folder, const Value& value) {
+  write_frames(folder, value, value);
 }
 
 /// Whether every number is finite: JSON has no word for others, and null stands for no support.
@@ -102,6 +109,35 @@ TEST_F(EmptyScenes, EveryForecasterForecastsNothing) {
     EXPECT_TRUE(is_sound(blinking.out)) << blinking.out;
   }
   expect_ok(run("nowcast --input dry --output chances.nc --model chances/last.safetensors"));
+}
+
+TEST_F(EmptyScenes, ATrainingWithoutAnObservedPixelSaysSoAndOneWithSomeLearnsFromThem) {
+  // One pixel that changes, or pack would take them for the frames of a radar that is stuck.
+  write_frames(
+      folder_ / "speck", [](std::int64_t) { return io::kMissing; },
+      [](std::int64_t t) { return static_cast<float>(t); });
+  expect_ok(run("pack speck --output missing.nc"));
+  const auto nothing = run("train rates.yaml --run nothing --set data.archive=missing.nc");
+  EXPECT_EQ(nothing.code, 3);
+  EXPECT_NE(nothing.err.find("no sample has a pixel that could be compared"), std::string::npos)
+      << nothing.err;
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "nothing/last.safetensors"));
+  const auto some =
+      run("train rates.yaml --run some --set data.archive=[missing.nc,archive.nc] --set training.steps=30 "
+          "--set data.rain_weighting=0");
+  expect_ok(some);
+  const std::string metrics = test::read_text(folder_ / "some/metrics.jsonl");
+  std::istringstream lines(metrics);
+  Json last;
+  for (std::string line; std::getline(lines, line);) {
+    const Json json = Json::parse(line);
+    if (json.contains("empty")) last = json;
+  }
+  EXPECT_GT(last["empty"], 0);
+  EXPECT_LT(last["empty"], 30);
+  EXPECT_EQ(last["skipped"], 0);
+  EXPECT_TRUE(last["loss"].is_number()) << metrics;
+  EXPECT_NE(some.err.find("updates had no valid pixel"), std::string::npos) << some.err;
 }
 
 TEST_F(EmptyScenes, EveryScoreIsANumberOrNull) {

@@ -49,7 +49,7 @@ int status_code(int status) {
     ::setrlimit(RLIMIT_FSIZE, &limit);
   }
   ::setenv("RAINCELL_WEIGHTS", limits.shipped_weights.c_str(), 1);
-  if (::chdir(folder.c_str()) == 0) ::execv(argv[0], argv);
+  if (::chdir(folder.c_str()) == 0) ::execvp(argv[0], argv);
   ::_exit(127);
 }
 
@@ -85,10 +85,10 @@ void kill_when_there(pid_t child, const fs::path& file) {
 Outcome run_raincell(const fs::path& folder, const std::vector<std::string>& arguments, Limits limits) {
   const Folder capture;
   std::vector<char*> argv;
-  std::string program = RAINCELL_PROGRAM;
-  argv.push_back(program.data());
-  std::vector<std::string> copy = arguments;
-  for (std::string& argument : copy) argv.push_back(argument.data());
+  std::vector<std::string> words = limits.under;
+  words.push_back(limits.program.empty() ? RAINCELL_PROGRAM : limits.program);
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   const pid_t child = ::fork();
   if (child < 0) throw std::runtime_error("fork failed");
@@ -97,6 +97,10 @@ Outcome run_raincell(const fs::path& folder, const std::vector<std::string>& arg
     execute(folder, argv.data(), capture.path(), limits);
   }
   if (!limits.kill_at.empty()) kill_when_there(child, limits.kill_at);
+  if (limits.signal_after_ms >= 0) {
+    ::usleep(static_cast<useconds_t>(limits.signal_after_ms * 1000));
+    ::kill(child, limits.signal);
+  }
   int status = 0;
   rusage used{};
   ::wait4(child, &status, 0, &used);

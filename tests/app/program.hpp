@@ -19,8 +19,12 @@ struct Limits {
   long file_bytes = -1;             // RLIMIT_FSIZE; -1: none
   std::filesystem::path disk = {};  // a file system of its own is mounted at this folder, for this run alone
   long disk_bytes = -1;             // its size; -1: it is read-only
-  std::filesystem::path kill_at = {};  // SIGKILL as soon as this file exists
-  std::string shipped_weights = {};    // RAINCELL_WEIGHTS; empty: the program ships none
+  std::filesystem::path kill_at = {};   // SIGKILL as soon as this file exists
+  std::string shipped_weights = {};     // RAINCELL_WEIGHTS; empty: the program ships none
+  std::vector<std::string> under = {};  // a command that starts the program: strace and its options
+  long signal_after_ms = -1;            // then it gets `signal`; -1: never
+  int signal = 9;
+  std::string program = {};  // another build of it; empty: RAINCELL_PROGRAM
 };
 
 /// raincell ARGUMENTS in the folder.

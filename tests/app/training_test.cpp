@@ -314,22 +314,6 @@ TEST(Training, KilledAtAnyMomentEndsInTheSameBytes) {
   }
 }
 
-TEST(Training, RollsBackAndGivesUpWhenItDiverges) {
-  const Folder folder;
-  make_archive(folder, "odim");
-  for (const char* every : {"2", "5"}) {
-    const auto outcome = run_raincell(
-        folder.path(),
-        {"train", "small.yaml", "--run", std::string("run") + every, "--threads", "1", "--set",
-         "optimizer.kind=sgd", "--set", "optimizer.learning_rate=100", "--set", "optimizer.clip_norm=0",
-         "--set", "training.steps=60", "--set", std::string("training.checkpoint_every=") + every});
-    EXPECT_EQ(outcome.code, 6) << outcome.err;
-    EXPECT_NE(outcome.err.find("learning rate halved"), std::string::npos) << outcome.err;
-    EXPECT_NE(outcome.err.find("after 4 roll-backs"), std::string::npos) << outcome.err;
-    EXPECT_NE(outcome.err.find("optimizer.learning_rate"), std::string::npos) << outcome.err;
-  }
-}
-
 TEST(Training, SaysWhatIsPinned) {
   const Folder folder;
   make_archive(folder, "odim");
