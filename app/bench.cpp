@@ -214,7 +214,7 @@ model::PlanBytes cut_forecast(Workload& load, kernels::Backend& backend, std::in
 /// Batches as fast as the workers fill them.
 int run_loader(Config config, const Arguments& arguments, std::int64_t repetitions, Log& log) {
   TrainingData data = open_training_data(config);
-  start_batches(config, data, guide_cache_bytes(memory_limit(arguments)));
+  start_batches(config, data, {}, guide_cache_bytes(memory_limit(arguments)));
   const auto clock = kernels::make_backend("reference", {});  // the host's
   io::Batch batch;
   const Timing timing = time_of(*clock, repetitions, [&] {

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "app/errors.hpp"
+#include "app/ranks.hpp"
 
 namespace raincell::app {
 
@@ -38,7 +39,7 @@ std::unique_ptr<kernels::Backend> make_backend(const Arguments& arguments, kerne
                                  near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
   }
   kernels::BackendOptions options;
-  options.threads = static_cast<int>(arguments.integer("threads", 0, 1, 4096));
+  options.threads = static_cast<int>(arguments.integer("threads", threads_beside_others(), 1, 4096));
   options.deterministic = arguments.has("deterministic");
   options.precision = precision;
   try {

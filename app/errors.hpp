@@ -1,6 +1,7 @@
-// What can end a command, beside the errors of io, model and kernels. main maps each to an exit code.
+// What can end a command, beside the errors of io, model and kernels. failure_of() maps each to an exit code.
 #pragma once
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -41,6 +42,11 @@ class Diverged : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Another process of the same training computes something else (8).
+class PeerError : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 /// A signal asked for the end, and everything worth keeping is on disk (130, 143).
 class Stopped : public std::runtime_error {
  public:
@@ -56,5 +62,12 @@ class OutputClosed : public std::runtime_error {
  public:
   OutputClosed() : std::runtime_error("stdout was closed") {}
 };
+
+/// How a command that ended with an error tells it: its exit code, and what to say (empty: nothing).
+struct Failure {
+  int code = kInternal;
+  std::string what;
+};
+Failure failure_of(std::exception_ptr);
 
 }  // namespace raincell::app

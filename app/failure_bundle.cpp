@@ -62,7 +62,7 @@ bool FailureBundle::wanted() const {
   return others < kMostBundles;
 }
 
-void FailureBundle::add(std::int64_t number, std::int64_t batch_size) {
+void FailureBundle::add(std::int64_t number, std::int64_t batch_size, std::int64_t share) {
   const std::int64_t epoch = number / source_.batches_per_epoch(),
                      index = number % source_.batches_per_epoch();
   io::Batch batch;
@@ -77,7 +77,7 @@ void FailureBundle::add(std::int64_t number, std::int64_t batch_size) {
     if (of.empty()) return;
     values[name] = summary_of(of);
     values_.tensors.push_back({fmt::format("{}.{}", name, number),
-                               {batch_size, static_cast<std::int64_t>(of.size()) / batch_size},
+                               {share, static_cast<std::int64_t>(of.size()) / share},
                                {of.begin(), of.end()},
                                false});
   };

@@ -18,8 +18,9 @@ class FailureBundle {
                 const std::vector<io::Archive>&);
   /// False when this one is there already, or enough others are.
   bool wanted() const;
-  /// Reads a batch again, by its number over all epochs; the source is left elsewhere.
-  void add(std::int64_t number, std::int64_t batch_size);
+  /// Reads a batch again, by its number over all epochs, as far as the source has it (`share` samples); the
+  /// source is left elsewhere.
+  void add(std::int64_t number, std::int64_t batch_size, std::int64_t share);
   /// Writes both files; returns the name of the first. Throws io::WriteError.
   std::filesystem::path save(nlohmann::ordered_json details) const;
 

@@ -131,14 +131,20 @@ void Log::message(std::string_view color, std::string_view prefix, std::string_v
   raw(line + printable(text) + '\n');
 }
 
+void Log::speak_as(std::string who, bool report) {
+  who_ = std::move(who) + ": ";
+  reports_ = report;
+  terminal_ = terminal_ && report;
+}
+
 void Log::info(std::string_view text) {
-  message("", "", text);
+  if (reports_) message("", "", text);
 }
 void Log::warning(std::string_view text) {
-  message("33", "warning: ", text);
+  if (reports_) message("33", "warning: ", text);
 }
 void Log::error(std::string_view text) {
-  message("31", "error: ", text);
+  message("31", "error: ", who_ + std::string(text));
 }
 
 Progress::Progress(Log& log, std::string what, std::int64_t total, std::string unit, std::int64_t done_before)

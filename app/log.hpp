@@ -30,6 +30,9 @@ class Log {
   void info(std::string_view text);
   void warning(std::string_view text);
   void error(std::string_view text);
+  /// One of several processes: its errors begin with `who`; where it does not `report`, they are all it
+  /// prints.
+  void speak_as(std::string who, bool report);
   bool terminal() const { return terminal_; }
   bool color() const { return color_; }
 
@@ -37,7 +40,8 @@ class Log {
   friend class Progress;
   void message(std::string_view color, std::string_view prefix, std::string_view text);
   void raw(std::string_view text);
-  bool terminal_ = false, color_ = false, bar_shown_ = false;
+  bool terminal_ = false, color_ = false, bar_shown_ = false, reports_ = true;
+  std::string who_;
 };
 
 /// Progress of long work: a bar with rate and remaining time on a terminal, now and then a plain line

@@ -1,19 +1,14 @@
-// The command table, the only catch, and the exit codes.
+// The command table and the only catch.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <csignal>
-#include <new>
+#include <exception>
 
 #include "app/commands.hpp"
 #include "app/errors.hpp"
 #include "app/openmp.hpp"
 #include "app/signals.hpp"
 #include "app/version.hpp"
-#include "kernels/backend.hpp"
-#include "model/convlstm_forecaster.hpp"
-#include "model/safetensors.hpp"
-#include "model/spec.hpp"
 
 namespace raincell::app {
 namespace {
@@ -70,56 +65,13 @@ int dispatch(const std::vector<std::string>& words, Log& log) {
   return command.run(parse_arguments(command.spec, rest), log);
 }
 
-int fail(Log& log, int code, const std::string& what) {
-  log.error(what);
-  return code;
-}
-
-/// What to do about a GPU; an error of a library on the processor speaks for itself.
-std::string after_device_error(const kernels::DeviceError& error) {
-  if (error.library() != "CUDA" && error.library() != "cuDNN") return "";
-  return "; the device is lost to this process: start it again, a training goes on from its last checkpoint. "
-         "nvidia-smi and the kernel's log (Xid) may say why; in a container, a reload of systemd can take "
-         "the "
-         "GPU away until it is created anew";
-}
-
 int run(const std::vector<std::string>& words, Log& log) {
   try {
     return dispatch(words, log);
-  } catch (const OutputClosed&) {
-    return kOk;
-  } catch (const Stopped& stop) {
-    return stop.signal() == SIGINT ? kInterrupted : kTerminated;
-  } catch (const UsageError& error) {
-    return fail(log, kUsage, error.what());
-  } catch (const kernels::BackendUnavailable& error) {
-    return fail(log, kUsage, error.what());
-  } catch (const model::ModelError& error) {
-    return fail(log, kUsage, error.what());
-  } catch (const io::DataError& error) {
-    return fail(log, kInput, error.what());
-  } catch (const Withheld& error) {
-    return fail(log, kWithheld, error.what());
-  } catch (const io::WriteError& error) {
-    return fail(log, kResources, error.what());
-  } catch (const ResourceError& error) {
-    return fail(log, kResources, error.what());
-  } catch (const kernels::OutOfMemory& error) {
-    return fail(log, kResources, error.what());
-  } catch (const std::bad_alloc&) {
-    return fail(log, kResources,
-                "memory is exhausted; use a smaller grid, batch or crop, or a machine with more");
-  } catch (const Diverged& error) {
-    return fail(log, kDiverged, error.what());
-  } catch (const model::NonFiniteForecast& error) {
-    return fail(log, kDiverged, error.what());
-  } catch (const model::WeightsError& error) {
-    return fail(log, kWeights, error.what());
-  } catch (const kernels::DeviceError& error) {
-    return fail(log, kDevice, error.what() + after_device_error(error));
-  } catch (const std::exception& error) {
-    return fail(log, kInternal, fmt::format("internal error, please report it: {}", error.what()));
+  } catch (...) {
+    const Failure failure = failure_of(std::current_exception());
+    if (!failure.what.empty()) log.error(failure.what);
+    return failure.code;
   }
 }
 

@@ -82,7 +82,7 @@ std::optional<LoaderTrial> try_loader(Config config, int64_t memory_limit) {
   config.data.workers = 0;  // next() itself does the work
   const std::size_t files = process_memory().files;
   TrainingData data = open_training_data(config);
-  start_batches(config, data, guide_cache_bytes(memory_limit));
+  start_batches(config, data, {}, guide_cache_bytes(memory_limit));
   const io::Grid& grid = data.archives.front().grid();
   trial.grid_rows = grid.rows;
   trial.grid_columns = grid.columns;

@@ -28,6 +28,7 @@ struct TrainingState {
 /// A sink that cannot be written is a warning, once until it can be again; training goes on.
 class RunLog {
  public:
+  /// An empty folder: another process says it.
   RunLog(std::filesystem::path folder, Log& log) : folder_(std::move(folder)), log_(log) {}
   /// One line; its numbers go to TensorBoard as well.
   void line(const nlohmann::ordered_json&);

@@ -6,8 +6,9 @@
 #include "app/commands.hpp"
 #include "app/compute.hpp"
 #include "app/errors.hpp"
-#include "app/signals.hpp"
+#include "app/ranks.hpp"
 #include "app/training_memory.hpp"
+#include "app/version.hpp"
 #include "app/weights.hpp"
 
 namespace raincell::app {
@@ -15,25 +16,59 @@ namespace raincell::app {
 namespace {
 
 /// What the bytes of a run depend on; nothing else does, with or without the option.
-std::string pinned_text(const kernels::BackendInfo& info, std::uint64_t seed) {
+std::string pinned_text(const kernels::BackendInfo& info, std::uint64_t seed, int ranks) {
   return fmt::format(
-      "deterministic: seed {}, backend {} ({}), {} threads, the order of windows and of every sum; the same "
+      "deterministic: seed {}, backend {} ({}), {} threads{}, the order of windows and of every sum; the "
+      "same "
       "config on the same archive, from the same weights (--start), with these gives the same bytes",
-      seed, info.name, info.libraries, info.threads);
+      seed, info.name, info.libraries, info.threads, ranks > 1 ? fmt::format(", {} ranks", ranks) : "");
 }
 
-int run(const Arguments& arguments, Log& log) {
+/// Throws UsageError naming the ranks that were started with something else than the first.
+void require_agreement(model::Communicator& ranks, const Config& config, const TrainingData& data,
+                       const kernels::BackendInfo& info) {
+  const std::vector<std::pair<std::string, std::string>> mine = {{"version", version()},
+                                                                 {"configuration", resolved_text(config)},
+                                                                 {"archive", data.hash},
+                                                                 {"backend", info.name},
+                                                                 {"libraries", info.libraries}};
+  std::string differences;
+  for (const auto& [what, value] : mine) {
+    const std::vector<std::string> all = ranks.gather(value);
+    for (std::size_t r = 1; r < all.size(); ++r) {
+      if (all[r] != all[0])
+        differences += fmt::format("\n  {} has another {}", ranks.name(static_cast<int>(r)), what);
+    }
+  }
+  if (!differences.empty())
+    throw UsageError(
+        fmt::format("the ranks disagree; start all of them with the same program, configuration and "
+                    "archive, on machines of one kind:{}",
+                    differences));
+}
+
+int train(const Arguments& arguments, model::Communicator* ranks, Log& log) {
   Config config = load_config(arguments.positional[0], arguments.list("set"));
   const std::int64_t memory = memory_limit(arguments);
   if (config.model.channels != 1)
     throw ConfigError("model.channels: training reads archives of one channel; set it to 1");
+  const int rank = ranks == nullptr ? 0 : ranks->rank(), size = ranks == nullptr ? 1 : ranks->size();
+  if (config.training.batch < size) {
+    throw ConfigError(
+        fmt::format("training.batch: {} samples are too few for {} ranks; each needs one at least",
+                    config.training.batch, size));
+  }
+  const Share share = share_of(config.training.batch, rank, size);
 
   // radar archive -> windows -> batches on the host, advected frames among them
   TrainingData data = open_training_data(config);
   const auto backend = make_backend(arguments, config.precision, log);
-  model::PlanBytes bytes = training_bytes(config, *backend, data.rows, data.columns);
+  if (ranks != nullptr) require_agreement(*ranks, config, data, backend->info());
+  Config own = config;  // what this process has of a batch
+  own.training.batch = share.count;
+  model::PlanBytes bytes = training_bytes(own, *backend, data.rows, data.columns);
   bytes.host += checkpoint_bytes(config);
-  start_batches(config, data, guide_cache_bytes(memory, bytes.host));
+  start_batches(config, data, share, guide_cache_bytes(memory, bytes.host));
 
   // -> tensors on the device: the network, planned once for this batch
   if (!arguments.has("force")) {
@@ -41,25 +76,49 @@ int run(const Arguments& arguments, Log& log) {
                    "use a smaller training.batch or data.crop, or try all the same with --force");
   }
   model::Network network(config.model, *backend, config.seed);
-  network.plan({.batch = config.training.batch,
+  network.plan({.batch = share.count,
                 .height = data.rows,
                 .width = data.columns,
                 .training = true,
                 .predict_input = config.training.predict_input});
   const std::string start =
       arguments.has("start") ? start_from(arguments.text("start"), network, config) : std::string();
-  model::Trainer trainer(network, training_spec(config));  // its average begins with the weights there are
+  model::TrainingSpec spec = training_spec(config);
+  spec.whole_batch = config.training.batch;
+  spec.first_sample = share.first;
+  model::Trainer trainer(network, spec, ranks);  // its average begins with the weights there are
 
   // -> updates, until the last step or a signal; checkpoints and weights in the run directory
   const bool force = arguments.has("force"), deterministic = arguments.has("deterministic");
-  RunDirectory folder(arguments.text("run"), resolved_text(config), {arguments.has("fresh"), force}, log);
-  TrainingRun training(config, data, network, trainer, folder, log);
-  if (deterministic) log.info(pinned_text(backend->info(), config.seed));
+  std::optional<RunDirectory> folder;
+  if (rank == 0)
+    folder.emplace(arguments.text("run"), resolved_text(config), Opening{arguments.has("fresh"), force}, log);
+  TrainingRun training(config, data, network, trainer, arguments.text("run"), folder ? &*folder : nullptr,
+                       ranks, log);
+  if (deterministic) log.info(pinned_text(backend->info(), config.seed, size));
   training.resume({deterministic, force, start});
   const bool finished = training.go();
   training.finish(finished, memory);
-  if (!finished) throw Stopped(pending_signal());
+  if (!finished) throw Stopped(training.signal());
   return kOk;
+}
+
+int run(const Arguments& arguments, Log& log) {
+  const std::unique_ptr<model::Communicator> ranks = join_ranks();
+  if (ranks == nullptr) return train(arguments, nullptr, log);
+  log.speak_as(ranks->name(ranks->rank()), ranks->rank() == 0);
+  try {
+    return train(arguments, ranks.get(), log);
+  } catch (const Stopped&) {  // all of them at the same step
+    throw;
+  } catch (const OutputClosed&) {
+    throw;
+  } catch (...) {  // the others may wait for this one for ever
+    const Failure failure = failure_of(std::current_exception());
+    log.error(failure.what);
+    ranks->abort(failure.code);
+    return failure.code;  // it does not come back; GCC 12 does not know that of a virtual function
+  }
 }
 
 }  // namespace

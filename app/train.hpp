@@ -3,7 +3,9 @@
 
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,7 +30,10 @@ struct TakingUp {
 
 class TrainingRun {
  public:
-  TrainingRun(const Config&, TrainingData&, model::Network&, model::Trainer&, RunDirectory&, Log&);
+  /// `run`: its folder, which the first rank alone opens and writes (null: another does); `ranks`: null for a
+  /// process alone.
+  TrainingRun(const Config&, TrainingData&, model::Network&, model::Trainer&, std::filesystem::path run,
+              RunDirectory*, model::Communicator* ranks, Log&);
   /// From the newest valid checkpoint of the folder, if there is one; writes env.json. What the run is
   /// computed with now and was not before is a warning. Throws UsageError when the archive is another, or
   /// when a deterministic run was begun with something else.
@@ -36,6 +41,8 @@ class TrainingRun {
   /// True when the last step is done, false when a signal asked for the end. Throws Diverged, and
   /// ResourceError when checkpoint after checkpoint cannot be saved.
   bool go();
+  /// That asked for the end.
+  int signal() const { return signal_; }
   /// Weights with what is fitted on the validation windows within so many bytes, report, and a word to the
   /// user. Nothing can be trained afterwards.
   void finish(bool finished, std::int64_t memory);
@@ -45,6 +52,8 @@ class TrainingRun {
   nlohmann::ordered_json environment(const TakingUp&) const;
   void compare_environment(const std::string& before, const nlohmann::ordered_json& now,
                            const TakingUp&) const;
+  int agreed_signal() const;
+  std::optional<Checkpoint> shared(std::optional<Checkpoint>) const;
   void seek();
   bool log_step();
   void keep_failures(const std::vector<double>& norms, std::int64_t first);
@@ -53,14 +62,17 @@ class TrainingRun {
   void roll_back(const std::string& why, std::int64_t up_to);
   void save_checkpoint();
   void save_weights(const std::string& name);
-  TrainingState state() const;
+  void require_same_state(const std::vector<std::byte>& state) const;
+  TrainingState progress() const;
   void write_report(const std::string& status);
 
   const Config& config_;
   TrainingData& data_;
   model::Network& network_;
   model::Trainer& trainer_;
-  RunDirectory& folder_;
+  std::filesystem::path run_;
+  RunDirectory* folder_;
+  model::Communicator* ranks_;
   Log& log_;
   RunLog run_log_;
   Position position_;
@@ -71,6 +83,7 @@ class TrainingRun {
   std::int64_t logged_batches_ = 0, logged_updates_ = 0;
   std::int64_t failed_saves_ = 0, failed_in_a_row_ = 0, last_saved_ = 0;
   bool spike_said_ = false;
+  int signal_ = 0;
   double loss_ = NAN, validation_loss_ = NAN, norm_ = NAN, step_seconds_ = 0.;
 };
 

@@ -23,6 +23,7 @@ nlohmann::ordered_json TrainingRun::environment(const TakingUp& how) const {
           {"device", info.device},
           {"libraries", info.libraries},
           {"threads", info.threads},
+          {"ranks", ranks_ == nullptr ? 1 : ranks_->size()},
           {"kernels", network_.implementations()},
           {"system", std::string(system.sysname) + " " + system.release},
           {"start", how.start.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(how.start)},
@@ -36,12 +37,13 @@ nlohmann::ordered_json TrainingRun::environment(const TakingUp& how) const {
 /// The same bytes come only from the same computation from the first step on.
 void TrainingRun::compare_environment(const std::string& before, const nlohmann::ordered_json& now,
                                       const TakingUp& how) const {
+  if (folder_ == nullptr) return;  // the first rank says it for all
   const auto had = nlohmann::json::parse(before, nullptr, false);
   const auto of = [&](const char* key) {
     return had.is_object() ? had.value(key, nlohmann::json()) : nlohmann::json();
   };
   std::string changes;
-  for (const char* const key : {"threads", "backend", "device", "libraries", "kernels", "version"}) {
+  for (const char* const key : {"ranks", "threads", "backend", "device", "libraries", "kernels", "version"}) {
     const nlohmann::json is = now.at(key);
     if (of(key) == is) continue;
     changes += fmt::format("{}{}", changes.empty() ? "" : ", ", key);
@@ -55,7 +57,7 @@ void TrainingRun::compare_environment(const std::string& before, const nlohmann:
     }
   }
   if (changes.empty()) return;
-  const std::string where = folder_.path("").string();
+  const std::string where = run_.string();
   if (how.deterministic) {
     throw UsageError(fmt::format(
         "{}: --deterministic: the run was begun with something else: {}. It cannot end in the bytes of one "
@@ -97,7 +99,7 @@ void TrainingRun::write_report(const std::string& status) {
     series.x.push_back(line["step"].get<double>());
     series.y.push_back(line[key].get<double>());
   };
-  std::ifstream lines(folder_.path("metrics.jsonl"));
+  std::ifstream lines(run_ / "metrics.jsonl");
   std::string text;
   while (std::getline(lines, text)) {
     const nlohmann::json line = nlohmann::json::parse(text, nullptr, false);
@@ -110,7 +112,7 @@ void TrainingRun::write_report(const std::string& status) {
   report.losses = {training, validation};
   report.config = resolved_text(config_);
   try {
-    io::publish(folder_.path("report.html"), train_report(report));
+    io::publish(run_ / "report.html", train_report(report));
   } catch (const io::WriteError& error) {
     log_.warning(error.what());
   }

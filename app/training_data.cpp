@@ -143,13 +143,16 @@ TrainingData open_training_data(Config& config) {
   return data;
 }
 
-void start_batches(const Config& config, TrainingData& data, std::int64_t guide_cache_bytes) {
+void start_batches(const Config& config, TrainingData& data, const Share& share,
+                   std::int64_t guide_cache_bytes) {
   const bool guided = config.model.feed == model::Feed::advection;
   const io::GuideFunction guide = guided ? make_guide(config.guide, guide_cache_bytes) : io::GuideFunction{};
   std::vector<const io::Archive*> archives;
   for (const io::Archive& archive : data.archives) archives.push_back(&archive);
   io::BatchSpec spec;
   spec.batch = config.training.batch;
+  spec.share_first = share.first;
+  spec.share_count = share.count;
   spec.past = config.model.past;
   spec.future = config.model.future;
   spec.crop_rows = config.data.crop_rows;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "app/config.hpp"
+#include "app/ranks.hpp"
 #include "app/weights.hpp"
 #include "io/batch_source.hpp"
 
@@ -29,7 +30,7 @@ std::vector<std::filesystem::path> archive_paths(const Config&);
 /// Opens the archives, cuts and splits windows, and fills in the transform's quantity. Throws DataError, or
 /// ConfigError when the config and the archives do not fit.
 TrainingData open_training_data(Config&);
-/// Makes the sources of batches, whose guides may take so many bytes.
-void start_batches(const Config&, TrainingData&, std::int64_t guide_cache_bytes);
+/// Makes the sources of batches, or of a share of each, whose guides may take so many bytes.
+void start_batches(const Config&, TrainingData&, const Share&, std::int64_t guide_cache_bytes);
 
 }  // namespace raincell::app

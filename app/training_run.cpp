@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
+#include <span>
 
 #include "app/errors.hpp"
 #include "app/failure_bundle.hpp"
@@ -30,14 +32,17 @@ nlohmann::json finite_or_null(double value) {
 }  // namespace
 
 TrainingRun::TrainingRun(const Config& config, TrainingData& data, model::Network& network,
-                         model::Trainer& trainer, RunDirectory& folder, Log& log)
+                         model::Trainer& trainer, std::filesystem::path run, RunDirectory* folder,
+                         model::Communicator* ranks, Log& log)
     : config_(config),
       data_(data),
       network_(network),
       trainer_(trainer),
+      run_(std::move(run)),
       folder_(folder),
+      ranks_(ranks),
       log_(log),
-      run_log_(folder.path(""), log) {
+      run_log_(folder == nullptr ? std::filesystem::path() : run_, log) {
   for (const double threshold : config.model.thresholds) {
     thresholds_.push_back(config.transform.to_network(static_cast<float>(threshold)));
   }
@@ -56,6 +61,35 @@ model::HostBatch TrainingRun::host_batch() const {
   return host;
 }
 
+/// A signal that reached any of the ranks, at the same step on all of them.
+int TrainingRun::agreed_signal() const {
+  if (ranks_ == nullptr) return pending_signal();
+  ranks_->beat();
+  if (trainer_.batches() % config_.training.accumulation != 0) return 0;
+  const int own = pending_signal();
+  double came[2] = {own == SIGINT ? 1. : 0., own == SIGTERM ? 1. : 0.};
+  ranks_->sum(std::span<double>(came));
+  return came[1] > 0. ? SIGTERM : came[0] > 0. ? SIGINT : 0;
+}
+
+/// What the first rank has read, on all.
+std::optional<Checkpoint> TrainingRun::shared(std::optional<Checkpoint> checkpoint) const {
+  if (ranks_ == nullptr) return checkpoint;
+  ranks_->rest();
+  std::vector<std::byte> text, state;
+  if (checkpoint) {
+    const std::string manifest = manifest_text({checkpoint->position, 0, ""});
+    const auto bytes = std::as_bytes(std::span(manifest));
+    text.assign(bytes.begin(), bytes.end());
+    state = std::move(checkpoint->state);
+  }
+  ranks_->broadcast(text);
+  ranks_->broadcast(state);
+  if (text.empty()) return std::nullopt;
+  const Manifest manifest = parse_manifest({reinterpret_cast<const char*>(text.data()), text.size()});
+  return Checkpoint{manifest.position, std::move(state)};
+}
+
 void TrainingRun::seek() {
   const std::int64_t epoch_batches = data_.train->batches_per_epoch();
   data_.train->seek(trainer_.batches() / epoch_batches, trainer_.batches() % epoch_batches);
@@ -66,10 +100,10 @@ void TrainingRun::seek() {
 
 void TrainingRun::resume(const TakingUp& how) {
   const nlohmann::ordered_json now = environment(how);
-  const auto checkpoint = folder_.newest(log_);
+  const auto checkpoint = shared(folder_ != nullptr ? folder_->newest(log_) : std::nullopt);
   if (checkpoint) {
     if (checkpoint->position.archives != data_.hash) {
-      const std::string what = folder_.path("").string() + ": was trained on another archive";
+      const std::string what = run_.string() + ": was trained on another archive";
       if (!how.force) {
         throw UsageError(what +
                          "; give the same, start anew with --fresh, or go on all the same with --force");
@@ -83,18 +117,19 @@ void TrainingRun::resume(const TakingUp& how) {
   }
   position_.archives = data_.hash;
   position_.environment = json_text(now);
-  io::publish(folder_.path("env.json"), json_text(now, 1) + "\n");
-  folder_.cut_metrics(trainer_.updates());
-  run_log_.begin_at(trainer_.updates());
-  if (checkpoint) {
-    run_log_.event(trainer_.updates(), "resumed", {{"changes", folder_.changes()}});
-  } else {
+  if (folder_ != nullptr) {
+    io::publish(run_ / "env.json", json_text(now, 1) + "\n");
+    folder_->cut_metrics(trainer_.updates());
+    run_log_.begin_at(trainer_.updates());
+    if (checkpoint) run_log_.event(trainer_.updates(), "resumed", {{"changes", folder_->changes()}});
+  }
+  if (!checkpoint) {
     save_checkpoint();  // what a roll-back before the first checkpoint returns to
     if (failed_in_a_row_ > 0) {
       throw ResourceError(
           fmt::format("{}: not even the first checkpoint can be saved, so nothing that is trained "
                       "would last; make room or choose another --run",
-                      folder_.path("").string()));
+                      run_.string()));
     }
   }
   seek();
@@ -112,7 +147,8 @@ bool TrainingRun::go() {
   }
   Progress progress(log_, "training", steps, "steps", trainer_.updates());
   while (trainer_.updates() < steps) {
-    if (pending_signal() != 0) {
+    signal_ = agreed_signal();
+    if (signal_ != 0) {
       log_.info("finishing: saving a checkpoint; a second signal ends it at once");
       save_checkpoint();
       save_weights("last.safetensors");
@@ -121,7 +157,7 @@ bool TrainingRun::go() {
         throw ResourceError(
             fmt::format("{}: stopped at step {} of {}, but its checkpoint could not be saved; "
                         "the same command goes on at the one before",
-                        folder_.path("").string(), trainer_.updates(), steps));
+                        run_.string(), trainer_.updates(), steps));
       }
       return false;
     }
@@ -173,7 +209,7 @@ bool TrainingRun::log_step() {
                  {"empty", trainer_.empty_updates()},
                  {"rollbacks", position_.rollbacks},
                  {"samples_per_s", seconds > 0. ? samples / seconds : 0.}});
-  run_log_.state(state(), false);
+  run_log_.state(progress(), false);
   keep_failures(norms, first);
   const bool spike = model::observe({.sigmas = config_.guard.sigmas}, position_.spikes, loss_);
   if (!spike) spike_said_ = false;
@@ -186,7 +222,7 @@ bool TrainingRun::log_step() {
     throw Diverged(
         fmt::format("{}: {}; it ends as guard.spike asks for. Use a lower optimizer.learning_rate; "
                     "the last checkpoint is in {}",
-                    folder_.path("").string(), what, folder_.path("checkpoints").string()));
+                    run_.string(), what, (run_ / "checkpoints").string()));
   }
   if (config_.guard.spike == SpikeAction::roll_back) {
     // The rise began some losses ago; a checkpoint of since then may already have it.
@@ -203,13 +239,14 @@ void TrainingRun::keep_failures(const std::vector<double>& norms, std::int64_t f
   for (std::size_t i = 0; i < norms.size(); ++i) {
     if (std::isfinite(norms[i])) continue;
     const std::int64_t update = trainer_.updates() - static_cast<std::int64_t>(norms.size() - i);
-    if (update < first) continue;
+    if (update < first || folder_ == nullptr) continue;
     run_log_.event(update + 1, "skipped", {{"gradient_norm", fmt::format("{}", norms[i])}});
     try {
-      FailureBundle bundle(folder_.path("failures"), update + 1, *data_.train, data_.archives);
+      FailureBundle bundle(run_ / "failures", update + 1, *data_.train, data_.archives);
       if (!bundle.wanted()) continue;
       for (std::int64_t a = 0; a < config_.training.accumulation; ++a)
-        bundle.add(update * config_.training.accumulation + a, config_.training.batch);
+        bundle.add(update * config_.training.accumulation + a, config_.training.batch,
+                   network_.planned().batch);
       log_.warning(
           fmt::format("step {}: the gradient is not finite, so the update was skipped; its samples are "
                       "in {}",
@@ -236,7 +273,7 @@ void TrainingRun::validate() {
                                  static_cast<std::int64_t>(data_.validation_windows.size())) +
           config_.training.batch - 1) /
              config_.training.batch);
-  double sum = 0., pixels = 0.;
+  double sums[2] = {0., 0.};  // loss times pixels, pixels
   for (std::int64_t i = 0; i < batches; ++i) {
     data_.validation->next(batch_);
     network_.load(host_batch());
@@ -244,10 +281,12 @@ void TrainingRun::validate() {
     network_.forward();
     network_.loss(1.F);
     const model::Network::LossValue value = network_.read_loss();
-    sum += value.mean * value.valid_pixels;
-    pixels += value.valid_pixels;
+    sums[0] += value.mean * value.valid_pixels;
+    sums[1] += value.valid_pixels;
+    if (ranks_ != nullptr) ranks_->beat();
   }
-  const double loss = pixels > 0. ? sum / pixels : NAN;
+  if (ranks_ != nullptr) ranks_->sum(std::span<double>(sums));
+  const double loss = sums[1] > 0. ? sums[0] / sums[1] : NAN;
   const bool better = std::isfinite(loss) && (position_.best_step == 0 || loss < position_.best_validation);
   if (better) {
     position_.best_validation = loss;
@@ -280,9 +319,10 @@ void TrainingRun::roll_back(const std::string& why, std::int64_t up_to) {
     throw Diverged(fmt::format(
         "training diverged at step {}: {}, after {} roll-backs; use a lower optimizer.learning_rate "
         "or a smaller optimizer.clip_norm. The last good checkpoint is in {}",
-        failed_at, why, kMostRollbacks, folder_.path("checkpoints").string()));
+        failed_at, why, kMostRollbacks, (run_ / "checkpoints").string()));
   }
-  const Checkpoint good = folder_.newest_or_oldest(log_, up_to);
+  const Checkpoint good =
+      *shared(folder_ != nullptr ? std::optional(folder_->newest_or_oldest(log_, up_to)) : std::nullopt);
   trainer_.restore(good.state);
   const std::string environment = position_.environment;
   position_ = good.position;
@@ -290,10 +330,10 @@ void TrainingRun::roll_back(const std::string& why, std::int64_t up_to) {
   position_.rollbacks = rollbacks;
   trainer_.scale_learning_rate(
       std::pow(kRollbackRate, static_cast<double>(rollbacks - good.position.rollbacks)));
-  folder_.drop_after(trainer_.updates());
+  if (folder_ != nullptr) folder_->drop_after(trainer_.updates());
   log_.warning(fmt::format("{}: back to step {}, learning rate halved", why, trainer_.updates()));
   save_checkpoint();  // so that a run killed now goes on with the lower rate
-  folder_.cut_metrics(trainer_.updates());
+  if (folder_ != nullptr) folder_->cut_metrics(trainer_.updates());
   run_log_.begin_at(trainer_.updates());
   run_log_.event(trainer_.updates(), "rolled back", {{"from", failed_at}, {"why", why}});
   seek();
@@ -303,9 +343,14 @@ void TrainingRun::save_checkpoint() {
   position_.updates = trainer_.updates();
   position_.batches = trainer_.batches();
   position_.skipped = trainer_.read_skipped();
+  const std::vector<std::byte> state = trainer_.state();
+  if (ranks_ != nullptr) {
+    ranks_->rest();
+    require_same_state(state);
+  }
+  if (folder_ == nullptr) return;
   try {
-    folder_.save(position_, trainer_.state(),
-                 {config_.training.keep_checkpoints, config_.training.keep_every});
+    folder_->save(position_, state, {config_.training.keep_checkpoints, config_.training.keep_every});
     failed_in_a_row_ = 0;
     last_saved_ =
         std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -320,24 +365,37 @@ void TrainingRun::save_checkpoint() {
           fmt::format("{}: {} checkpoints in a row could not be saved, so what is trained would "
                       "be lost; make room or mend the disk, and the same command goes on at the "
                       "last one",
-                      folder_.path("checkpoints").string(), failed_in_a_row_));
+                      (run_ / "checkpoints").string(), failed_in_a_row_));
     }
   }
-  run_log_.state(state(), true);
+  run_log_.state(progress(), true);
+}
+
+/// All ranks hold the same bits, or one of their machines computes something else.
+void TrainingRun::require_same_state(const std::vector<std::byte>& state) const {
+  const std::vector<std::string> hashes = ranks_->gather(io::sha256(state));
+  for (std::size_t r = 1; r < hashes.size(); ++r) {
+    if (hashes[r] == hashes[0]) continue;
+    throw PeerError(
+        fmt::format("{} holds other weights than {} at step {}: their machines do not compute the same; "
+                    "start again on machines of one kind, or have them checked",
+                    ranks_->name(static_cast<int>(r)), ranks_->name(0), trainer_.updates()));
+  }
 }
 
 void TrainingRun::save_weights(const std::string& name) {
+  if (folder_ == nullptr) return;
   const bool averaged = trainer_.uses_average();
   trainer_.use_average(true);
   try {
-    io::publish(folder_.path(name), weights_bytes(network_, config_, data_.steps, trainer_.updates()));
+    io::publish(run_ / name, weights_bytes(network_, config_, data_.steps, trainer_.updates()));
   } catch (const io::WriteError& error) {
     log_.warning(fmt::format("{}; training goes on", error.what()));
   }
   trainer_.use_average(averaged);
 }
 
-TrainingState TrainingRun::state() const {
+TrainingState TrainingRun::progress() const {
   TrainingState s;
   s.step = trainer_.updates();
   s.steps = config_.training.steps;
@@ -356,6 +414,8 @@ TrainingState TrainingRun::state() const {
 }
 
 void TrainingRun::finish(bool finished, std::int64_t memory) {
+  if (ranks_ != nullptr) ranks_->rest();
+  if (folder_ == nullptr) return;
   if (!finished) {
     write_report(fmt::format("stopped at step {}", trainer_.updates()));
     log_.info(fmt::format("stopped at step {} of {}; the same command goes on there", trainer_.updates(),
@@ -364,16 +424,15 @@ void TrainingRun::finish(bool finished, std::int64_t memory) {
   }
   trainer_.use_average(true);
   const auto weights = weights_bytes(network_, config_, data_.steps, trainer_.updates());
-  io::publish(folder_.path("last.safetensors"), weights);
-  if (position_.best_step == 0) io::publish(folder_.path("best.safetensors"), weights);
+  io::publish(run_ / "last.safetensors", weights);
+  if (position_.best_step == 0) io::publish(run_ / "best.safetensors", weights);
   trainer_.use_average(false);
   run_log_.event(trainer_.updates(), "finished", {});
-  run_log_.state(state(), true);
+  run_log_.state(progress(), true);
   data_.train.reset();
   data_.validation.reset();
   network_.forget_plan();
-  const std::filesystem::path best = folder_.path("best.safetensors"),
-                              last = folder_.path("last.safetensors");
+  const std::filesystem::path best = run_ / "best.safetensors", last = run_ / "last.safetensors";
   const bool same = io::read_file(best) == io::read_file(last);
   fit_on_validation(best, config_, data_, network_.backend(), memory, log_);
   if (same) {
@@ -383,7 +442,7 @@ void TrainingRun::finish(bool finished, std::int64_t memory) {
   }
   write_report("finished");
   log_.result(fmt::format(
-      "{}: {} steps{}", folder_.path("best.safetensors").string(), trainer_.updates(),
+      "{}: {} steps{}", (run_ / "best.safetensors").string(), trainer_.updates(),
       position_.best_step > 0             ? fmt::format(", best validation loss {:.5f} at step {}",
                                                         position_.best_validation, position_.best_step)
       : !data_.validation_windows.empty() ? ", the validation loss was never finite: the best are the last"

@@ -15,6 +15,8 @@ packages=(
   libdnnl-dev libopencv-core-dev libopencv-imgproc-dev libopencv-video-dev
   # the program: options, log, hashes, the reader's jail
   libboost-program-options-dev libfmt-dev libseccomp-dev libssl-dev
+  # training on several processes
+  libopenmpi-dev openmpi-bin
   # maps and animation
   fonts-dejavu-core libcairo2-dev libwebp-dev
   # tests: strace kills the program at a system call, or makes one fail

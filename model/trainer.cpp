@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <numeric>
+#include <sstream>
 #include <stdexcept>
 #include <utility>
 
@@ -53,20 +55,47 @@ bool describes(const std::string& text, const ModelSpec& spec) {
 }
 
 /// Reads back what exact() and integers wrote.
-double number(const WeightsFile& file, const std::string& key) {
+double number(const std::string& text, const std::string& key) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  if (text.empty() || *end != '\0') throw WeightsError("training state: '" + key + "' is not a number");
+  return value;
+}
+
+const std::string& text_of(const WeightsFile& file, const std::string& key) {
   const auto found = file.metadata.find(key);
   if (found == file.metadata.end()) throw WeightsError("training state: '" + key + "' is missing");
-  char* end = nullptr;
-  const double value = std::strtod(found->second.c_str(), &end);
-  if (found->second.empty() || *end != '\0')
-    throw WeightsError("training state: '" + key + "' is not a number");
-  return value;
+  return found->second;
+}
+
+double number(const WeightsFile& file, const std::string& key) {
+  return number(text_of(file, key), key);
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string line;
+  for (const std::string& word : words) line += (line.empty() ? "" : " ") + word;
+  return line;
+}
+
+/// Each rank goes on with its own; of another number of ranks the first has it all.
+double own_sum(const std::string& text, const std::string& key, const Communicator* communicator) {
+  std::vector<double> sums;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) sums.push_back(number(word, key));
+  const int size = communicator == nullptr ? 1 : communicator->size(),
+            rank = communicator == nullptr ? 0 : communicator->rank();
+  if (static_cast<int>(sums.size()) == size) return sums[static_cast<std::size_t>(rank)];
+  return rank == 0 ? std::accumulate(sums.begin(), sums.end(), 0.) : 0.;
 }
 
 }  // namespace
 
-Trainer::Trainer(Network& network, const TrainingSpec& spec) : network_(network), spec_(spec) {
+Trainer::Trainer(Network& network, const TrainingSpec& spec, Communicator* communicator)
+    : network_(network), spec_(spec), communicator_(communicator) {
   check_training(spec, network);
+  if (spec_.whole_batch == 0) spec_.whole_batch = network.planned().batch;
+  if (communicator_ != nullptr) exchanged_.resize(static_cast<std::size_t>(network.layout().stored()));
   Parameters& parameters = network.parameters();
   kernels::Backend& backend = network.backend();
   first_moment_ = parameters.block("first moments");
@@ -93,8 +122,11 @@ double Trainer::learning_rate() const {
 void Trainer::choose_inputs() {
   if (truth_weights_.empty()) return;
   const double probability = truth_probability();
+  const auto future = static_cast<std::uint64_t>(network_.spec().future);
+  const std::uint64_t first =
+      (static_cast<std::uint64_t>(batches_ * spec_.whole_batch + spec_.first_sample)) * future;
   for (std::size_t i = 0; i < truth_weights_.size(); ++i) {
-    const auto index = static_cast<std::uint64_t>(batches_) * truth_weights_.size() + i;
+    const std::uint64_t index = first + i;
     truth_weights_[i] = uniform(spec_.seed, kSamplingStream, index) < probability ? 1.F : 0.F;
   }
   network_.set_teacher(truth_weights_);
@@ -105,7 +137,8 @@ void Trainer::load(const HostBatch& batch) {
   choose_inputs();
   network_.load(batch);
   if (batches_ % spec_.accumulation == 0) accumulated_pixels_ = 0.;
-  loaded_pixels_ = network_.valid_pixels(batch);
+  own_pixels_ = loaded_pixels_ = network_.valid_pixels(batch);
+  if (communicator_ != nullptr) communicator_->sum(std::span<double>(&loaded_pixels_, 1));
 }
 
 /// The batch's share of the valid pixels since the last update; shrinks what is accumulated to the rest, so
@@ -121,10 +154,13 @@ float Trainer::take_share() {
 bool Trainer::step_loaded() {
   if (batches_ % spec_.accumulation == 0) network_.zero_gradients();
   if (loaded_pixels_ > 0.) {
-    network_.forward();
-    network_.loss(take_share());
-    network_.backward();
-    network_.backend().add_scaled(loss_sum_.view(), 1.F, network_.loss_sums());
+    const float share = take_share(), own = static_cast<float>(own_pixels_ / loaded_pixels_);
+    if (own_pixels_ > 0.) {
+      network_.forward();
+      network_.loss(share * own);
+      network_.backward();
+      network_.backend().add_scaled(loss_sum_.view(), own, network_.loss_sums());
+    }
     ++loss_batches_;
   }
   ++batches_;
@@ -139,7 +175,16 @@ bool Trainer::step_loaded() {
   return true;
 }
 
+void Trainer::sum_gradients() {
+  if (communicator_ == nullptr) return;
+  const kernels::View gradients = network_.parameters().gradients();
+  network_.backend().read(gradients, std::span<float>(exchanged_));
+  communicator_->sum(std::span<float>(exchanged_));
+  network_.backend().write(gradients, std::span<const float>(exchanged_));
+}
+
 void Trainer::update() {
+  sum_gradients();
   kernels::Backend& backend = network_.backend();
   Parameters& parameters = network_.parameters();
   const kernels::View squares = norm_of_update();
@@ -164,6 +209,7 @@ Trainer::MeanLoss Trainer::take_mean_loss() {
   double sums[2] = {0., 0.};
   network_.backend().read(loss_sum_.view(), std::span<double>(sums));
   network_.backend().fill(loss_sum_.view(), 0.F);
+  if (communicator_ != nullptr) communicator_->sum(std::span<double>(sums, 1));
   const std::int64_t batches = std::exchange(loss_batches_, 0);
   return {batches > 0 ? sums[0] / static_cast<double>(batches) : std::nan(""), batches};
 }
@@ -202,8 +248,12 @@ std::vector<Trainer::Block> Trainer::blocks() {
 
 std::vector<std::byte> Trainer::state() {
   if (averaged_) throw std::logic_error("Trainer::state while the average is in use");
+  if (communicator_ != nullptr && batches_ % spec_.accumulation != 0)
+    throw std::logic_error("Trainer::state of several processes between two updates");
   double loss_sum[2] = {0., 0.};
   network_.backend().read(loss_sum_.view(), std::span<double>(loss_sum));
+  std::string loss_sums = exact(loss_sum[0]);
+  if (communicator_ != nullptr) loss_sums = joined(communicator_->gather(loss_sums));
   WeightsFile file;
   file.metadata = {{"training_state", kStateVersion},
                    {"model", to_text(network_.spec())},
@@ -212,7 +262,7 @@ std::vector<std::byte> Trainer::state() {
                    {"accumulated_pixels", exact(accumulated_pixels_)},
                    {"skipped", std::to_string(read_skipped())},
                    {"empty_updates", std::to_string(empty_updates_)},
-                   {"loss_sum", exact(loss_sum[0])},
+                   {"loss_sum", loss_sums},
                    {"loss_batches", std::to_string(loss_batches_)},
                    {"rate_scale", exact(rate_scale_)},
                    {"plateau.factor", exact(plateau_.factor)},
@@ -267,7 +317,7 @@ void Trainer::restore(std::span<const std::byte> bytes) {
   const std::int64_t batches = integer("batches"), updates = integer("updates");
   const double skipped = number(file, "skipped"), rate_scale = number(file, "rate_scale");
   const std::int64_t empty_updates = integer("empty_updates"), loss_batches = integer("loss_batches");
-  const double loss_sum[2] = {number(file, "loss_sum"), 0.};
+  const double loss_sum[2] = {own_sum(text_of(file, "loss_sum"), "loss_sum", communicator_), 0.};
   const bool between = batches % spec_.accumulation != 0;  // in the middle of an accumulation
   const double accumulated_pixels = between ? number(file, "accumulated_pixels") : 0.;
   std::size_t next = 0;

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "model/communicator.hpp"
 #include "model/network.hpp"
 #include "model/schedule.hpp"
 
@@ -20,13 +21,17 @@ struct TrainingSpec {
   std::int64_t accumulation = 1;  // batches an update, weighted by their valid pixels
   double average_decay = 0.;      // exponential moving average of the parameters; 0: none
   std::uint64_t seed = 1;         // of scheduled sampling
+  /// Of several processes: samples of a whole batch, and which of them is this one's first. 0: all are.
+  std::int64_t whole_batch = 0, first_sample = 0;
 };
 
 /// One training run. The network must be planned for training and outlive the trainer.
 class Trainer {
  public:
-  /// Throws ModelError naming the key of a setting that cannot be.
-  Trainer(Network&, const TrainingSpec&);
+  /// Throws ModelError naming the key of a setting that cannot be. With a communicator, which must outlive
+  /// it, each process trains on its share of every batch, and all of them hold the same bits after every
+  /// update: step(), take_mean_loss(), state() and restore() are then made by all.
+  Trainer(Network&, const TrainingSpec&, Communicator* = nullptr);
 
   /// One batch: load, forward, loss, backward; every `accumulation` batches one update. Nothing is allocated
   /// and nothing copied to the host. A non-finite gradient changes nothing and is counted on the device; a
@@ -88,10 +93,13 @@ class Trainer {
   void choose_inputs();
   float take_share();
   kernels::View norm_of_update() { return gradient_squares_.step(updates_ % kNormsKept); }
+  void sum_gradients();
   void update();
 
   Network& network_;
   TrainingSpec spec_;
+  Communicator* communicator_;
+  std::vector<float> exchanged_;                            // gradients on the host, with a communicator
   kernels::Tensor first_moment_, second_moment_, average_;  // {1,1,stored,1,1}; the last two may be empty
   kernels::Tensor gradient_squares_;                        // [kNormsKept,1,1,1,1], by number of the update
   kernels::Tensor skipped_, loss_sum_;                      // scalar; {1,1,2,1,1} as Network::loss_sums()
@@ -99,7 +107,8 @@ class Trainer {
   PlateauState plateau_;
   std::int64_t batches_ = 0, updates_ = 0;
   std::int64_t empty_updates_ = 0, loss_batches_ = 0;
-  double loaded_pixels_ = 0.;       // valid ones, of the loaded batch
+  double own_pixels_ = 0.;          // valid ones, of the loaded share of the batch
+  double loaded_pixels_ = 0.;       // of the loaded batch
   double accumulated_pixels_ = 0.;  // valid ones, in the batches since the last update
   double rate_scale_ = 1.;
   bool averaged_ = false;

@@ -1,0 +1,255 @@
+// raincell-mpi.so: the communicator of MPI, in a library of its own, so that the program starts without MPI.
+#include <fmt/format.h>
+#include <mpi.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "app/errors.hpp"
+#include "model/communicator.hpp"
+
+namespace raincell::app {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kPingEvery{250};
+constexpr milliseconds kSilence{10000};      // of the rank before, until it counts as dead or stopped
+constexpr milliseconds kLeastStall{15000};   // of the own work between two beats
+constexpr double kStallPerStep = 10.;        // or so many times the longest until then
+constexpr milliseconds kFirstStall{600000};  // until the first steps have told how long one takes
+
+double seconds(Clock::duration time) {
+  return std::chrono::duration<double>(time).count();
+}
+
+void check(int result, const char* call) {
+  if (result == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING] = {};
+  int length = 0;
+  MPI_Error_string(result, text, &length);
+  throw std::runtime_error(fmt::format("MPI: {}: {}", call, text));
+}
+
+std::string rank_name(int rank, int size) {
+  struct utsname system {};
+  ::uname(&system);
+  return fmt::format("rank {} of {} (process {} on {})", rank, size, ::getpid(), system.nodename);
+}
+
+class MpiRanks final : public model::Communicator {
+ public:
+  MpiRanks() {
+    check(MPI_Comm_dup(MPI_COMM_WORLD, &work_), "MPI_Comm_dup");
+    check(MPI_Comm_dup(MPI_COMM_WORLD, &pings_), "MPI_Comm_dup");
+    check(MPI_Comm_rank(work_, &rank_), "MPI_Comm_rank");
+    check(MPI_Comm_size(work_, &size_), "MPI_Comm_size");
+    names_ = gather(rank_name(rank_, size_));
+    watchdog_ = std::thread([this] { watch(); });
+  }
+  MpiRanks(const MpiRanks&) = delete;
+  MpiRanks& operator=(const MpiRanks&) = delete;
+  ~MpiRanks() override {
+    waiting_ = true;
+    MPI_Barrier(work_);  // nobody is silent before all are through
+    ending_ = true;
+    watchdog_.join();
+    MPI_Finalize();
+  }
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  std::string name(int rank) const override { return names_.at(static_cast<std::size_t>(rank)); }
+
+  void sum(std::span<double> values) override {
+    const Waiting waiting(*this);
+    const auto count = static_cast<int>(values.size());
+    std::vector<double> all(values.size() * static_cast<std::size_t>(size_));
+    check(MPI_Allgather(values.data(), count, MPI_DOUBLE, all.data(), count, MPI_DOUBLE, work_),
+          "MPI_Allgather");
+    std::fill(values.begin(), values.end(), 0.);
+    for (std::size_t i = 0; i < all.size(); ++i) values[i % values.size()] += all[i];
+  }
+
+  /// Each rank sums a slice, in the order of the ranks, and sends it to all.
+  void sum(std::span<float> values) override {
+    const Waiting waiting(*this);
+    const auto ranks = static_cast<std::size_t>(size_);
+    std::vector<int> counts(ranks), places(ranks), own(ranks), received(ranks);
+    const std::size_t slice = (values.size() + ranks - 1) / ranks;
+    for (std::size_t r = 0; r < ranks; ++r) {
+      const std::size_t first = std::min(values.size(), r * slice),
+                        last = std::min(values.size(), first + slice);
+      places[r] = static_cast<int>(first);
+      counts[r] = static_cast<int>(last - first);
+    }
+    const int mine = counts[static_cast<std::size_t>(rank_)];
+    for (std::size_t r = 0; r < ranks; ++r) {
+      own[r] = mine;
+      received[r] = static_cast<int>(r) * mine;
+    }
+    parts_.resize(ranks * static_cast<std::size_t>(mine));
+    sums_.resize(static_cast<std::size_t>(mine));
+    check(MPI_Alltoallv(values.data(), counts.data(), places.data(), MPI_FLOAT, parts_.data(), own.data(),
+                        received.data(), MPI_FLOAT, work_),
+          "MPI_Alltoallv");
+    for (std::size_t i = 0; i < sums_.size(); ++i) {
+      double sum = 0.;
+      for (std::size_t r = 0; r < ranks; ++r) sum += static_cast<double>(parts_[r * sums_.size() + i]);
+      sums_[i] = static_cast<float>(sum);
+    }
+    check(MPI_Allgatherv(sums_.data(), mine, MPI_FLOAT, values.data(), counts.data(), places.data(),
+                         MPI_FLOAT, work_),
+          "MPI_Allgatherv");
+  }
+
+  std::vector<std::string> gather(const std::string& mine) override {
+    const Waiting waiting(*this);
+    const auto ranks = static_cast<std::size_t>(size_);
+    std::vector<int> lengths(ranks), places(ranks);
+    const auto length = static_cast<int>(mine.size());
+    check(MPI_Allgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, work_), "MPI_Allgather");
+    int total = 0;
+    for (std::size_t r = 0; r < ranks; ++r) {
+      places[r] = total;
+      total += lengths[r];
+    }
+    std::string all(static_cast<std::size_t>(total), '\0');
+    check(MPI_Allgatherv(mine.data(), length, MPI_CHAR, all.data(), lengths.data(), places.data(), MPI_CHAR,
+                         work_),
+          "MPI_Allgatherv");
+    std::vector<std::string> said(ranks);
+    for (std::size_t r = 0; r < ranks; ++r)
+      said[r] = all.substr(static_cast<std::size_t>(places[r]), static_cast<std::size_t>(lengths[r]));
+    return said;
+  }
+
+  void broadcast(std::vector<std::byte>& bytes) override {
+    const Waiting waiting(*this);
+    auto size = static_cast<unsigned long long>(bytes.size());
+    check(MPI_Bcast(&size, 1, MPI_UNSIGNED_LONG_LONG, 0, work_), "MPI_Bcast");
+    bytes.resize(size);
+    constexpr std::size_t kPiece = std::size_t{1} << 30;  // MPI counts in int
+    for (std::size_t at = 0; at < bytes.size(); at += kPiece) {
+      check(MPI_Bcast(bytes.data() + at, static_cast<int>(std::min(kPiece, bytes.size() - at)), MPI_BYTE, 0,
+                      work_),
+            "MPI_Bcast");
+    }
+  }
+
+  void beat() override {
+    const Clock::time_point now = Clock::now();
+    const Clock::duration took = now - last_beat_.load();
+    if (!resting_ && beats_.fetch_add(1) > 0 && took > longest_.load()) longest_ = took;
+    last_beat_ = now;
+    resting_ = false;
+  }
+  void rest() override { resting_ = true; }
+
+  [[noreturn]] void abort(int code) override {
+    MPI_Abort(MPI_COMM_WORLD, code);
+    ::_exit(code);
+  }
+
+ private:
+  /// While it lives, this process waits for others, and is not stuck itself.
+  class Waiting {
+   public:
+    explicit Waiting(MpiRanks& ranks) : ranks_(ranks) { ranks_.waiting_ = true; }
+    ~Waiting() {
+      ranks_.waiting_ = false;
+      ranks_.last_beat_ = Clock::now();
+    }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+
+   private:
+    MpiRanks& ranks_;
+  };
+
+  [[noreturn]] void end(int who, const std::string& what) {
+    std::fprintf(stderr,
+                 "error: %s %s; all ranks end, and the same command goes on from the last checkpoint\n",
+                 names_[static_cast<std::size_t>(who)].c_str(), what.c_str());
+    std::fflush(stderr);
+    abort(kDevice);
+  }
+
+  /// Pings go around a ring: each rank hears of the one before it.
+  void watch() {
+    const int next = (rank_ + 1) % size_, before = (rank_ + size_ - 1) % size_;
+    char out = 1, in = 0;
+    MPI_Request sending = MPI_REQUEST_NULL, receiving = MPI_REQUEST_NULL;
+    MPI_Irecv(&in, 1, MPI_CHAR, before, 0, pings_, &receiving);
+    Clock::time_point heard = Clock::now(), woken = heard;
+    while (!ending_) {
+      int done = 0;
+      MPI_Test(&sending, &done, MPI_STATUS_IGNORE);
+      if (done != 0) MPI_Isend(&out, 1, MPI_CHAR, next, 0, pings_, &sending);
+      const Clock::time_point now = Clock::now();
+      // Whoever was stopped itself, with the whole machine or alone, has heard nobody meanwhile.
+      if (now - woken > kSilence / 2) heard = now;
+      woken = now;
+      for (;;) {
+        MPI_Test(&receiving, &done, MPI_STATUS_IGNORE);
+        if (done == 0) break;
+        heard = now;
+        MPI_Irecv(&in, 1, MPI_CHAR, before, 0, pings_, &receiving);
+      }
+      if (now - heard > kSilence)
+        end(before,
+            fmt::format("has not been heard of for {:.0f} s: it is dead or stopped", seconds(now - heard)));
+      const Clock::duration still = now - last_beat_.load();
+      const Clock::duration limit =
+          beats_ < 3 ? Clock::duration(kFirstStall)
+                     : std::max(Clock::duration(kLeastStall),
+                                std::chrono::duration_cast<Clock::duration>(longest_.load() * kStallPerStep));
+      if (!waiting_ && !resting_ && still > limit)
+        end(rank_, fmt::format("has not got on for {:.0f} s: it is stuck", seconds(still)));
+      std::this_thread::sleep_for(kPingEvery);
+    }
+    for (MPI_Request* request : {&sending, &receiving}) {
+      if (*request == MPI_REQUEST_NULL) continue;
+      MPI_Cancel(request);
+      MPI_Request_free(request);
+    }
+  }
+
+  MPI_Comm work_ = MPI_COMM_NULL, pings_ = MPI_COMM_NULL;
+  int rank_ = 0, size_ = 1;
+  std::vector<std::string> names_;
+  std::vector<float> parts_, sums_;
+  std::atomic<bool> ending_ = false, waiting_ = false, resting_ = true;
+  std::atomic<std::int64_t> beats_ = 0;
+  std::atomic<Clock::time_point> last_beat_ = Clock::now();
+  std::atomic<Clock::duration> longest_ = Clock::duration::zero();
+  std::thread watchdog_;
+};
+
+}  // namespace
+}  // namespace raincell::app
+
+/// Null, with a problem, where MPI cannot do what is needed.
+extern "C" raincell::model::Communicator* raincell_join(std::string* problem) {
+  int level = 0;
+  if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &level) != MPI_SUCCESS) {
+    *problem = "MPI_Init_thread failed";
+    return nullptr;
+  }
+  if (level < MPI_THREAD_MULTIPLE) {
+    *problem = "this MPI was built without support for several threads (MPI_THREAD_MULTIPLE)";
+    return nullptr;
+  }
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  return new raincell::app::MpiRanks();
+}
