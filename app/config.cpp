@@ -268,7 +268,7 @@ std::string config_reference() {
       "| `exceedance.yaml` | probabilities of 0.5, 1 and 5 mm/h, two stages fed with advected frames |\n"
       "| `hko7.yaml` | HKO-7 encoder-forecaster, 5 to 20 frames of 480x480, 11,316,841 parameters |\n"
       "| `hko7-small.yaml` | its layout with an eighth of the channels, minutes on two cores |\n"
-      "| `mnist-small.yaml` | Moving MNIST in twenty minutes on two cores |\n"
+      "| `mnist-small.yaml` | Moving MNIST in a quarter of an hour on two cores |\n"
       "| `paper-mnist.yaml` | ConvLSTM paper, Moving MNIST, 7,585,296 parameters |\n"
       "| `paper-radar.yaml` | ConvLSTM paper, radar echo data: 5 to 15 frames of 100x100 |\n"
       "| `openstl-mnist.yaml` | OpenSTL's ConvLSTM, Moving MNIST, 11,675,648 parameters |\n"

@@ -102,13 +102,16 @@ struct TrainReport {
   Facts facts;                 // model, parameters, best validation, time, samples a second, ...
   Facts environment;           // versions, device, threads
   std::vector<Series> losses;  // against steps: "training", "validation"
-  Series learning_rate, gradient_norm;
-  std::vector<ReportSection> further;  // validation scores, throughput, ...
+  Series learning_rate, gradient_norm, rate;  // rate: samples a second
+  std::vector<ReportSection> further;         // validation scores, ...
   std::vector<ReportPicture> pictures;
   std::string config;  // the resolved config, as YAML
 };
 
 std::string train_report(const TrainReport&);
+/// Curves against the number of the step; long ones are drawn faint behind their running mean.
+Chart step_chart(const std::string& title, const std::string& label, const std::vector<Series>& lines,
+                 bool log_y);
 
 /// For data URIs.
 std::string base64(const std::vector<std::uint8_t>&);

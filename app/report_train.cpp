@@ -23,7 +23,8 @@ Series smoothed(const Series& raw) {
   return mean;
 }
 
-/// Long curves are drawn faint behind their running mean.
+}  // namespace
+
 Chart step_chart(const std::string& title, const std::string& label, const std::vector<Series>& lines,
                  bool log_y) {
   Chart chart;
@@ -46,8 +47,6 @@ Chart step_chart(const std::string& title, const std::string& label, const std::
   return chart;
 }
 
-}  // namespace
-
 std::string train_report(const TrainReport& report) {
   Facts facts = report.facts;
   if (!report.status.empty()) facts.insert(facts.begin(), {"status", report.status});
@@ -69,13 +68,17 @@ std::string train_report(const TrainReport& report) {
   Series rate = report.learning_rate, norm = report.gradient_norm;
   rate.style = 3;
   norm.style = 4;
+  Series speed = report.rate;
+  speed.style = 5;
   body += heading("Optimizer", "The schedule as it was run, and the norm of the gradient before clipping.");
-  body += chart_grid(
-      {step_chart("Learning rate", "rate", {rate}, false), step_chart("Gradient norm", "norm", {norm}, true)},
-      "wide");
+  std::vector<Chart> optimizer = {step_chart("Learning rate", "rate", {rate}, false),
+                                  step_chart("Gradient norm", "norm", {norm}, true)};
+  if (!speed.x.empty()) optimizer.push_back(step_chart("Samples a second", "1/s", {speed}, false));
+  body += chart_grid(optimizer, "wide");
   body += further_sections(report.further);
   if (!report.pictures.empty()) {
-    body += heading("Sample forecasts", "From the validation part of the archive. Hatched: no data.");
+    body += heading("Sample forecasts",
+                    "Of samples kept back, or of some to train on where none are. Hatched: no data.");
     body += picture_panels(report.pictures);
   }
   if (!report.environment.empty()) body += heading("Environment", "") + facts_panel(report.environment);

@@ -13,6 +13,7 @@
 #include "app/log.hpp"
 #include "app/run_directory.hpp"
 #include "app/run_log.hpp"
+#include "app/sample_forecast.hpp"
 #include "app/training_data.hpp"
 #include "model/trainer.hpp"
 
@@ -58,13 +59,15 @@ class TrainingRun {
   bool log_step();
   void keep_failures(const std::vector<double>& norms, std::int64_t first);
   void validate();
+  bool forecasts_rain() const;
+  std::vector<ReportPicture> sample_pictures();
   bool too_many_skipped();
   void roll_back(const std::string& why, std::int64_t up_to);
   void save_checkpoint();
   void save_weights(const std::string& name);
   void require_same_state(const std::vector<std::byte>& state) const;
   TrainingState progress() const;
-  void write_report(const std::string& status);
+  void write_report(const std::string& status, const std::vector<ReportPicture>& pictures);
 
   const Config& config_;
   TrainingData& data_;
@@ -77,6 +80,7 @@ class TrainingRun {
   RunLog run_log_;
   Position position_;
   io::Batch batch_;
+  std::vector<float> forecast_;    // [N,T',1,H,W] of a batch, network units
   std::vector<float> thresholds_;  // network units
   std::string note_, validation_note_;
   std::chrono::steady_clock::time_point logged_ = std::chrono::steady_clock::now();

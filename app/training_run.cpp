@@ -265,6 +265,36 @@ void TrainingRun::keep_failures(const std::vector<double>& norms, std::int64_t f
   }
 }
 
+/// Whether its output is a rain rate, which scores and maps are made for.
+bool TrainingRun::forecasts_rain() const {
+  return config_.model.thresholds.empty() && !network_.spec().logits() &&
+         config_.transform.quantity == io::Quantity::rain_rate;
+}
+
+/// A sample of the validation part, or of the windows to train on, as the network forecasts it now.
+std::vector<ReportPicture> TrainingRun::sample_pictures() {
+  if (!forecasts_rain()) return {};
+  io::BatchSource& source = data_.validation ? *data_.validation : *data_.train;
+  source.seek(0, 0);
+  source.next(batch_);
+  trainer_.use_average(true);
+  network_.load(host_batch());
+  if (config_.model.feed == model::Feed::previous) network_.set_teacher({});
+  network_.forward();
+  forecast_.resize(batch_.future.size());
+  network_.export_forecast(forecast_);
+  trainer_.use_average(false);
+  const SampleFrames frames{forecast_,
+                            batch_.future,
+                            batch_.future_mask,
+                            batch_.guide,
+                            network_.planned().batch,
+                            config_.model.future,
+                            data_.rows,
+                            data_.columns};
+  return draw_sample(frames, config_.transform, data_.archives[0].grid(), data_.steps.shortest_s);
+}
+
 void TrainingRun::validate() {
   trainer_.use_average(true);
   data_.validation->seek(0, 0);
@@ -274,6 +304,7 @@ void TrainingRun::validate() {
           config_.training.batch - 1) /
              config_.training.batch);
   double sums[2] = {0., 0.};  // loss times pixels, pixels
+  RainScore network, guide;
   for (std::int64_t i = 0; i < batches; ++i) {
     data_.validation->next(batch_);
     network_.load(host_batch());
@@ -283,9 +314,19 @@ void TrainingRun::validate() {
     const model::Network::LossValue value = network_.read_loss();
     sums[0] += value.mean * value.valid_pixels;
     sums[1] += value.valid_pixels;
+    if (forecasts_rain()) {
+      forecast_.resize(batch_.future.size());
+      network_.export_forecast(forecast_);
+      network.add(config_.transform, forecast_, batch_.future, batch_.future_mask);
+      if (!batch_.guide.empty())
+        guide.add(config_.transform, batch_.guide, batch_.future, batch_.future_mask);
+    }
     if (ranks_ != nullptr) ranks_->beat();
   }
-  if (ranks_ != nullptr) ranks_->sum(std::span<double>(sums));
+  if (ranks_ != nullptr) {
+    for (const std::span<double> each : {std::span<double>(sums), network.sums(), guide.sums()})
+      ranks_->sum(each);
+  }
   const double loss = sums[1] > 0. ? sums[0] / sums[1] : NAN;
   const bool better = std::isfinite(loss) && (position_.best_step == 0 || loss < position_.best_validation);
   if (better) {
@@ -297,7 +338,17 @@ void TrainingRun::validate() {
   trainer_.report_validation(loss);
   validation_loss_ = loss;
   validation_note_ = fmt::format(", validation {:.5f}", loss);
-  run_log_.line({{"step", trainer_.updates()}, {"validation_loss", finite_or_null(loss)}, {"best", better}});
+  nlohmann::ordered_json line = {
+      {"step", trainer_.updates()}, {"validation_loss", finite_or_null(loss)}, {"best", better}};
+  if (network.pixels > 0.) {
+    line["validation_mse"] = network.mse();
+    line["validation_csi"] = finite_or_null(network.csi());
+  }
+  if (guide.pixels > 0.) {
+    line["validation_advection_mse"] = guide.mse();
+    line["validation_advection_csi"] = finite_or_null(guide.csi());
+  }
+  run_log_.line(line);
 }
 
 /// True when so many updates were skipped that the run was sent back.
@@ -417,7 +468,7 @@ void TrainingRun::finish(bool finished, std::int64_t memory) {
   if (ranks_ != nullptr) ranks_->rest();
   if (folder_ == nullptr) return;
   if (!finished) {
-    write_report(fmt::format("stopped at step {}", trainer_.updates()));
+    write_report(fmt::format("stopped at step {}", trainer_.updates()), sample_pictures());
     log_.info(fmt::format("stopped at step {} of {}; the same command goes on there", trainer_.updates(),
                           config_.training.steps));
     return;
@@ -427,6 +478,7 @@ void TrainingRun::finish(bool finished, std::int64_t memory) {
   io::publish(run_ / "last.safetensors", weights);
   if (position_.best_step == 0) io::publish(run_ / "best.safetensors", weights);
   trainer_.use_average(false);
+  const std::vector<ReportPicture> pictures = sample_pictures();
   run_log_.event(trainer_.updates(), "finished", {});
   run_log_.state(progress(), true);
   data_.train.reset();
@@ -440,7 +492,7 @@ void TrainingRun::finish(bool finished, std::int64_t memory) {
   } else {
     fit_on_validation(last, config_, data_, network_.backend(), memory, log_);
   }
-  write_report("finished");
+  write_report("finished", pictures);
   log_.result(fmt::format(
       "{}: {} steps{}", (run_ / "best.safetensors").string(), trainer_.updates(),
       position_.best_step > 0             ? fmt::format(", best validation loss {:.5f} at step {}",
