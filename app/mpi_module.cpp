@@ -156,7 +156,7 @@ class MpiRanks final : public model::Communicator {
   }
   void rest() override { resting_ = true; }
 
-  [[noreturn]] void abort(int code) override {
+  [[noreturn]] void end_all(int code) override {
     MPI_Abort(MPI_COMM_WORLD, code);
     ::_exit(code);
   }
@@ -182,7 +182,7 @@ class MpiRanks final : public model::Communicator {
                  "error: %s %s; all ranks end, and the same command goes on from the last checkpoint\n",
                  names_[static_cast<std::size_t>(who)].c_str(), what.c_str());
     std::fflush(stderr);
-    abort(kDevice);
+    end_all(kDevice);
   }
 
   /// Pings go around a ring: each rank hears of the one before it.

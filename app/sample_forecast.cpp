@@ -32,8 +32,8 @@ double RainScore::csi() const {
   return events > 0. ? hits / events : NAN;
 }
 
-std::vector<ReportPicture> draw_sample(const SampleFrames& frames, const io::Transform& transform,
-                                       io::Grid grid, std::int64_t step_s) {
+std::vector<ReportPicture> draw_sample(const SampleFrames& frames, const std::string& guide_name,
+                                       const io::Transform& transform, io::Grid grid, std::int64_t step_s) {
   grid.rows = frames.rows;
   grid.columns = frames.columns;
   const auto pixels = static_cast<std::size_t>(frames.rows * frames.columns);
@@ -54,7 +54,7 @@ std::vector<ReportPicture> draw_sample(const SampleFrames& frames, const io::Tra
   std::vector<ReportPicture> pictures;
   for (const std::int64_t lead : {(frames.leads + 1) / 2, frames.leads}) {
     const std::string group = fmt::format("+{} min", lead * step_s / 60);
-    const auto draw = [&](const char* name, std::span<const float> values) {
+    const auto draw = [&](const std::string& name, std::span<const float> values) {
       if (values.empty()) return;
       std::vector<float> field(pixels);
       const std::size_t first = place(wettest, lead - 1);
@@ -66,7 +66,7 @@ std::vector<ReportPicture> draw_sample(const SampleFrames& frames, const io::Tra
       pictures.push_back({group, name, io::draw_map(grid, field, text)});
     };
     draw("truth", frames.truth);
-    draw("advection", frames.guide);
+    draw(guide_name, frames.guide);
     draw("network", frames.forecast);
     if (frames.leads == 1) break;
   }

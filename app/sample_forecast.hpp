@@ -30,9 +30,9 @@ struct SampleFrames {
   std::int64_t samples = 0, leads = 0, rows = 0, columns = 0;
 };
 
-/// Truth, advection and forecast of the sample with the most rain, at half and at the whole of the horizon.
-/// The grid gives size and projection of a pixel.
-std::vector<ReportPicture> draw_sample(const SampleFrames&, const io::Transform&, io::Grid,
-                                       std::int64_t step_s);
+/// Truth, guide (by its name) and forecast of the sample with the most rain, at half and at the whole of the
+/// horizon. The grid gives size and projection of a pixel.
+std::vector<ReportPicture> draw_sample(const SampleFrames&, const std::string& guide_name,
+                                       const io::Transform&, io::Grid, std::int64_t step_s);
 
 }  // namespace raincell::app

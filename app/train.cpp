@@ -116,7 +116,7 @@ int run(const Arguments& arguments, Log& log) {
   } catch (...) {  // the others may wait for this one for ever
     const Failure failure = failure_of(std::current_exception());
     log.error(failure.what);
-    ranks->abort(failure.code);
+    ranks->end_all(failure.code);
     return failure.code;  // it does not come back; GCC 12 does not know that of a virtual function
   }
 }

@@ -105,7 +105,7 @@ void TrainingRun::write_report(const std::string& status, const std::vector<Repo
   report.gradient_norm.name = "gradient norm";
   Series csi, advection_csi, mse, advection_mse;
   csi.name = mse.name = "network";
-  advection_csi.name = advection_mse.name = "advection";
+  advection_csi.name = advection_mse.name = config_.guide.fading ? "advection, faded" : "advection";
   advection_csi.style = advection_mse.style = 1;
   report.rate.name = "samples a second";
   const auto add = [](Series& series, const nlohmann::json& line, const char* key) {

@@ -292,7 +292,8 @@ std::vector<ReportPicture> TrainingRun::sample_pictures() {
                             config_.model.future,
                             data_.rows,
                             data_.columns};
-  return draw_sample(frames, config_.transform, data_.archives[0].grid(), data_.steps.shortest_s);
+  return draw_sample(frames, config_.guide.fading ? "advection, faded" : "advection", config_.transform,
+                     data_.archives[0].grid(), data_.steps.shortest_s);
 }
 
 void TrainingRun::validate() {

@@ -27,7 +27,7 @@ class Communicator {
   virtual void beat() = 0;
   virtual void rest() = 0;
   /// Ends all of them with this exit code.
-  [[noreturn]] virtual void abort(int code) = 0;
+  [[noreturn]] virtual void end_all(int code) = 0;
 };
 
 }  // namespace raincell::model

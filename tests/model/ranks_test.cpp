@@ -42,7 +42,7 @@ class Threads {
     void broadcast(std::vector<std::byte>&) override { FAIL() << "the trainer needs none"; }
     void beat() override {}
     void rest() override {}
-    void abort(int) override { std::abort(); }
+    void end_all(int) override { std::abort(); }
 
    private:
     template <class Number>
