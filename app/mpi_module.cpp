@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -24,10 +24,11 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kPingEvery{250};
-constexpr milliseconds kSilence{10000};      // of the rank before, until it counts as dead or stopped
-constexpr milliseconds kLeastStall{15000};   // of the own work between two beats
-constexpr double kStallPerStep = 10.;        // or so many times the longest until then
-constexpr milliseconds kFirstStall{600000};  // until the first steps have told how long one takes
+constexpr milliseconds kSilence{10000};     // of the rank before, until it counts as dead or stopped
+constexpr milliseconds kLeastStall{20000};  // of a stretch of own work between two waits
+constexpr double kStallPerStretch = 10.;    // or so many times the longest until then
+constexpr std::int64_t kKnownAfter = 3;     // beats that tell how long a step takes
+constexpr milliseconds kLongStall{600000};  // at rest, and until the first steps have told how long one takes
 
 double seconds(Clock::duration time) {
   return std::chrono::duration<double>(time).count();
@@ -38,7 +39,10 @@ void check(int result, const char* call) {
   char text[MPI_MAX_ERROR_STRING] = {};
   int length = 0;
   MPI_Error_string(result, text, &length);
-  throw std::runtime_error(fmt::format("MPI: {}: {}", call, text));
+  throw PeerError(
+      fmt::format("MPI: {}: {}; a rank or the network between them is lost: start all of them again, "
+                  "and they go on from the last checkpoint",
+                  call, text));
 }
 
 std::string rank_name(int rank, int size) {
@@ -148,10 +152,8 @@ class MpiRanks final : public model::Communicator {
   }
 
   void beat() override {
-    const Clock::time_point now = Clock::now();
-    const Clock::duration took = now - last_beat_.load();
-    if (!resting_ && beats_.fetch_add(1) > 0 && took > longest_.load()) longest_ = took;
-    last_beat_ = now;
+    note_work();
+    ++beats_;
     resting_ = false;
   }
   void rest() override { resting_ = true; }
@@ -165,10 +167,13 @@ class MpiRanks final : public model::Communicator {
   /// While it lives, this process waits for others, and is not stuck itself.
   class Waiting {
    public:
-    explicit Waiting(MpiRanks& ranks) : ranks_(ranks) { ranks_.waiting_ = true; }
+    explicit Waiting(MpiRanks& ranks) : ranks_(ranks) {
+      ranks_.note_work();
+      ranks_.waiting_ = true;
+    }
     ~Waiting() {
+      ranks_.last_sign_ = Clock::now();  // before the watchdog looks at it again
       ranks_.waiting_ = false;
-      ranks_.last_beat_ = Clock::now();
     }
     Waiting(const Waiting&) = delete;
     Waiting& operator=(const Waiting&) = delete;
@@ -176,6 +181,14 @@ class MpiRanks final : public model::Communicator {
    private:
     MpiRanks& ranks_;
   };
+
+  /// A stretch of own work ends.
+  void note_work() {
+    const Clock::time_point now = Clock::now();
+    const Clock::duration took = now - last_sign_.load();
+    if (!resting_ && took > longest_.load()) longest_ = took;
+    last_sign_ = now;
+  }
 
   [[noreturn]] void end(int who, const std::string& what) {
     std::fprintf(stderr,
@@ -185,44 +198,47 @@ class MpiRanks final : public model::Communicator {
     end_all(kDevice);
   }
 
+  /// How long a stretch of own work may take.
+  Clock::duration limit() const {
+    if (resting_ || beats_ < kKnownAfter) return kLongStall;
+    return std::max(Clock::duration(kLeastStall),
+                    std::chrono::duration_cast<Clock::duration>(longest_.load() * kStallPerStretch));
+  }
+
   /// Pings go around a ring: each rank hears of the one before it.
   void watch() {
     const int next = (rank_ + 1) % size_, before = (rank_ + size_ - 1) % size_;
-    char out = 1, in = 0;
-    MPI_Request sending = MPI_REQUEST_NULL, receiving = MPI_REQUEST_NULL;
-    MPI_Irecv(&in, 1, MPI_CHAR, before, 0, pings_, &receiving);
+    const auto expect = [&](int result) {
+      if (result != MPI_SUCCESS) end(before, "cannot be reached any more");
+    };
+    expect(MPI_Irecv(&in_, 1, MPI_CHAR, before, 0, pings_, &receiving_));
     Clock::time_point heard = Clock::now(), woken = heard;
     while (!ending_) {
       int done = 0;
-      MPI_Test(&sending, &done, MPI_STATUS_IGNORE);
-      if (done != 0) MPI_Isend(&out, 1, MPI_CHAR, next, 0, pings_, &sending);
+      expect(MPI_Test(&sending_, &done, MPI_STATUS_IGNORE));
+      if (done != 0) expect(MPI_Isend(&out_, 1, MPI_CHAR, next, 0, pings_, &sending_));
       const Clock::time_point now = Clock::now();
       // Whoever was stopped itself, with the whole machine or alone, has heard nobody meanwhile.
       if (now - woken > kSilence / 2) heard = now;
       woken = now;
       for (;;) {
-        MPI_Test(&receiving, &done, MPI_STATUS_IGNORE);
+        expect(MPI_Test(&receiving_, &done, MPI_STATUS_IGNORE));
         if (done == 0) break;
         heard = now;
-        MPI_Irecv(&in, 1, MPI_CHAR, before, 0, pings_, &receiving);
+        expect(MPI_Irecv(&in_, 1, MPI_CHAR, before, 0, pings_, &receiving_));
       }
       if (now - heard > kSilence)
         end(before,
             fmt::format("has not been heard of for {:.0f} s: it is dead or stopped", seconds(now - heard)));
-      const Clock::duration still = now - last_beat_.load();
-      const Clock::duration limit =
-          beats_ < 3 ? Clock::duration(kFirstStall)
-                     : std::max(Clock::duration(kLeastStall),
-                                std::chrono::duration_cast<Clock::duration>(longest_.load() * kStallPerStep));
-      if (!waiting_ && !resting_ && still > limit)
-        end(rank_, fmt::format("has not got on for {:.0f} s: it is stuck", seconds(still)));
+      if (!waiting_) {  // asked first: whoever has waited signs before it says so
+        const Clock::duration still = Clock::now() - last_sign_.load();
+        if (!waiting_ && still > limit())
+          end(rank_, fmt::format("has not got on for {:.0f} s: it is stuck", seconds(still)));
+      }
       std::this_thread::sleep_for(kPingEvery);
     }
-    for (MPI_Request* request : {&sending, &receiving}) {
-      if (*request == MPI_REQUEST_NULL) continue;
-      MPI_Cancel(request);
-      MPI_Request_free(request);
-    }
+    MPI_Cancel(&receiving_);
+    MPI_Wait(&receiving_, MPI_STATUS_IGNORE);
   }
 
   MPI_Comm work_ = MPI_COMM_NULL, pings_ = MPI_COMM_NULL;
@@ -231,8 +247,10 @@ class MpiRanks final : public model::Communicator {
   std::vector<float> parts_, sums_;
   std::atomic<bool> ending_ = false, waiting_ = false, resting_ = true;
   std::atomic<std::int64_t> beats_ = 0;
-  std::atomic<Clock::time_point> last_beat_ = Clock::now();
+  std::atomic<Clock::time_point> last_sign_ = Clock::now();
   std::atomic<Clock::duration> longest_ = Clock::duration::zero();
+  char out_ = 1, in_ = 0;  // of pings that may still be under way
+  MPI_Request sending_ = MPI_REQUEST_NULL, receiving_ = MPI_REQUEST_NULL;
   std::thread watchdog_;
 };
 

@@ -73,6 +73,10 @@ std::unique_ptr<model::Communicator> join_ranks() {
   std::string problem;
   std::unique_ptr<model::Communicator> ranks(join(&problem));
   if (ranks == nullptr) refuse(processes, problem);
+  if (ranks->size() != processes) {
+    refuse(processes,
+           fmt::format("MPI knows of {}: the launcher is of another MPI than the module", ranks->size()));
+  }
   return ranks;
 }
 

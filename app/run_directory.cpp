@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -18,6 +19,7 @@
 #include <span>
 #include <sstream>
 #include <string_view>
+#include <thread>
 
 #include "app/config.hpp"
 #include "app/errors.hpp"
@@ -33,6 +35,9 @@ using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kLargestText = 1 << 26;
+constexpr int kFormat = 2;  // of manifests
+constexpr int kLockTries = 5;
+constexpr std::chrono::milliseconds kLockPause{50};
 
 /// "section.key" -> value of a resolved config.
 std::map<std::string, std::string> keys_of(const std::string& resolved) {
@@ -101,15 +106,23 @@ std::int64_t step_of(const fs::path& manifest) {
   return error == std::errc() && std::string_view(end) == ".json" ? step : -1;
 }
 
-fs::path state_of(fs::path manifest) {
-  return manifest.replace_extension(".state");
+/// Names in checkpoints/. Throws DataError.
+std::vector<fs::path> checkpoint_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  try {
+    for (const auto& entry : fs::directory_iterator(folder / "checkpoints")) files.push_back(entry.path());
+  } catch (const fs::filesystem_error& error) {
+    throw io::DataError(
+        fmt::format("{}: cannot be listed: {}", (folder / "checkpoints").string(), error.code().message()));
+  }
+  return files;
 }
 
 /// Newest first.
 std::vector<fs::path> manifests_in(const fs::path& folder) {
   std::vector<std::pair<std::int64_t, fs::path>> found;
-  for (const auto& entry : fs::directory_iterator(folder / "checkpoints")) {
-    if (const std::int64_t step = step_of(entry.path()); step >= 0) found.emplace_back(step, entry.path());
+  for (const fs::path& file : checkpoint_files(folder)) {
+    if (const std::int64_t step = step_of(file); step >= 0) found.emplace_back(step, file);
   }
   std::sort(found.rbegin(), found.rend());
   std::vector<fs::path> list;
@@ -117,10 +130,37 @@ std::vector<fs::path> manifests_in(const fs::path& folder) {
   return list;
 }
 
+/// The states that were saved for the step of a manifest: the one it names, and others that it named before.
+std::vector<fs::path> states_of(const fs::path& folder, const fs::path& manifest) {
+  std::vector<fs::path> states;
+  for (const fs::path& file : checkpoint_files(folder)) {
+    const bool same = file.filename().string().rfind(manifest.stem().string() + "-", 0) == 0;
+    if (same && file.extension() == ".state") states.push_back(file);
+  }
+  return states;
+}
+
+/// Manifest first, so that none is ever without its state.
+void remove_checkpoint(const fs::path& folder, const fs::path& manifest) {
+  std::error_code none;  // what cannot be removed is tried again at the next save
+  if (fs::remove(manifest, none) || !fs::exists(manifest, none))
+    for (const fs::path& state : states_of(folder, manifest)) fs::remove(state, none);
+}
+
 /// The content of a checkpoint is not what was saved, in contrast to a disk that cannot be read.
 class Damaged : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+/// A run that was not interrupted does not have it, and so cannot go back to it.
+bool was_asked_for(const fs::path& manifest) {
+  try {
+    const Position position = parse_manifest(io::read_file(manifest, kLargestText)).position;
+    return position.window_updates != position.updates;
+  } catch (const std::exception&) {
+    return false;  // whoever reads it for its content says what is wrong
+  }
+}
 
 Checkpoint read_checkpoint(const fs::path& path) {
   Manifest manifest;
@@ -129,9 +169,11 @@ Checkpoint read_checkpoint(const fs::path& path) {
     manifest = parse_manifest(text);
   } catch (const io::DataError& error) {
     throw Damaged(error.what());
+  } catch (const model::WeightsError& error) {
+    throw model::WeightsError(fmt::format("{}: {}", path.string(), error.what()));
   }
-  const fs::path state = state_of(path);
-  if (!fs::exists(state)) throw Damaged(state.filename().string() + " is missing");
+  const fs::path state = path.parent_path() / manifest.state;
+  if (!fs::exists(state)) throw Damaged(manifest.state + " is missing");
   const std::string bytes = io::read_file(state);
   const auto span = std::as_bytes(std::span(bytes));
   if (static_cast<std::int64_t>(bytes.size()) != manifest.bytes)
@@ -140,10 +182,11 @@ Checkpoint read_checkpoint(const fs::path& path) {
   return {manifest.position, {span.begin(), span.end()}};
 }
 
-/// Out of the way, but kept for whoever wants to know.
-void set_aside(const fs::path& file) {
-  std::error_code none;  // read-only: it stays, and is passed over again
-  fs::rename(file, fs::path(file).concat(".corrupt"), none);
+/// Out of the way, but kept for whoever wants to know. False where it has to stay, and is passed over again.
+bool set_aside(const fs::path& file) {
+  std::error_code error;
+  fs::rename(file, fs::path(file).concat(".corrupt"), error);
+  return !error;
 }
 
 /// A file that only a run with checkpoints leaves; empty when there is none.
@@ -169,6 +212,10 @@ std::string host_name() {
 Manifest parse_manifest(const std::string& text) {
   const Json json = Json::parse(text, nullptr, false);
   if (!json.is_object()) throw io::DataError("the manifest is no JSON object");
+  if (json.contains("sha256") && json.value("format", Json()) != Json(kFormat)) {
+    throw model::WeightsError(
+        "the checkpoint is of another version of raincell; go on with that one, or start anew with --fresh");
+  }
   const auto member = [&](const char* key) -> const Json& {
     const auto found = json.find(key);
     if (found == json.end()) throw io::DataError(fmt::format("the manifest lacks {}", key));
@@ -192,16 +239,21 @@ Manifest parse_manifest(const std::string& text) {
     return value.get<double>();
   };
   Manifest manifest;
-  manifest.position = {
-      count("updates"),
-      count("batches"),
-      number("best_validation"),
-      count("best_step"),
-      count("rollbacks"),
-      count("skipped"),
-      {count("spike_count"), number("spike_fast"), number("spike_slow"), number("spike_square")},
-      word("archives"),
-      word("environment")};
+  Position& p = manifest.position;
+  p.updates = count("updates");
+  p.batches = count("batches");
+  p.best_validation = number("best_validation");
+  p.best_step = count("best_step");
+  p.rollbacks = count("rollbacks");
+  p.skipped = count("skipped");
+  p.window_updates = count("window_updates");
+  p.window_skipped = count("window_skipped");
+  p.spikes = {count("spike_count"), number("spike_fast"), number("spike_slow"), number("spike_square")};
+  p.archives = word("archives");
+  p.environment = word("environment");
+  manifest.state = word("state");
+  if (fs::path(manifest.state).filename() != manifest.state || manifest.state.rfind("step-", 0) != 0)
+    throw io::DataError("the manifest's state is no name of a state");
   manifest.bytes = count("bytes");
   manifest.sha256 = word("sha256");
   return manifest;
@@ -209,36 +261,43 @@ Manifest parse_manifest(const std::string& text) {
 
 std::string manifest_text(const Manifest& manifest) {
   const Position& p = manifest.position;
-  const Json json = {{"updates", p.updates},
+  const Json json = {{"format", kFormat},
+                     {"updates", p.updates},
                      {"batches", p.batches},
                      {"best_validation", p.best_validation},
                      {"best_step", p.best_step},
                      {"rollbacks", p.rollbacks},
                      {"skipped", p.skipped},
+                     {"window_updates", p.window_updates},
+                     {"window_skipped", p.window_skipped},
                      {"spike_count", p.spikes.count},
                      {"spike_fast", p.spikes.fast},
                      {"spike_slow", p.spikes.slow},
                      {"spike_square", p.spikes.square},
                      {"archives", p.archives},
                      {"environment", p.environment},
+                     {"state", manifest.state},
                      {"bytes", manifest.bytes},
                      {"sha256", manifest.sha256}};
   return json_text(json, 1) + "\n";
 }
 
 RunDirectory::RunDirectory(fs::path folder, const std::string& resolved, Opening opening, Log& log)
-    : folder_(std::move(folder)) {
+    : folder_(std::move(folder)), resolved_(resolved) {
   io::make_folder(folder_ / "checkpoints");
   lock();
   try {
     if (opening.fresh) clear();
     remove_leftovers();
-    compare(resolved, opening.force, log);
-    io::publish(folder_ / "config.yaml", resolved);
+    compare(opening.force, log);
   } catch (...) {
     ::close(lock_);
     throw;
   }
+}
+
+void RunDirectory::accept() const {
+  io::publish(folder_ / "config.yaml", resolved_);
 }
 
 RunDirectory::~RunDirectory() {
@@ -252,8 +311,17 @@ void RunDirectory::lock() {
     throw io::WriteError(fmt::format("{}: cannot be written: {}; choose another --run", folder_.string(),
                                      std::strerror(errno)));
   }
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+  int error = EWOULDBLOCK;
+  for (int i = 0; i < kLockTries && (error == EWOULDBLOCK || error == EINTR); ++i) {
+    if (i > 0) std::this_thread::sleep_for(kLockPause);  // 'raincell status' holds it for a moment
+    error = ::flock(lock_, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+  }
+  if (error != 0) {
     ::close(lock_);
+    if (error != EWOULDBLOCK) {
+      throw io::WriteError(fmt::format("{}: cannot be locked: {}; choose a --run on a file system with locks",
+                                       file.string(), std::strerror(error)));
+    }
     const std::string who = trainer_of(folder_);
     throw UsageError(fmt::format("{}: another raincell{} trains there; wait for it, or choose another --run",
                                  folder_.string(), who.empty() ? "" : " (" + who + ")"));
@@ -279,23 +347,39 @@ void RunDirectory::clear() const {
   for (const fs::path& file : files) fs::remove(file);
 }
 
-/// Temporary files of a killed process, and states whose manifest was never written. Nobody else writes here.
+/// Temporary files of a killed process, and states that no manifest names. Nobody else writes here.
 void RunDirectory::remove_leftovers() const {
   std::vector<fs::path> left;
   for (const fs::path& folder : {folder_, folder_ / "checkpoints"}) {
     for (const auto& entry : fs::directory_iterator(folder)) {
       const std::string name = entry.path().filename().string();
-      const bool temporary = name.front() == '.' && entry.path().extension() == ".tmp";
-      const bool alone = entry.path().extension() == ".state" &&
-                         !fs::exists(fs::path(entry.path()).replace_extension(".json"));
-      if (temporary || alone) left.push_back(entry.path());
+      if (name.front() == '.' && entry.path().extension() == ".tmp") left.push_back(entry.path());
     }
+  }
+  for (const fs::path& manifest : manifests_in(folder_)) remove_others(manifest);
+  for (const fs::path& file : checkpoint_files(folder_)) {
+    const std::string name = file.filename().string();
+    const bool state = file.extension() == ".state" && std::count(name.begin(), name.end(), '-') == 2;
+    if (state && !fs::exists(file.parent_path() / (name.substr(0, name.rfind('-')) + ".json")))
+      left.push_back(file);
   }
   std::error_code none;
   for (const fs::path& file : left) fs::remove(file, none);
 }
 
-void RunDirectory::compare(const std::string& resolved, bool force, Log& log) {
+/// States of a manifest's step that it does not name (any more).
+void RunDirectory::remove_others(const fs::path& manifest) const {
+  std::error_code none;
+  try {
+    const std::string named = parse_manifest(io::read_file(manifest, kLargestText)).state;
+    for (const fs::path& state : states_of(folder_, manifest))
+      if (state.filename() != named) fs::remove(state, none);
+  } catch (const std::exception&) {
+    // Damaged: whoever reads it for its content says so.
+  }
+}
+
+void RunDirectory::compare(bool force, Log& log) {
   std::error_code none;
   if (manifests_in(folder_).empty()) {
     const std::string left = history(folder_);
@@ -307,7 +391,7 @@ void RunDirectory::compare(const std::string& resolved, bool force, Log& log) {
   }
   if (!fs::exists(folder_ / "config.yaml", none)) return;
   std::vector<std::string> refused;
-  for (const Change& change : differing(io::read_file(folder_ / "config.yaml", kLargestText), resolved)) {
+  for (const Change& change : differing(io::read_file(folder_ / "config.yaml", kLargestText), resolved_)) {
     (adjustable(change.key) || force ? changes_ : refused).push_back(change.text());
   }
   if (!refused.empty()) {
@@ -327,11 +411,10 @@ std::optional<Checkpoint> RunDirectory::first_valid(const std::vector<fs::path>&
     try {
       return read_checkpoint(manifest);
     } catch (const Damaged& error) {
-      set_aside(manifest);
-      set_aside(state_of(manifest));
-      log.warning(
-          fmt::format("{}: the checkpoint is damaged ({}) and set aside as .corrupt; another is taken",
-                      manifest.string(), error.what()));
+      const bool aside = set_aside(manifest);
+      for (const fs::path& state : states_of(folder_, manifest)) set_aside(state);
+      log.warning(fmt::format("{}: the checkpoint is damaged ({}){}; another is taken", manifest.string(),
+                              error.what(), aside ? " and set aside as .corrupt" : ""));
     } catch (const io::DataError& error) {
       log.warning(fmt::format("{}; another checkpoint is taken", error.what()));
     }
@@ -347,6 +430,7 @@ std::optional<Checkpoint> RunDirectory::newest(Log& log) const {
 
 Checkpoint RunDirectory::newest_or_oldest(Log& log, std::int64_t up_to) const {
   std::vector<fs::path> list = manifests_in(folder_);
+  std::erase_if(list, was_asked_for);
   const auto early =
       std::find_if(list.begin(), list.end(), [&](const auto& m) { return step_of(m) <= up_to; });
   std::reverse(list.begin(), early);
@@ -359,27 +443,48 @@ Checkpoint RunDirectory::newest_or_oldest(Log& log, std::int64_t up_to) const {
   return *std::move(found);
 }
 
-void RunDirectory::save(const Position& p, const std::vector<std::byte>& state,
-                        const Retention& retention) const {
-  const fs::path stem = folder_ / "checkpoints" / fmt::format("step-{:09}", p.updates);
-  const fs::path manifest = fs::path(stem).concat(".json");
-  io::publish(fs::path(stem).concat(".state"), state);
-  io::publish(manifest, manifest_text({p, static_cast<std::int64_t>(state.size()), io::sha256(state)}));
-  io::publish_link(folder_ / "checkpoints/latest", manifest.filename());
+void RunDirectory::save(const Position& p, const std::vector<std::byte>& state, const Retention& retention,
+                        Log& log) const {
+  const std::string hash = io::sha256(state), stem = fmt::format("step-{:09}", p.updates);
+  const fs::path checkpoints = folder_ / "checkpoints", manifest = checkpoints / (stem + ".json");
+  const std::string name = fmt::format("{}-{}.state", stem, hash.substr(0, 8));
+  io::publish(checkpoints / name, state);
+  try {
+    io::publish(manifest, manifest_text({p, name, static_cast<std::int64_t>(state.size()), hash}));
+  } catch (const io::WriteError&) {
+    remove_leftovers();  // its state takes room that there may be too little of
+    throw;
+  }
+  // From here on the checkpoint is saved; what follows is tidying.
+  try {
+    io::publish_link(checkpoints / "latest", manifest.filename());
+  } catch (const io::WriteError& error) {
+    log.warning(fmt::format("{}; the checkpoint is saved all the same", error.what()));
+  }
+  try {
+    remove_others(manifest);
+    prune(p.updates, retention);
+  } catch (const io::DataError& error) {
+    log.warning(fmt::format("{}; old checkpoints stay", error.what()));
+  }
+}
+
+void RunDirectory::prune(std::int64_t saved, const Retention& retention) const {
   std::int64_t newer = 0;
-  for (const fs::path& other : manifests_in(folder_)) {
-    const bool regular = retention.every > 0 && step_of(other) % retention.every == 0;
-    if (newer++ < retention.newest || regular) continue;
-    fs::remove(other);  // first, so that no manifest is ever without its state
-    fs::remove(state_of(other));
+  bool reached = retention.reach == 0;
+  for (const fs::path& manifest : manifests_in(folder_)) {
+    const std::int64_t step = step_of(manifest);
+    const bool regular = retention.every > 0 && step % retention.every == 0;
+    const bool far = !reached && step <= saved - retention.reach;
+    reached = reached || far;
+    if (newer++ < retention.newest || regular || far || step == saved) continue;
+    remove_checkpoint(folder_, manifest);
   }
 }
 
 void RunDirectory::drop_after(std::int64_t step) const {
   for (const fs::path& manifest : manifests_in(folder_)) {
-    if (step_of(manifest) <= step) continue;
-    fs::remove(manifest);
-    fs::remove(state_of(manifest));
+    if (step_of(manifest) > step) remove_checkpoint(folder_, manifest);
   }
 }
 

@@ -19,6 +19,7 @@ struct Position {
   std::int64_t updates = 0, batches = 0;
   double best_validation = 0.;  // valid when best_step > 0
   std::int64_t best_step = 0, rollbacks = 0, skipped = 0;
+  std::int64_t window_updates = 0, window_skipped = 0;  // at the last checkpoint that was due, not asked for
   model::SpikeState spikes;
   std::string archives;     // hashes of their content
   std::string environment;  // what it was computed with: a JSON object, as in env.json
@@ -27,10 +28,12 @@ struct Position {
 /// The text beside the trainer's state, which makes it a checkpoint.
 struct Manifest {
   Position position;
+  std::string state;       // name of the file beside it
   std::int64_t bytes = 0;  // of the state
   std::string sha256;
 };
-/// Throws DataError on anything but what manifest_text writes.
+/// Throws DataError on anything but what manifest_text writes, model::WeightsError on what another version
+/// wrote.
 Manifest parse_manifest(const std::string& text);
 std::string manifest_text(const Manifest&);
 
@@ -44,9 +47,10 @@ struct Opening {
   bool fresh = false, force = false;
 };
 
-/// Checkpoints that stay: the newest, and every so many steps (0: no others).
+/// Checkpoints that stay: the newest, every so many steps (0: no others), and the newest that is at least so
+/// many steps older than the one just saved (0: none for that).
 struct Retention {
-  std::int64_t newest = 2, every = 0;
+  std::int64_t newest = 2, every = 0, reach = 0;
 };
 
 /// One trainer at a time: the folder is locked while this lives.
@@ -64,13 +68,17 @@ class RunDirectory {
   /// The newest checkpoint whose size and hash are right. Damaged ones get names that end in .corrupt, with a
   /// warning. Throws model::WeightsError when there are checkpoints and none is valid.
   std::optional<Checkpoint> newest(Log&) const;
-  /// The newest valid one up to a step, or else the oldest. Throws model::WeightsError when there is none.
+  /// The newest valid one up to a step, or else the oldest, of those that were due and not asked for by a
+  /// signal. Throws model::WeightsError when there is none.
   Checkpoint newest_or_oldest(Log&, std::int64_t up_to) const;
+  /// The run goes on with the configuration that it was opened with: config.yaml is that one from now on.
+  void accept() const;
   /// Keys whose values differ from those the run had before, "key: before -> now"; empty when none does.
   const std::vector<std::string>& changes() const { return changes_; }
-  /// State, then manifest: the checkpoint exists once the manifest does. Then checkpoints/latest names it,
-  /// and older ones go as `retention` says.
-  void save(const Position&, const std::vector<std::byte>& state, const Retention&) const;
+  /// State under a name of its own, then manifest: the checkpoint exists, or is another one, once the
+  /// manifest is there. Then checkpoints/latest names it, and older ones go as `retention` says. Throws
+  /// io::WriteError when it could not be saved; what was there before is still there then.
+  void save(const Position&, const std::vector<std::byte>& state, const Retention&, Log&) const;
   /// Removes the checkpoints after a step: after a roll-back they are of a run that did not happen.
   void drop_after(std::int64_t step) const;
   /// Drops lines of metrics after the step that training goes on from.
@@ -81,9 +89,12 @@ class RunDirectory {
   void lock();
   void clear() const;
   void remove_leftovers() const;
-  void compare(const std::string& resolved, bool force, Log&);
+  void remove_others(const std::filesystem::path& manifest) const;
+  void prune(std::int64_t saved, const Retention&) const;
+  void compare(bool force, Log&);
   std::optional<Checkpoint> first_valid(const std::vector<std::filesystem::path>&, Log&) const;
   std::filesystem::path folder_;
+  std::string resolved_;
   std::vector<std::string> changes_;
   int lock_ = -1;
 };

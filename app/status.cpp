@@ -33,11 +33,11 @@ Metrics read_metrics(const fs::path& file) {
     const Json line = Json::parse(text, nullptr, false);  // the last line may be half-written
     if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) continue;
     if (line.contains("event")) {
-      metrics.events.push_back(line);
+      if (line["event"].is_string()) metrics.events.push_back(line);
       continue;
     }
     metrics.newest.update(line);
-    if (line.value("best", false) && line.contains("validation_loss") &&
+    if (line.contains("best") && line["best"] == Json(true) && line.contains("validation_loss") &&
         line["validation_loss"].is_number()) {
       metrics.best_step = line["step"].get<std::int64_t>();
       metrics.best_validation = line["validation_loss"].get<double>();

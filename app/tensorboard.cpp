@@ -9,6 +9,7 @@
 #include <cstring>
 #include <span>
 
+#include "io/frame.hpp"
 #include "io/publish.hpp"
 
 namespace raincell::app {
@@ -66,11 +67,18 @@ std::uint32_t masked_crc32c(const std::string& text) {
 EventFile::EventFile(const std::filesystem::path& folder, std::int64_t step) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   // TensorBoard reads the files of a folder in the order of their names.
-  path_ = folder / fmt::format("events.out.tfevents.{:010}.raincell.{}",
-                               std::chrono::duration_cast<std::chrono::seconds>(now).count(), ::getpid());
-  write(event(0, message(3, "brain.Event:2")));
+  path_ =
+      folder / fmt::format("events.out.tfevents.{:010}.raincell.{}.{}",
+                           std::chrono::duration_cast<std::chrono::seconds>(now).count(), ::getpid(), step);
   constexpr std::uint64_t kStart = 1;  // SessionLog.START
-  write(event(step + 1, message(7, number(1, kStart))));
+  try {
+    write(event(0, message(3, "brain.Event:2")));
+    write(event(step + 1, message(7, number(1, kStart))));
+  } catch (const io::WriteError&) {  // a full disk needs no empty files
+    std::error_code none;
+    std::filesystem::remove(path_, none);
+    throw;
+  }
 }
 
 void EventFile::scalars(std::int64_t step, const std::vector<std::pair<std::string, double>>& values) {

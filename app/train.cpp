@@ -26,12 +26,12 @@ std::string pinned_text(const kernels::BackendInfo& info, std::uint64_t seed, in
 
 /// Throws UsageError naming the ranks that were started with something else than the first.
 void require_agreement(model::Communicator& ranks, const Config& config, const TrainingData& data,
-                       const kernels::BackendInfo& info) {
-  const std::vector<std::pair<std::string, std::string>> mine = {{"version", version()},
-                                                                 {"configuration", resolved_text(config)},
-                                                                 {"archive", data.hash},
-                                                                 {"backend", info.name},
-                                                                 {"libraries", info.libraries}};
+                       const kernels::BackendInfo& info, const std::string& options) {
+  const std::vector<std::pair<std::string, std::string>> mine = {
+      {"version", version()},        {"configuration", resolved_text(config)},
+      {"archive", data.hash},        {"backend", info.name},
+      {"libraries", info.libraries}, {"number of threads", fmt::format("{}", info.threads)},
+      {"set of options", options}};
   std::string differences;
   for (const auto& [what, value] : mine) {
     const std::vector<std::string> all = ranks.gather(value);
@@ -63,7 +63,12 @@ int train(const Arguments& arguments, model::Communicator* ranks, Log& log) {
   // radar archive -> windows -> batches on the host, advected frames among them
   TrainingData data = open_training_data(config);
   const auto backend = make_backend(arguments, config.precision, log);
-  if (ranks != nullptr) require_agreement(*ranks, config, data, backend->info());
+  const bool force = arguments.has("force"), deterministic = arguments.has("deterministic");
+  if (ranks != nullptr) {
+    const std::string start = arguments.has("start") ? read_weights_info(arguments.text("start")).hash : "";
+    require_agreement(*ranks, config, data, backend->info(),
+                      fmt::format("{} {} {} {}", force, deterministic, arguments.has("fresh"), start));
+  }
   Config own = config;  // what this process has of a batch
   own.training.batch = share.count;
   model::PlanBytes bytes = training_bytes(own, *backend, data.rows, data.columns);
@@ -89,7 +94,6 @@ int train(const Arguments& arguments, model::Communicator* ranks, Log& log) {
   model::Trainer trainer(network, spec, ranks);  // its average begins with the weights there are
 
   // -> updates, until the last step or a signal; checkpoints and weights in the run directory
-  const bool force = arguments.has("force"), deterministic = arguments.has("deterministic");
   std::optional<RunDirectory> folder;
   if (rank == 0)
     folder.emplace(arguments.text("run"), resolved_text(config), Opening{arguments.has("fresh"), force}, log);

@@ -55,6 +55,8 @@ class TrainingRun {
                            const TakingUp&) const;
   int agreed_signal() const;
   std::optional<Checkpoint> shared(std::optional<Checkpoint>) const;
+  void rest() const;
+  void seek_batch();
   void seek();
   bool log_step();
   void keep_failures(const std::vector<double>& norms, std::int64_t first);
@@ -63,8 +65,9 @@ class TrainingRun {
   std::vector<ReportPicture> sample_pictures();
   bool too_many_skipped();
   void roll_back(const std::string& why, std::int64_t up_to);
-  void save_checkpoint();
-  void save_weights(const std::string& name);
+  enum class Save : std::uint8_t { due, asked_for };
+  void save_checkpoint(Save);
+  bool save_weights(const std::string& name);
   void require_same_state(const std::vector<std::byte>& state) const;
   TrainingState progress() const;
   void write_report(const std::string& status, const std::vector<ReportPicture>& pictures);

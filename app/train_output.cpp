@@ -117,7 +117,8 @@ void TrainingRun::write_report(const std::string& status, const std::vector<Repo
   std::string text;
   while (std::getline(lines, text)) {
     const nlohmann::json line = nlohmann::json::parse(text, nullptr, false);
-    if (!line.is_object() || !line.contains("step") || line.contains("event")) continue;
+    if (!line.is_object() || !line.contains("step") || !line["step"].is_number() || line.contains("event"))
+      continue;
     add(csi, line, "validation_csi");
     add(advection_csi, line, "validation_advection_csi");
     add(mse, line, "validation_mse");

@@ -22,6 +22,8 @@ constexpr std::int64_t kMostSkipped = 3;    // updates skipped between two check
 constexpr std::int64_t kMostRollbacks = 4;  // then the run has diverged
 constexpr std::int64_t kMostFailedSaves = 5;  // in a row; then it ends
 constexpr double kRollbackRate = 0.5;
+/// A spike is seen some losses after it began; a checkpoint of since then may already have it.
+constexpr std::int64_t kSpikeReach = 2 * model::SpikeSpec{}.fast * kLogEvery;
 
 static_assert(kLogEvery <= model::Trainer::kNormsKept);
 
@@ -75,10 +77,9 @@ int TrainingRun::agreed_signal() const {
 /// What the first rank has read, on all.
 std::optional<Checkpoint> TrainingRun::shared(std::optional<Checkpoint> checkpoint) const {
   if (ranks_ == nullptr) return checkpoint;
-  ranks_->rest();
   std::vector<std::byte> text, state;
   if (checkpoint) {
-    const std::string manifest = manifest_text({checkpoint->position, 0, ""});
+    const std::string manifest = manifest_text({checkpoint->position, "step-", 0, ""});
     const auto bytes = std::as_bytes(std::span(manifest));
     text.assign(bytes.begin(), bytes.end());
     state = std::move(checkpoint->state);
@@ -90,9 +91,18 @@ std::optional<Checkpoint> TrainingRun::shared(std::optional<Checkpoint> checkpoi
   return Checkpoint{manifest.position, std::move(state)};
 }
 
-void TrainingRun::seek() {
+void TrainingRun::rest() const {
+  if (ranks_ != nullptr) ranks_->rest();
+}
+
+/// The next batch is that of the trainer's number.
+void TrainingRun::seek_batch() {
   const std::int64_t epoch_batches = data_.train->batches_per_epoch();
   data_.train->seek(trainer_.batches() / epoch_batches, trainer_.batches() % epoch_batches);
+}
+
+void TrainingRun::seek() {
+  seek_batch();
   logged_batches_ = trainer_.batches();
   logged_updates_ = trainer_.updates();
   logged_ = std::chrono::steady_clock::now();
@@ -118,13 +128,14 @@ void TrainingRun::resume(const TakingUp& how) {
   position_.archives = data_.hash;
   position_.environment = json_text(now);
   if (folder_ != nullptr) {
+    folder_->accept();
     io::publish(run_ / "env.json", json_text(now, 1) + "\n");
     folder_->cut_metrics(trainer_.updates());
     run_log_.begin_at(trainer_.updates());
     if (checkpoint) run_log_.event(trainer_.updates(), "resumed", {{"changes", folder_->changes()}});
   }
   if (!checkpoint) {
-    save_checkpoint();  // what a roll-back before the first checkpoint returns to
+    save_checkpoint(Save::due);  // what a roll-back before the first checkpoint returns to
     if (failed_in_a_row_ > 0) {
       throw ResourceError(
           fmt::format("{}: not even the first checkpoint can be saved, so nothing that is trained "
@@ -150,7 +161,7 @@ bool TrainingRun::go() {
     signal_ = agreed_signal();
     if (signal_ != 0) {
       log_.info("finishing: saving a checkpoint; a second signal ends it at once");
-      save_checkpoint();
+      save_checkpoint(Save::asked_for);
       save_weights("last.safetensors");
       run_log_.event(trainer_.updates(), "stopped by a signal", {});
       if (failed_in_a_row_ > 0) {
@@ -168,7 +179,7 @@ bool TrainingRun::go() {
     if (data_.validation && (step % config_.training.validate_every == 0 || step == steps)) validate();
     if (step % config_.training.checkpoint_every == 0 || step == steps) {
       if (too_many_skipped()) continue;
-      save_checkpoint();
+      save_checkpoint(Save::due);
       if (trainer_.empty_updates() < step) save_weights("last.safetensors");
     }
     progress.update(step, note_);
@@ -209,6 +220,7 @@ bool TrainingRun::log_step() {
                  {"empty", trainer_.empty_updates()},
                  {"rollbacks", position_.rollbacks},
                  {"samples_per_s", seconds > 0. ? samples / seconds : 0.}});
+  rest();  // until the next batch, others wait for what is written here
   run_log_.state(progress(), false);
   keep_failures(norms, first);
   const bool spike = model::observe({.sigmas = config_.guard.sigmas}, position_.spikes, loss_);
@@ -225,8 +237,7 @@ bool TrainingRun::log_step() {
                     run_.string(), what, (run_ / "checkpoints").string()));
   }
   if (config_.guard.spike == SpikeAction::roll_back) {
-    // The rise began some losses ago; a checkpoint of since then may already have it.
-    roll_back(what, trainer_.updates() - 2 * model::SpikeSpec{}.fast * kLogEvery);
+    roll_back(what, trainer_.updates() - kSpikeReach);
     return false;
   }
   log_.warning(what);
@@ -260,8 +271,7 @@ void TrainingRun::keep_failures(const std::vector<double>& norms, std::int64_t f
     } catch (const io::WriteError& error) {
       log_.warning(fmt::format("{}; training goes on", error.what()));
     }
-    const std::int64_t epoch_batches = data_.train->batches_per_epoch();  // the bundle read other batches
-    data_.train->seek(trainer_.batches() / epoch_batches, trainer_.batches() % epoch_batches);
+    seek_batch();  // the bundle read other batches
   }
 }
 
@@ -330,10 +340,9 @@ void TrainingRun::validate() {
   }
   const double loss = sums[1] > 0. ? sums[0] / sums[1] : NAN;
   const bool better = std::isfinite(loss) && (position_.best_step == 0 || loss < position_.best_validation);
-  if (better) {
+  if (better && save_weights("best.safetensors")) {
     position_.best_validation = loss;
     position_.best_step = trainer_.updates();
-    save_weights("best.safetensors");
   }
   trainer_.use_average(false);
   trainer_.report_validation(loss);
@@ -354,10 +363,10 @@ void TrainingRun::validate() {
 
 /// True when so many updates were skipped that the run was sent back.
 bool TrainingRun::too_many_skipped() {
-  const std::int64_t skipped = trainer_.read_skipped() - position_.skipped;
+  const std::int64_t skipped = trainer_.read_skipped() - position_.window_skipped;
   // All updates between checkpoints that lie close are enough, or a run that learns nothing would end well.
   const std::int64_t allowed =
-      std::clamp<std::int64_t>(trainer_.updates() - position_.updates, 1, kMostSkipped);
+      std::clamp<std::int64_t>(trainer_.updates() - position_.window_updates, 1, kMostSkipped);
   if (skipped < allowed) return false;
   roll_back(fmt::format("{} updates until step {} had non-finite gradients", skipped, trainer_.updates()),
             trainer_.updates());
@@ -373,36 +382,49 @@ void TrainingRun::roll_back(const std::string& why, std::int64_t up_to) {
         "or a smaller optimizer.clip_norm. The last good checkpoint is in {}",
         failed_at, why, kMostRollbacks, (run_ / "checkpoints").string()));
   }
+  rest();
   const Checkpoint good =
       *shared(folder_ != nullptr ? std::optional(folder_->newest_or_oldest(log_, up_to)) : std::nullopt);
   trainer_.restore(good.state);
   const std::string environment = position_.environment;
   position_ = good.position;
   position_.environment = environment;
+  position_.archives = data_.hash;
   position_.rollbacks = rollbacks;
   trainer_.scale_learning_rate(
       std::pow(kRollbackRate, static_cast<double>(rollbacks - good.position.rollbacks)));
-  if (folder_ != nullptr) folder_->drop_after(trainer_.updates());
   log_.warning(fmt::format("{}: back to step {}, learning rate halved", why, trainer_.updates()));
-  save_checkpoint();  // so that a run killed now goes on with the lower rate
-  if (folder_ != nullptr) folder_->cut_metrics(trainer_.updates());
+  save_checkpoint(Save::due);  // so that a run killed now goes on with the lower rate
+  if (folder_ != nullptr) {
+    folder_->drop_after(trainer_.updates());
+    try {
+      folder_->cut_metrics(trainer_.updates());
+    } catch (const io::WriteError& error) {
+      log_.warning(fmt::format("{}; training goes on", error.what()));
+    }
+  }
   run_log_.begin_at(trainer_.updates());
   run_log_.event(trainer_.updates(), "rolled back", {{"from", failed_at}, {"why", why}});
   seek();
 }
 
-void TrainingRun::save_checkpoint() {
+void TrainingRun::save_checkpoint(Save why) {
   position_.updates = trainer_.updates();
   position_.batches = trainer_.batches();
   position_.skipped = trainer_.read_skipped();
-  const std::vector<std::byte> state = trainer_.state();
-  if (ranks_ != nullptr) {
-    ranks_->rest();
-    require_same_state(state);
+  if (why == Save::due) {  // one that a signal asks for changes nothing of what comes
+    position_.window_updates = position_.updates;
+    position_.window_skipped = position_.skipped;
   }
+  const std::vector<std::byte> state = trainer_.state();
+  rest();
+  if (ranks_ != nullptr) require_same_state(state);
   if (folder_ == nullptr) return;
   try {
-    folder_->save(position_, state, {config_.training.keep_checkpoints, config_.training.keep_every});
+    const bool goes_back = config_.guard.spike == SpikeAction::roll_back;
+    folder_->save(
+        position_, state,
+        {config_.training.keep_checkpoints, config_.training.keep_every, goes_back ? kSpikeReach : 0}, log_);
     failed_in_a_row_ = 0;
     last_saved_ =
         std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -411,7 +433,8 @@ void TrainingRun::save_checkpoint() {
     ++failed_saves_;
     ++failed_in_a_row_;
     log_.warning(fmt::format("{}; the checkpoint before is kept and training goes on", error.what()));
-    run_log_.event(trainer_.updates(), "checkpoint not saved", {{"why", error.what()}});
+    if (position_.updates > 0)  // a folder with metrics and no checkpoint looks like one that lost them
+      run_log_.event(trainer_.updates(), "checkpoint not saved", {{"why", error.what()}});
     if (failed_in_a_row_ >= kMostFailedSaves) {
       throw ResourceError(
           fmt::format("{}: {} checkpoints in a row could not be saved, so what is trained would "
@@ -435,16 +458,21 @@ void TrainingRun::require_same_state(const std::vector<std::byte>& state) const 
   }
 }
 
-void TrainingRun::save_weights(const std::string& name) {
-  if (folder_ == nullptr) return;
+/// False when they could not be; another rank's are.
+bool TrainingRun::save_weights(const std::string& name) {
+  if (folder_ == nullptr) return true;
+  rest();
+  bool saved = true;
   const bool averaged = trainer_.uses_average();
   trainer_.use_average(true);
   try {
     io::publish(run_ / name, weights_bytes(network_, config_, data_.steps, trainer_.updates()));
   } catch (const io::WriteError& error) {
+    saved = false;
     log_.warning(fmt::format("{}; training goes on", error.what()));
   }
   trainer_.use_average(averaged);
+  return saved;
 }
 
 TrainingState TrainingRun::progress() const {
@@ -466,7 +494,7 @@ TrainingState TrainingRun::progress() const {
 }
 
 void TrainingRun::finish(bool finished, std::int64_t memory) {
-  if (ranks_ != nullptr) ranks_->rest();
+  rest();
   if (folder_ == nullptr) return;
   if (!finished) {
     write_report(fmt::format("stopped at step {}", trainer_.updates()), sample_pictures());
@@ -477,11 +505,10 @@ void TrainingRun::finish(bool finished, std::int64_t memory) {
   trainer_.use_average(true);
   const auto weights = weights_bytes(network_, config_, data_.steps, trainer_.updates());
   io::publish(run_ / "last.safetensors", weights);
-  if (position_.best_step == 0) io::publish(run_ / "best.safetensors", weights);
+  if (position_.best_step == 0 || !std::filesystem::exists(run_ / "best.safetensors"))
+    io::publish(run_ / "best.safetensors", weights);
   trainer_.use_average(false);
   const std::vector<ReportPicture> pictures = sample_pictures();
-  run_log_.event(trainer_.updates(), "finished", {});
-  run_log_.state(progress(), true);
   data_.train.reset();
   data_.validation.reset();
   network_.forget_plan();
@@ -493,6 +520,8 @@ void TrainingRun::finish(bool finished, std::int64_t memory) {
   } else {
     fit_on_validation(last, config_, data_, network_.backend(), memory, log_);
   }
+  run_log_.event(trainer_.updates(), "finished", {});
+  run_log_.state(progress(), true);
   write_report("finished", pictures);
   log_.result(fmt::format(
       "{}: {} steps{}", (run_ / "best.safetensors").string(), trainer_.updates(),

@@ -202,8 +202,10 @@ void append(const fs::path& path, std::span<const std::byte> bytes) {
   const bool regular = ::fstat(fd.get(), &before) == 0 && S_ISREG(before.st_mode);
   try {
     write_all(fd.get(), bytes, path);
-  } catch (const WriteError&) {  // no half a line, which the next one would go on with
-    if (regular && ::ftruncate(fd.get(), before.st_size) != 0) throw;
+  } catch (const WriteError&) {
+    if (regular) {  // no half a line, which the next one would go on with
+      [[maybe_unused]] const int cut = ::ftruncate(fd.get(), before.st_size);
+    }
     throw;
   }
   if (!fd.close_checked()) fail(path, "close", errno);

@@ -3,7 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
 #include <string>
+#include <thread>
 
 #include "tests/app/program.hpp"
 
@@ -29,6 +34,28 @@ inline void make_archive(const Folder& folder, const std::string& format) {
                                          "--gaps", "12", "--seed", "3", "--format", format}));
   expect_ok(run_raincell(folder.path(), {"pack", "radar", "--output", "archive.nc"}));
   write_text(folder / "small.yaml", kSmallConfig);
+}
+
+/// The state of the checkpoint of a step; empty when there is none.
+inline std::filesystem::path state_file(const std::filesystem::path& run, std::int64_t step) {
+  char stem[32];
+  std::snprintf(stem, sizeof stem, "step-%09lld-", static_cast<long long>(step));
+  for (const auto& entry : std::filesystem::directory_iterator(run / "checkpoints")) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind(stem, 0) == 0 && entry.path().extension() == ".state") return entry.path();
+  }
+  return {};
+}
+
+/// Waits until a run that goes on beside has a checkpoint of a step or later; false after a minute.
+inline bool wait_for_step(const std::filesystem::path& run, std::int64_t step) {
+  for (int i = 0; i < 3000; ++i) {
+    std::error_code none;
+    const std::string latest = std::filesystem::read_symlink(run / "checkpoints/latest", none).string();
+    if (!none && latest.size() > 5 && std::stoll(latest.substr(5)) >= step) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return false;
 }
 
 }  // namespace raincell::test

@@ -27,7 +27,7 @@ TEST(Training, SameSeedSameBytesAlsoWhenInterrupted) {
   const std::string weights = test::read_text(folder / "a/last.safetensors");
   EXPECT_EQ(weights, test::read_text(folder / "b/last.safetensors"));
   // As after a kill: the newest checkpoint is damaged, the one before is taken, the end is the same.
-  std::filesystem::resize_file(folder / "b/checkpoints/step-000000006.state", 100);
+  std::filesystem::resize_file(test::state_file(folder / "b", 6), 100);
   const auto resumed = run_raincell(folder.path(), {"train", "small.yaml", "--run", "b", "--threads", "1"});
   expect_ok(resumed);
   EXPECT_NE(resumed.err.find("damaged"), std::string::npos);
@@ -301,8 +301,7 @@ TEST(Training, KilledAtAnyMomentEndsInTheSameBytes) {
   train.emplace_back("a");
   expect_ok(run_raincell(folder.path(), train));
   train.back() = "b";
-  // After the second file the manifest is not there yet: its state is one of no checkpoint.
-  for (const char* moment : {"step-000000004.json", "step-000000010.state", "step-000000020.json"}) {
+  for (const char* moment : {"step-000000004.json", "step-000000010.json", "step-000000020.json"}) {
     const auto killed = run_raincell(folder.path(), train, {.kill_at = folder / "b/checkpoints" / moment});
     EXPECT_EQ(killed.code, 128 + 9) << killed.err;
   }

@@ -133,7 +133,9 @@ Outcome train(int ranks, std::int64_t first, std::int64_t last, const std::vecto
       RandomBatch share = whole_batch(i);
       for (auto* values : {&share.past, &share.past_mask, &share.future, &share.future_mask})
         *values = part(*values, begin, mine);
-      if (trainer.step(share.view())) outcome.losses.push_back(trainer.take_mean_loss().mean);
+      // Every other update, so that a state may have some of the sum.
+      if (trainer.step(share.view()) && trainer.updates() % 2 == 0)
+        outcome.losses.push_back(trainer.take_mean_loss().mean);
     }
     outcome.state = trainer.state();
   };
