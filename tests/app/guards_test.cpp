@@ -90,10 +90,10 @@ TEST_F(Guards, AStepThatIsNotFiniteLeavesItsSamplesBehind) {
 /// A rate that rises until the loss runs away, with gradients that stay finite.
 TEST_F(Guards, ALossThatRunsAwaySendsTheRunBackStopsItOrIsSaid) {
   const auto runaway = [&](const std::string& action) {
-    return train(action, {"data.validation=0", "data.crop=16x16", "training.batch=1", "model.feed=none",
-                          "training.steps=700", "training.checkpoint_every=50", "optimizer.kind=sgd",
-                          "optimizer.learning_rate=3", "optimizer.clip_norm=1", "schedule.kind=constant",
-                          "schedule.warmup_steps=1200", "guard.sigmas=2", "guard.spike=" + action});
+    std::vector<std::string> words = {"train",     "small.yaml", "--run", action,
+                                      "--threads", "1",          "--set", "guard.spike=" + action};
+    words.insert(words.end(), test::kRunaway.begin(), test::kRunaway.end());
+    return run_raincell(folder_.path(), words);
   };
   const auto worst = [&](const std::string& run) {
     double loss = 0.;

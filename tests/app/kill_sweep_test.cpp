@@ -148,6 +148,29 @@ TEST_F(Kill, AtRandomMomentsEndsInTheSameBytes) {
   }
 }
 
+/// The same checkpoint is saved again with a lower rate, and newer ones go.
+TEST_F(Kill, AroundARollBackEndsInTheSameBytes) {
+  more_ = test::kRunaway;
+  const auto whole = train("whole");
+  expect_ok(whole);
+  ASSERT_NE(whole.err.find("learning rate halved"), std::string::npos) << whole.err;
+  int kills = 0, around = 0;
+  // It goes back at step 570, after eleven saves of nine fsyncs each and what comes before the first.
+  for (int when = 100; when <= 140; when += SWEEP_STRIDE) {
+    std::filesystem::remove_all(folder_ / "run");
+    const auto killed = train("run", {.under = strace("?fsync", "signal=SIGKILL", when)});
+    ASSERT_EQ(killed.code, 128 + SIGKILL) << killed.err;
+    ++kills;
+    around += killed.err.find("learning rate halved") != std::string::npos ? 1 : 0;
+    const auto resumed = train("run");
+    ASSERT_EQ(resumed.code, 0) << when << ": " << resumed.err;
+    expect_same("run", "whole", "fsync " + std::to_string(when));
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(around, 0);
+  EXPECT_LT(around, kills);  // some before it, some after
+}
+
 /// A save that the disk refuses is said, and training goes on from what it has.
 TEST_F(Kill, ARefusedSaveIsSaidAndTheNextOneIsTried) {
   more_ = {"--set", "training.steps=20"};

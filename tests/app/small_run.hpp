@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/app/program.hpp"
 
@@ -23,6 +24,15 @@ inline const char* const kSmallConfig =
     "      up: {channels: 4, kernel: 4, stride: 2, padding: 1}\n"
     "  feed: advection\n"
     "training: {batch: 2, steps: 6, validate_every: 3, checkpoint_every: 2}\n";
+
+/// Options with which the loss of kSmallConfig runs away some steps after 500, its gradients being finite.
+inline const std::vector<std::string> kRunaway = {
+    "--set", "data.validation=0",      "--set", "data.crop=16x16",
+    "--set", "training.batch=1",       "--set", "model.feed=none",
+    "--set", "training.steps=700",     "--set", "training.checkpoint_every=50",
+    "--set", "optimizer.kind=sgd",     "--set", "optimizer.learning_rate=3",
+    "--set", "optimizer.clip_norm=1",  "--set", "guard.sigmas=2",
+    "--set", "schedule.kind=constant", "--set", "schedule.warmup_steps=1200"};
 
 inline void expect_ok(const Outcome& outcome) {
   ASSERT_EQ(outcome.code, 0) << outcome.err << outcome.out;
