@@ -183,7 +183,9 @@ TEST_F(Kill, ARefusedSaveIsSaidAndTheNextOneIsTried) {
         std::filesystem::remove_all(folder_ / "run");
         const auto outcome = train("run", {.under = strace(calls, std::string("error=") + error, when)});
         ASSERT_EQ(outcome.code, 0) << what << ": " << outcome.err;
-        ASSERT_NE(outcome.err.find("training goes on"), std::string::npos) << what << ": " << outcome.err;
+        ASSERT_TRUE(outcome.err.find("training goes on") != std::string::npos ||
+                    outcome.err.find("the checkpoint is saved all the same") != std::string::npos)
+            << what << ": " << outcome.err;
         said += outcome.err.find("the checkpoint before is kept") != std::string::npos ? 1 : 0;
         ASSERT_EQ(test::read_text(folder_ / "run/last.safetensors"),
                   test::read_text(folder_ / "whole/last.safetensors"))
