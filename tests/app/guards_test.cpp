@@ -15,6 +15,7 @@ using test::expect_ok;
 using test::Folder;
 using test::make_archive;
 using test::run_raincell;
+using test::says;
 using Json = nlohmann::json;
 
 class Guards : public testing::Test {
@@ -24,21 +25,6 @@ class Guards : public testing::Test {
     std::vector<std::string> words = {"train", "small.yaml", "--run", run, "--threads", "1"};
     for (const std::string& setting : settings) words.insert(words.end(), {"--set", setting});
     return run_raincell(folder_.path(), words);
-  }
-  static bool says(const test::Outcome& outcome, const std::string& words) {
-    return outcome.err.find(words) != std::string::npos;
-  }
-  std::vector<Json> lines(const std::string& run) const {
-    std::vector<Json> all;
-    std::istringstream text(test::read_text(folder_ / run / "metrics.jsonl"));
-    for (std::string line; std::getline(text, line);) all.push_back(Json::parse(line));
-    return all;
-  }
-  std::vector<Json> events(const std::string& run, const std::string& what) const {
-    std::vector<Json> found;
-    for (const Json& line : lines(run))
-      if (line.value("event", "") == what) found.push_back(line);
-    return found;
   }
   Folder folder_;
 };
@@ -84,7 +70,7 @@ TEST_F(Guards, AStepThatIsNotFiniteLeavesItsSamplesBehind) {
   const auto values = model::parse_safetensors(std::as_bytes(std::span(bytes.data(), bytes.size())));
   EXPECT_EQ(values.tensors.size(), tensors);
   EXPECT_EQ(values.tensors[0].shape, (std::vector<std::int64_t>{2, 3 * 32 * 32}));
-  EXPECT_FALSE(events("run", "rolled back").empty());
+  EXPECT_FALSE(test::events_of(folder_ / "run", "rolled back").empty());
 }
 
 /// A rate that rises until the loss runs away, with gradients that stay finite.
@@ -97,7 +83,7 @@ TEST_F(Guards, ALossThatRunsAwaySendsTheRunBackStopsItOrIsSaid) {
   };
   const auto worst = [&](const std::string& run) {
     double loss = 0.;
-    for (const Json& line : lines(run))
+    for (const Json& line : test::metrics_of(folder_ / run))
       if (line.contains("loss") && line["loss"].is_number())
         loss = std::max(loss, line["loss"].get<double>());
     return loss;
@@ -105,7 +91,7 @@ TEST_F(Guards, ALossThatRunsAwaySendsTheRunBackStopsItOrIsSaid) {
   const auto ignored = runaway("ignore");
   expect_ok(ignored);
   EXPECT_FALSE(says(ignored, "the loss has risen")) << ignored.err;
-  EXPECT_TRUE(events("ignore", "spike").empty());
+  EXPECT_TRUE(test::events_of(folder_ / "ignore", "spike").empty());
   ASSERT_GT(worst("ignore"), 10.);
 
   const auto warned = runaway("warn");
@@ -120,8 +106,8 @@ TEST_F(Guards, ALossThatRunsAwaySendsTheRunBackStopsItOrIsSaid) {
   const auto back = runaway("roll_back");
   expect_ok(back);
   EXPECT_TRUE(says(back, "learning rate halved")) << back.err;
-  ASSERT_FALSE(events("roll_back", "rolled back").empty());
-  const Json event = events("roll_back", "rolled back")[0];
+  ASSERT_FALSE(test::events_of(folder_ / "roll_back", "rolled back").empty());
+  const Json event = test::events_of(folder_ / "roll_back", "rolled back")[0];
   EXPECT_LE(event["step"].get<std::int64_t>() + 100, event["from"].get<std::int64_t>() + 50);
   EXPECT_LT(worst("roll_back"), 0.1 * worst("ignore"));
   const std::string state = run_raincell(folder_.path(), {"status", "roll_back"}).out;

@@ -43,9 +43,7 @@ std::string no_strace(const Folder& folder) {
 /// Loss and norm by step, without the times and the words.
 std::map<std::int64_t, std::string> curve(const std::filesystem::path& run) {
   std::map<std::int64_t, std::string> steps;
-  std::istringstream lines(test::read_text(run / "metrics.jsonl"));
-  for (std::string line; std::getline(lines, line);) {
-    Json json = Json::parse(line);
+  for (Json json : test::metrics_of(run)) {
     if (json.contains("event")) continue;
     json.erase("samples_per_s");
     steps[json["step"].get<std::int64_t>()] += json.dump();

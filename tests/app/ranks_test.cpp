@@ -20,6 +20,7 @@ using test::expect_ok;
 using test::Folder;
 using test::make_archive;
 using test::run_raincell;
+using test::says;
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
 using std::chrono::seconds;
@@ -52,14 +53,9 @@ class Mpi : public testing::Test {
     if (ranks > 1) limits.under = mpirun(ranks);
     return run_raincell(folder_.path(), train(run, steps), limits);
   }
-  static bool says(const test::Outcome& outcome, const std::string& words) {
-    return outcome.err.find(words) != std::string::npos;
-  }
   std::map<std::string, double> curve(const std::string& run) const {
     std::map<std::string, double> values;
-    std::istringstream lines(test::read_text(folder_ / run / "metrics.jsonl"));
-    for (std::string line; std::getline(lines, line);) {
-      const Json json = Json::parse(line);
+    for (const Json& json : test::metrics_of(folder_ / run)) {
       for (const char* key : {"loss", "validation_loss", "gradient_norm"})
         if (json.contains(key)) values[key + json["step"].dump()] = json[key].get<double>();
     }

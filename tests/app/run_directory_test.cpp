@@ -20,6 +20,7 @@ using test::expect_ok;
 using test::Folder;
 using test::make_archive;
 using test::run_raincell;
+using test::says;
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
@@ -30,19 +31,6 @@ class Run : public testing::Test {
     std::vector<std::string> words = {"train", "small.yaml", "--run", "run", "--threads", "1"};
     words.insert(words.end(), more.begin(), more.end());
     return run_raincell(folder_.path(), words, limits);
-  }
-  static bool says(const test::Outcome& outcome, const std::string& words) {
-    return outcome.err.find(words) != std::string::npos;
-  }
-  /// Lines of metrics.jsonl with this event.
-  std::vector<Json> events(const std::string& what) const {
-    std::vector<Json> found;
-    std::istringstream lines(test::read_text(folder_ / "run/metrics.jsonl"));
-    for (std::string line; std::getline(lines, line);) {
-      const Json json = Json::parse(line);
-      if (json.value("event", "") == what) found.push_back(json);
-    }
-    return found;
   }
   std::vector<std::string> checkpoints() const {
     std::vector<std::string> names;
@@ -70,8 +58,8 @@ TEST_F(Run, AnotherConfigurationIsRefusedKeyByKeyOrGoesOnWhereThatIsMeant) {
   EXPECT_TRUE(says(longer, "training.steps: 6 -> 8") && says(longer, "optimizer.learning_rate: ") &&
               says(longer, "going on at step 6 of 8"))
       << longer.err;
-  ASSERT_EQ(events("resumed").size(), 1U);
-  EXPECT_EQ(events("resumed")[0]["changes"].size(), 2U);
+  ASSERT_EQ(test::events_of(folder_ / "run", "resumed").size(), 1U);
+  EXPECT_EQ(test::events_of(folder_ / "run", "resumed")[0]["changes"].size(), 2U);
 
   const auto forced = train({"--set", "training.steps=9", "--set", "optimizer.learning_rate=5e-4", "--set",
                              "data.flips=true", "--force"});

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -44,6 +46,26 @@ inline void make_archive(const Folder& folder, const std::string& format) {
                                          "--gaps", "12", "--seed", "3", "--format", format}));
   expect_ok(run_raincell(folder.path(), {"pack", "radar", "--output", "archive.nc"}));
   write_text(folder / "small.yaml", kSmallConfig);
+}
+
+inline bool says(const Outcome& outcome, const std::string& words) {
+  return outcome.err.find(words) != std::string::npos;
+}
+
+/// Lines of a run's metrics.jsonl.
+inline std::vector<nlohmann::json> metrics_of(const std::filesystem::path& run) {
+  std::vector<nlohmann::json> lines;
+  std::istringstream text(read_text(run / "metrics.jsonl"));
+  for (std::string line; std::getline(text, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+/// Those of them that say that something happened.
+inline std::vector<nlohmann::json> events_of(const std::filesystem::path& run, const std::string& what) {
+  std::vector<nlohmann::json> found;
+  for (const nlohmann::json& line : metrics_of(run))
+    if (line.value("event", "") == what) found.push_back(line);
+  return found;
 }
 
 /// The state of the checkpoint of a step; empty when there is none.

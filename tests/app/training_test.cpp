@@ -224,9 +224,7 @@ TEST(Training, MayStartFromWeights) {
   };
   const auto validation_loss = [&](const char* run) {  // the last that was written
     double loss = NAN;
-    std::istringstream lines(test::read_text(folder / run / "metrics.jsonl"));
-    for (std::string line; std::getline(lines, line);) {
-      const Json values = Json::parse(line);
+    for (const Json& values : test::metrics_of(folder / run)) {
       if (values.contains("validation_loss")) loss = values["validation_loss"].get<double>();
     }
     return loss;

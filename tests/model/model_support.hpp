@@ -78,6 +78,17 @@ struct RandomBatch {
   }
 };
 
+/// A small network that is fed its own last frame.
+inline ModelSpec fed_back() {
+  ModelSpec spec;
+  spec.forecaster = ForecasterKind::same_order;
+  spec.feed = Feed::previous;
+  spec.stages = {{std::nullopt, {4, 3, 3}, std::nullopt}};
+  spec.past = 2;
+  spec.future = 3;
+  return spec;
+}
+
 /// Peepholes, biases and the head of a guided network start at zero; gives every parameter a value so that
 /// nothing hides.
 inline void stir(Network& network) {

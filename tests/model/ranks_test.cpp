@@ -70,16 +70,6 @@ class Threads {
 
 constexpr std::int64_t kBatch = 6, kSize = 8;
 
-ModelSpec fed_back() {
-  ModelSpec spec;
-  spec.forecaster = ForecasterKind::same_order;
-  spec.feed = Feed::previous;
-  spec.stages = {{std::nullopt, {4, 3, 3}, std::nullopt}};
-  spec.past = 2;
-  spec.future = 3;
-  return spec;
-}
-
 TrainingSpec training_of(std::int64_t accumulation) {
   TrainingSpec training;
   training.optimizer.kind = kernels::OptimizerKind::adamw;

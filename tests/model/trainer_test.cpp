@@ -27,16 +27,6 @@ ModelSpec guided() {
   return spec;
 }
 
-ModelSpec fed_back() {
-  ModelSpec spec;
-  spec.forecaster = ForecasterKind::same_order;
-  spec.feed = Feed::previous;
-  spec.stages = {{std::nullopt, {4, 3, 3}, std::nullopt}};
-  spec.past = 2;
-  spec.future = 3;
-  return spec;
-}
-
 /// A planned network with its trainer and a stream of batches.
 struct TrainingRun {
   Network network;
