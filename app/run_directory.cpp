@@ -290,6 +290,11 @@ RunDirectory::RunDirectory(fs::path folder, const std::string& resolved, Opening
     if (opening.fresh) clear();
     remove_leftovers();
     compare(opening.force, log);
+  } catch (const fs::filesystem_error& error) {
+    ::close(lock_);
+    throw io::WriteError(
+        fmt::format("{}: cannot be tidied: {}; grant permission there, or choose another --run",
+                    error.path1().string(), error.code().message()));
   } catch (...) {
     ::close(lock_);
     throw;
