@@ -42,6 +42,7 @@ std::unique_ptr<kernels::Backend> make_backend(const Arguments& arguments, kerne
   options.threads = static_cast<int>(arguments.integer("threads", threads_beside_others(), 1, 4096));
   options.deterministic = arguments.has("deterministic");
   options.precision = precision;
+  options.device = rank_on_this_machine();
   try {
     auto backend = kernels::make_backend(name, options);
     if (const kernels::BackendInfo& info = backend->info(); !info.passed_over.empty())

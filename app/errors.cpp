@@ -17,6 +17,11 @@ namespace {
 
 /// What to do about a GPU; an error of a library on the processor speaks for itself.
 std::string after_device_error(const kernels::DeviceError& error) {
+  if (error.library() == "NCCL") {
+    return "; a rank, its GPU or the network between them is lost: start all of them again, and they go on "
+           "from the "
+           "last checkpoint. NCCL_DEBUG=WARN says more";
+  }
   if (error.library() != "CUDA" && error.library() != "cuDNN") return "";
   return "; the device is lost to this process: start it again, a training goes on from its last checkpoint. "
          "nvidia-smi and the kernel's log (Xid) may say why; in a container, a reload of systemd can take "

@@ -91,7 +91,9 @@ int train(const Arguments& arguments, model::Communicator* ranks, Log& log) {
   model::TrainingSpec spec = training_spec(config);
   spec.whole_batch = config.training.batch;
   spec.first_sample = share.first;
-  model::Trainer trainer(network, spec, ranks);  // its average begins with the weights there are
+  const auto devices = ranks == nullptr ? nullptr : join_devices(*ranks, *backend, log);
+  model::Trainer trainer(network, spec, ranks,
+                         devices.get());  // its average begins with the weights there are
 
   // -> updates, until the last step or a signal; checkpoints and weights in the run directory
   std::optional<RunDirectory> folder;

@@ -269,6 +269,14 @@ void expect_layout(const FrameLayout& layout, const ConstView& view, std::size_t
 
 }  // namespace
 
+std::string Backend::draw_group_id() {
+  throw std::logic_error("Backend::draw_group_id: " + no_group());
+}
+
+std::unique_ptr<DeviceGroup> Backend::join_group(const std::string&, int, int) {
+  throw std::logic_error("Backend::join_group: " + no_group());
+}
+
 void Backend::import_frames(std::span<const float> ntchw, const FrameLayout& layout, View tnchw) {
   expect_some(tnchw, "import_frames", "tnchw");
   expect_layout(layout, tnchw, ntchw.size(), "import_frames");

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/code_place.hpp"
+#include "kernels/device_group.hpp"
 #include "kernels/specs.hpp"
 #include "kernels/tensor.hpp"
 
@@ -54,6 +55,7 @@ struct BackendInfo {
   std::string libraries;  // "oneDNN 2.6.3"
   int threads = 1;
   bool own_memory = false;  // tensors lie in memory of the device, not in the host's
+  std::string identity;     // of the device, in the whole world; empty: it has none
   std::string passed_over;  // by "auto": what this build has and this machine cannot run, and why; or empty
 };
 
@@ -151,6 +153,15 @@ class Backend {
   /// Bytes of scratch that all plans share and ConvPlan::bytes() leaves out. Grows as plans are made.
   virtual std::size_t shared_bytes() const { return 0; }
 
+  // --- devices of several processes -------------------------------------------------------------------
+  /// Why devices of this backend cannot sum among themselves; empty when they can.
+  virtual std::string no_group() const { return "tensors of this backend lie in the memory of the host"; }
+  /// Drawn by one process, given to all.
+  virtual std::string draw_group_id();
+  /// Returns when ranks 0 to size - 1 have joined; each has a device of its own. The group must not outlive
+  /// this backend.
+  virtual std::unique_ptr<DeviceGroup> join_group(const std::string& id, int rank, int size);
+
   // --- borders: the only code that knows [N,T,C,H,W] -------------------------------------------------
   void import_frames(std::span<const float> ntchw, const FrameLayout&, View tnchw);
   void export_frames(ConstView tnchw, const FrameLayout&, std::span<float> ntchw);
@@ -244,6 +255,7 @@ struct BackendOptions {
   int threads = 0;  // 0: as many as the machine offers
   bool deterministic = false;
   Precision precision = Precision::f32;
+  int device = 0;                // of several; counted anew from the first where there are not so many
   std::string passed_over = {};  // for BackendInfo, set by "auto"
 };
 

@@ -328,18 +328,29 @@ void Network::load(const HostBatch& batch) {
   load_target(batch);
 }
 
-double Network::valid_pixels(const HostBatch& batch) const {
-  const auto valid = [](std::span<const float> mask) {
-    return mask.size() - static_cast<std::size_t>(std::count(mask.begin(), mask.end(), 0.F));
-  };
-  std::size_t sum = valid(batch.future_mask);
+std::vector<std::span<const float>> Network::scored_masks(const HostBatch& batch) const {
+  std::vector<std::span<const float>> masks{batch.future_mask};
   if (plan_.predict_input) {  // all past frames of a sample but its first
     const std::size_t sample = batch.past_mask.size() / static_cast<std::size_t>(plan_.batch),
                       frame = sample / static_cast<std::size_t>(spec_.past);
     for (std::size_t n = 0; n < static_cast<std::size_t>(plan_.batch); ++n)
-      sum += valid(batch.past_mask.subspan(n * sample + frame, sample - frame));
+      masks.push_back(batch.past_mask.subspan(n * sample + frame, sample - frame));
   }
+  return masks;
+}
+
+double Network::valid_pixels(const HostBatch& batch) const {
+  std::size_t sum = 0;
+  for (const std::span<const float> mask : scored_masks(batch))
+    sum += mask.size() - static_cast<std::size_t>(std::count(mask.begin(), mask.end(), 0.F));
   return static_cast<double>(sum);
+}
+
+bool Network::has_valid_pixel(const HostBatch& batch) const {
+  for (const std::span<const float> mask : scored_masks(batch)) {
+    if (std::any_of(mask.begin(), mask.end(), [](float valid) { return valid != 0.F; })) return true;
+  }
+  return false;
 }
 
 void Network::set_teacher(std::span<const float> weights) {

@@ -94,6 +94,8 @@ class Network {
   void load(const HostBatch&);
   /// What the loss of this batch is divided by, up to the same factor for all batches. Host only.
   double valid_pixels(const HostBatch&) const;
+  /// Whether it is more than nothing; much faster.
+  bool has_valid_pixel(const HostBatch&) const;
   /// Scheduled sampling: weight of the truth fed at lead j instead of the own output, [N,T'] in [0,1]; the
   /// weights of lead 0 are unused. Empty: always the own output. Only with feed: previous.
   void set_teacher(std::span<const float> weights);
@@ -139,6 +141,8 @@ class Network {
   /// The run that makes frames, and its step of lead 0.
   GraphRun& decoder() { return shared() ? *encoder_ : *forecaster_; }
   std::int64_t first_lead() const;
+  /// Of the frames that the loss is taken over.
+  std::vector<std::span<const float>> scored_masks(const HostBatch&) const;
   std::int64_t loss_steps() const { return spec_.future + (plan_.predict_input ? spec_.past - 1 : 0); }
   /// Makes the runs; puts them into the network unless that is null. Counts what lies in scratch.
   static void build(const ModelSpec&, const Blueprint&, Workspace&, Parameters&, const NetworkPlan&, Network*,

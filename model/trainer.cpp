@@ -91,11 +91,13 @@ double own_sum(const std::string& text, const std::string& key, const Communicat
 
 }  // namespace
 
-Trainer::Trainer(Network& network, const TrainingSpec& spec, Communicator* communicator)
-    : network_(network), spec_(spec), communicator_(communicator) {
+Trainer::Trainer(Network& network, const TrainingSpec& spec, Communicator* communicator,
+                 kernels::DeviceGroup* devices)
+    : network_(network), spec_(spec), communicator_(communicator), devices_(devices) {
   check_training(spec, network);
   if (spec_.whole_batch == 0) spec_.whole_batch = network.planned().batch;
-  if (communicator_ != nullptr) exchanged_.resize(static_cast<std::size_t>(network.layout().stored()));
+  if (communicator_ != nullptr && devices_ == nullptr)
+    exchanged_.resize(static_cast<std::size_t>(network.layout().stored()));
   Parameters& parameters = network.parameters();
   kernels::Backend& backend = network.backend();
   first_moment_ = parameters.block("first moments");
@@ -137,7 +139,11 @@ void Trainer::load(const HostBatch& batch) {
   choose_inputs();
   network_.load(batch);
   if (batches_ % spec_.accumulation == 0) accumulated_pixels_ = 0.;
-  own_pixels_ = loaded_pixels_ = network_.valid_pixels(batch);
+  // Alone and of one batch, an update asks only whether there is one.
+  const bool share = communicator_ != nullptr || spec_.accumulation > 1;
+  own_pixels_ = loaded_pixels_ = share                             ? network_.valid_pixels(batch)
+                                 : network_.has_valid_pixel(batch) ? 1.
+                                                                   : 0.;
   if (communicator_ != nullptr) communicator_->sum(std::span<double>(&loaded_pixels_, 1));
 }
 
@@ -178,6 +184,7 @@ bool Trainer::step_loaded() {
 void Trainer::sum_gradients() {
   if (communicator_ == nullptr) return;
   const kernels::View gradients = network_.parameters().gradients();
+  if (devices_ != nullptr) return devices_->sum(gradients);
   network_.backend().read(gradients, std::span<float>(exchanged_));
   communicator_->sum(std::span<float>(exchanged_));
   network_.backend().write(gradients, std::span<const float>(exchanged_));

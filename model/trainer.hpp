@@ -29,9 +29,10 @@ struct TrainingSpec {
 class Trainer {
  public:
   /// Throws ModelError naming the key of a setting that cannot be. With a communicator, which must outlive
-  /// it, each process trains on its share of every batch, and all of them hold the same bits after every
-  /// update: step(), take_mean_loss(), state() and restore() are then made by all.
-  Trainer(Network&, const TrainingSpec&, Communicator* = nullptr);
+  /// it as must the group, each process trains on its share of every batch, and all of them hold the same
+  /// bits after every update: step(), take_mean_loss(), state() and restore() are then made by all. Gradients
+  /// are summed by the group of devices where there is one, over the hosts otherwise.
+  Trainer(Network&, const TrainingSpec&, Communicator* = nullptr, kernels::DeviceGroup* = nullptr);
 
   /// One batch: load, forward, loss, backward; every `accumulation` batches one update. Nothing is allocated
   /// and nothing copied to the host. A non-finite gradient changes nothing and is counted on the device; a
@@ -99,7 +100,8 @@ class Trainer {
   Network& network_;
   TrainingSpec spec_;
   Communicator* communicator_;
-  std::vector<float> exchanged_;                            // gradients on the host, with a communicator
+  kernels::DeviceGroup* devices_;
+  std::vector<float> exchanged_;                            // gradients that are summed on the host
   kernels::Tensor first_moment_, second_moment_, average_;  // {1,1,stored,1,1}; the last two may be empty
   kernels::Tensor gradient_squares_;                        // [kNormsKept,1,1,1,1], by number of the update
   kernels::Tensor skipped_, loss_sum_;                      // scalar; {1,1,2,1,1} as Network::loss_sums()

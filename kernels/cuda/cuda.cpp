@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/conv.hpp"
 #include "kernels/cuda/device.hpp"
+#include "kernels/cuda/group.hpp"
 #include "kernels/cuda/number.hpp"
 #include "kernels/cuda/pointwise.hpp"
 #include "kernels/cuda/reduce.hpp"
@@ -53,7 +54,8 @@ cuda::Arithmetic arithmetic_of(Precision precision) {
 class CudaBackend : public Backend {
  public:
   explicit CudaBackend(const BackendOptions& options)
-      : convolutions_(device_, arithmetic_of(options.precision), options.deterministic),
+      : device_(options.device),
+        convolutions_(device_, arithmetic_of(options.precision), options.deterministic),
         tables_(device_),
         frames_(device_, "frames on their way"),
         sums_(device_, "scratch of sums"),
@@ -61,6 +63,7 @@ class CudaBackend : public Backend {
     info_.name = "cuda";
     info_.own_memory = true;
     info_.device = device_.name();
+    info_.identity = device_.identity();
     info_.libraries = convolutions_.version() + ", " + device_.versions();
     factors_.reserve(sizeof(cuda::OptimizerFactors));
     try_a_kernel();
@@ -77,6 +80,11 @@ class CudaBackend : public Backend {
     watch.start();
     work();
     return 1e-3 * static_cast<double>(watch.stop());
+  }
+  std::string no_group() const override { return cuda::Nccl::missing(); }
+  std::string draw_group_id() override { return cuda::Nccl::draw_id(); }
+  std::unique_ptr<DeviceGroup> join_group(const std::string& id, int rank, int size) override {
+    return std::make_unique<cuda::Group>(device_, id, rank, size);
   }
   std::size_t free_memory() const override { return device_.free_memory(); }
   std::size_t shared_bytes() const override { return convolutions_.bytes(); }

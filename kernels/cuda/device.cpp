@@ -23,6 +23,18 @@ std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
+/// As nvidia-smi writes it, but for the dashes.
+std::string uuid_text(const cudaUUID_t& uuid) {
+  std::string text = "GPU-";
+  for (const char byte : uuid.bytes) {
+    constexpr const char* kDigits = "0123456789abcdef";
+    const auto value = static_cast<unsigned char>(byte);
+    text += kDigits[value >> 4];
+    text += kDigits[value & 15];
+  }
+  return text;
+}
+
 constexpr std::size_t kSlotBytes = std::size_t{16} << 20;
 
 /// What keeps this process from a GPU, in the user's words.
@@ -39,21 +51,23 @@ void check_launch(const char* kernel, CodePlace place) {
   check(cudaGetLastError(), kernel, place);
 }
 
-Device::Device() {
+Device::Device(int number) {
   int count = 0, runtime = 0, driver = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess) unavailable(error);
   if (count == 0) unavailable(cudaErrorNoDevice);
   check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
   check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
   cudaDeviceProp properties{};
-  check(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
-  if (const cudaError_t error = cudaSetDevice(0); error != cudaSuccess) unavailable(error);
+  number %= count;
+  check(cudaGetDeviceProperties(&properties, number), "cudaGetDeviceProperties");
+  if (const cudaError_t error = cudaSetDevice(number); error != cudaSuccess) unavailable(error);
   if (const cudaError_t error = cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking);
       error != cudaSuccess) {
     unavailable(error);
   }
   name_ = std::string(properties.name) + ", compute capability " + std::to_string(properties.major) + "." +
           std::to_string(properties.minor) + ", " + Ledger::gibibytes(properties.totalGlobalMem);
+  identity_ = uuid_text(properties.uuid);
   versions_ = "CUDA runtime " + version_text(runtime) + ", driver " + version_text(driver);
 }
 

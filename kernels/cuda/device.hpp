@@ -27,15 +27,16 @@ using Event = CUevent_st*;
 /// DeviceError then names the call that met them.
 class Device {
  public:
-  /// The first GPU that CUDA_VISIBLE_DEVICES leaves. Throws BackendUnavailable with what is missing: driver,
-  /// GPU, or code for its architecture.
-  Device();
+  /// The `number`-th GPU of those that CUDA_VISIBLE_DEVICES leaves, counted anew from the first. Throws
+  /// BackendUnavailable with what is missing: driver, GPU, or code for its architecture.
+  explicit Device(int number);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
   Stream stream() const { return stream_; }
   const std::string& name() const { return name_; }          // "NVIDIA H200, compute capability 9.0, 140 GiB"
+  const std::string& identity() const { return identity_; }  // its UUID
   const std::string& versions() const { return versions_; }  // "CUDA runtime 13.0, driver 13.0"
 
   /// Zero-filled. Throws OutOfMemory that tells what is free and the largest tensors held.
@@ -74,7 +75,7 @@ class Device {
   std::size_t next_slot_ = 0;
   std::int64_t releases_ = 0;
   bool capturing_ = false;
-  std::string name_, versions_;
+  std::string name_, identity_, versions_;
   Ledger ledger_;
 };
 

@@ -543,6 +543,14 @@ void col2im(Stream stream, const Correlation& correlation, DType type, const voi
   });
 }
 
+void sum_rows(Stream stream, std::int64_t rows, std::int64_t columns, const float* values, float* sums) {
+  each(stream, "sum_rows", columns, [=] RAINCELL_BODY(std::int64_t column) {
+    double sum = 0;
+    for (std::int64_t row = 0; row < rows; ++row) sum += static_cast<double>(values[row * columns + column]);
+    sums[column] = static_cast<float>(sum);
+  });
+}
+
 void copy_rows(Stream stream, DType type, std::int64_t rows, const void* from, std::int64_t length, void* to,
                std::int64_t new_length) {
   with_type(type, [&](auto value) {

@@ -23,6 +23,9 @@ void lerp(Stream, View y, float a, ConstView x);
 void mix(Stream, View y, ConstView a, ConstView b, ConstView weights);
 void mix_backward(Stream, View y, ConstView x, ConstView weights, Accumulate);
 
+/// sums [columns] of rows [rows, columns], taken in double, in the order of the rows.
+void sum_rows(Stream, std::int64_t rows, std::int64_t columns, const float* values, float* sums);
+
 /// Frames [N,T,C,H,W] in device memory to and from tensors.
 void import_frames(Stream, const float* ntchw, const FrameLayout&, View);
 void export_frames(Stream, ConstView, const FrameLayout&, float* ntchw);

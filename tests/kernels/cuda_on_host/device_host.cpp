@@ -2,7 +2,10 @@
 // variables make it misbehave as a GPU would:
 //   RAINCELL_TEST_GPU_BYTES  how much memory it has (default 1 GiB)
 //   RAINCELL_TEST_GPU_LOST   as soon as a file of this name exists, every call fails, and goes on failing
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -32,9 +35,17 @@ void pass(const char* call) {
     throw DeviceError("CUDA", call, "an illegal memory access was encountered (cudaErrorIllegalAddress)");
 }
 
+/// Any number of GPUs; all processes share one where RAINCELL_TEST_ONE_GPU is set.
+std::string new_identity() {
+  if (std::getenv("RAINCELL_TEST_ONE_GPU") != nullptr) return "GPU-0";
+  static std::atomic<int> made = 0;
+  return "GPU-" + std::to_string(::getpid()) + "-" + std::to_string(made++);
+}
+
 }  // namespace
 
-Device::Device() : name_("the processor, in the place of a GPU"), versions_("no CUDA") {}
+Device::Device(int)
+    : name_("the processor, in the place of a GPU"), identity_(new_identity()), versions_("no CUDA") {}
 
 Device::~Device() {
   for (void* const memory : ledger_.all()) std::free(memory);
