@@ -29,6 +29,7 @@ struct DataConfig {
   bool time_reversal = false;
   double rain_scaling = 1.;
   double rain_level = 0.;
+  double unreadable = 0.1;
   std::int64_t workers = 1, prefetch = 2;
 };
 

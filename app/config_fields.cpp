@@ -177,6 +177,9 @@ std::vector<Field<Config>> data_fields() {
       real<R>("data.rain_level", AT(data.rain_level), 0., 1000.,
               "x: the rain of each sample is first multiplied so that the root of its mean square, in the "
               "latest frame of the crop, is x mm/h: all weather counts alike; 0: left alone"),
+      real<R>("data.unreadable", AT(data.unreadable), 0., 1.,
+              "most of the frames met that may be unreadable, as a share; samples with one are left out, and "
+              "beyond it training ends"),
       integer<R>("data.workers", AT(data.workers), 1, 256, "threads that prepare batches"),
       integer<R>("data.prefetch", AT(data.prefetch), 1, 64, "batches ready ahead"),
   };

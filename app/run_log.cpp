@@ -48,6 +48,8 @@ std::string prometheus_text(const TrainingState& s, const std::string& version) 
   out.add("train_step", "gauge", "Updates so far.", count(s.step));
   out.add("train_steps", "gauge", "Updates of the whole training.", count(s.steps));
   out.add("train_samples_total", "counter", "Sequences trained on.", count(s.samples));
+  out.add("train_samples_left_out_total", "counter", "Sequences with a frame that cannot be read.",
+          count(s.left_out));
   out.add("train_loss", "gauge", "Mean loss of the last steps.", s.loss);
   out.add("train_validation_loss", "gauge", "Loss of the last validation.", s.validation_loss);
   out.add("train_gradient_norm", "gauge", "Norm of the last gradient, before clipping.", s.gradient_norm);

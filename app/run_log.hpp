@@ -18,6 +18,7 @@ namespace raincell::app {
 /// Counts and states for metrics.prom, which has the newest values alone.
 struct TrainingState {
   std::int64_t step = 0, steps = 0, samples = 0;
+  std::int64_t left_out = 0;  // of the samples
   std::int64_t skipped = 0, empty = 0, rollbacks = 0;
   std::int64_t failed_saves = 0;  // since this process began
   std::int64_t last_saved = 0;    // seconds of the Unix epoch; 0: not yet

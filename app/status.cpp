@@ -75,7 +75,7 @@ Json status_of(const fs::path& folder) {
                {"step", step},
                {"steps", steps}};
   for (const char* key : {"epoch", "loss", "validation_loss", "learning_rate", "gradient_norm", "skipped",
-                          "empty", "rollbacks", "samples_per_s"}) {
+                          "empty", "left_out", "rollbacks", "samples_per_s"}) {
     json[key] = metrics.newest.value(key, Json());
   }
   json["best_step"] = metrics.best_step >= 0 ? Json(metrics.best_step) : Json();
@@ -119,9 +119,11 @@ std::string text_of(const Json& json) {
   text += line("rate",
                fmt::format("{} samples/s, learning rate {}, gradient norm {}", number(json["samples_per_s"]),
                            number(json["learning_rate"]), number(json["gradient_norm"])));
-  text +=
-      line("skipped", fmt::format("{} updates not finite, {} without a valid pixel; {} roll-backs",
-                                  number(json["skipped"]), number(json["empty"]), number(json["rollbacks"])));
+  text += line("skipped",
+               fmt::format("{} updates not finite, {} without a valid pixel; {} samples with an unreadable "
+                           "frame; {} roll-backs",
+                           number(json["skipped"]), number(json["empty"]), number(json["left_out"]),
+                           number(json["rollbacks"])));
   text += line("checkpoint", json["checkpoint"].is_string()
                                  ? fmt::format("{}, {} ago", json["checkpoint"].get<std::string>(),
                                                format_duration(json["checkpoint_age_s"].get<double>()))

@@ -15,6 +15,7 @@
 #include "app/run_log.hpp"
 #include "app/sample_forecast.hpp"
 #include "app/training_data.hpp"
+#include "app/unreadable_frames.hpp"
 #include "model/trainer.hpp"
 
 namespace raincell::app {
@@ -59,6 +60,7 @@ class TrainingRun {
   void seek_batch();
   void seek();
   bool log_step();
+  void count_left_out();
   void keep_failures(const std::vector<double>& norms, std::int64_t first);
   void validate();
   bool forecasts_rain() const;
@@ -81,6 +83,7 @@ class TrainingRun {
   model::Communicator* ranks_;
   Log& log_;
   RunLog run_log_;
+  UnreadableFrames unreadable_;
   Position position_;
   io::Batch batch_;
   std::vector<float> forecast_;    // [N,T',1,H,W] of a batch, network units
@@ -88,6 +91,7 @@ class TrainingRun {
   std::string note_, validation_note_;
   std::chrono::steady_clock::time_point logged_ = std::chrono::steady_clock::now();
   std::int64_t logged_batches_ = 0, logged_updates_ = 0;
+  std::int64_t left_out_ = 0;  // samples of this process that have not been counted yet
   std::int64_t failed_saves_ = 0, failed_in_a_row_ = 0, last_saved_ = 0;
   bool spike_said_ = false;
   int signal_ = 0;

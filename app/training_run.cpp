@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <csignal>
 #include <span>
+#include <utility>
 
 #include "app/errors.hpp"
 #include "app/failure_bundle.hpp"
@@ -44,7 +45,8 @@ TrainingRun::TrainingRun(const Config& config, TrainingData& data, model::Networ
       folder_(folder),
       ranks_(ranks),
       log_(log),
-      run_log_(folder == nullptr ? std::filesystem::path() : run_, log) {
+      run_log_(folder == nullptr ? std::filesystem::path() : run_, log),
+      unreadable_(data.archives, config.data.unreadable, log) {
   for (const double threshold : config.model.thresholds) {
     thresholds_.push_back(config.transform.to_network(static_cast<float>(threshold)));
   }
@@ -105,6 +107,7 @@ void TrainingRun::seek() {
   seek_batch();
   logged_batches_ = trainer_.batches();
   logged_updates_ = trainer_.updates();
+  left_out_ = 0;
   logged_ = std::chrono::steady_clock::now();
 }
 
@@ -173,6 +176,7 @@ bool TrainingRun::go() {
       return false;
     }
     data_.train->next(batch_);
+    left_out_ += batch_.left_out;
     if (!trainer_.step(host_batch())) continue;
     const std::int64_t step = trainer_.updates();
     if ((step % kLogEvery == 0 || step == steps) && !log_step()) continue;
@@ -211,6 +215,8 @@ bool TrainingRun::log_step() {
   norm_ = norms.back();
   step_seconds_ = updates > 0 ? seconds / static_cast<double>(updates) : 0.;
   note_ = fmt::format("loss {:.5f}{}", loss_, validation_note_);
+  unreadable_.look();
+  count_left_out();
   run_log_.line({{"step", trainer_.updates()},
                  {"epoch", trainer_.batches() / data_.train->batches_per_epoch()},
                  {"loss", finite_or_null(loss_)},
@@ -218,6 +224,7 @@ bool TrainingRun::log_step() {
                  {"gradient_norm", finite_or_null(norm_)},
                  {"skipped", trainer_.read_skipped()},
                  {"empty", trainer_.empty_updates()},
+                 {"left_out", position_.left_out},
                  {"rollbacks", position_.rollbacks},
                  {"samples_per_s", seconds > 0. ? samples / seconds : 0.}});
   rest();  // until the next batch, others wait for what is written here
@@ -243,6 +250,13 @@ bool TrainingRun::log_step() {
   log_.warning(what);
   spike_said_ = true;
   return true;
+}
+
+/// Of all ranks.
+void TrainingRun::count_left_out() {
+  auto count = static_cast<double>(std::exchange(left_out_, 0));
+  if (ranks_ != nullptr) ranks_->sum(std::span<double>(&count, 1));
+  position_.left_out += static_cast<std::int64_t>(count);
 }
 
 /// What can be known of updates whose gradients were not finite, in the folder's failures/.
@@ -409,6 +423,7 @@ void TrainingRun::roll_back(const std::string& why, std::int64_t up_to) {
 }
 
 void TrainingRun::save_checkpoint(Save why) {
+  count_left_out();
   position_.updates = trainer_.updates();
   position_.batches = trainer_.batches();
   position_.skipped = trainer_.read_skipped();
@@ -480,6 +495,7 @@ TrainingState TrainingRun::progress() const {
   s.step = trainer_.updates();
   s.steps = config_.training.steps;
   s.samples = trainer_.batches() * config_.training.batch;
+  s.left_out = position_.left_out;
   s.skipped = trainer_.read_skipped();
   s.empty = trainer_.empty_updates();
   s.rollbacks = position_.rollbacks;

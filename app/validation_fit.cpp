@@ -160,6 +160,7 @@ void fit_on_validation(const std::filesystem::path& weights, const Config& confi
   const auto leave = [&](const std::string& why) {
     log.warning(fmt::format("{}: {}; the {} stay as they are in the file", weights.string(), why, what));
   };
+  std::size_t fitted = 0;
   for (std::size_t i = 0; i < windows.size(); ++i) {
     if (pending_signal() != 0)
       log.info(fmt::format("stopped before the {} were fitted; the same command goes on there", what));
@@ -167,11 +168,15 @@ void fit_on_validation(const std::filesystem::path& weights, const Config& confi
     try {
       if (!fit.add(windows[i]))
         return leave("forecasts of it need more memory than there is or --memory allows");
+      ++fitted;
+    } catch (const io::UnreadableFrame& error) {
+      log.warning(fmt::format("{}; the {} are fitted without it", error.what(), what));
     } catch (const model::NonFiniteForecast& error) {
       return leave(error.what());
     }
     progress.update(static_cast<std::int64_t>(i) + 1);
   }
+  if (fitted == 0) return leave("none of the windows for it can be read");
   add_metadata(weights, fit.metadata());
 }
 

@@ -6,11 +6,13 @@
 #include <atomic>
 #include <exception>
 #include <map>
+#include <mutex>
 #include <thread>
 #include <utility>
 
 #include "io/archive_part.hpp"
 #include "io/cf_out.hpp"
+#include "io/mapped_read.hpp"
 #include "io/publish.hpp"
 
 namespace raincell::io {
@@ -40,7 +42,7 @@ class DecodedFrames {
     Entry& entry = entries_[next_];
     entry.archive = 0;  // not there yet, should decoding throw
     entry.codes.resize(pixels);
-    part.decode(frame, entry.codes);
+    if (std::string why = part.decode(frame, entry.codes); !why.empty()) throw UnreadableFrame(why);
     entry.archive = archive;
     entry.key = key;
     return entry.codes;
@@ -88,6 +90,10 @@ struct Archive::State {
   std::vector<Place> table;  // by time
   std::int64_t step_s = 0;
   std::uint64_t serial = 0;  // of this opening: the key of the threads' caches
+  enum Met : std::uint8_t { kNotYet, kGood, kBad };
+  std::vector<std::atomic<std::uint8_t>> met;  // by place in the table
+  std::mutex mutex;
+  std::vector<Unreadable> unreadable;
 
   const PackedFrame& frame(std::int64_t index) const {
     const Place place = table[checked(index)];
@@ -100,13 +106,48 @@ struct Archive::State {
     }
     return static_cast<std::size_t>(index);
   }
-  std::span<const std::int16_t> codes(std::int64_t index) const {
+  std::string name(std::int64_t index) const {
+    return fmt::format("{}: the frame of {}", parts[table[checked(index)].part]->path().string(),
+                       format_time(frame(index).time));
+  }
+  /// Keeps the first reason for it.
+  [[noreturn]] void lose(std::int64_t index, const std::string& reason) {
+    const std::string why = fmt::format("{} cannot be read: {}; pack it again", name(index), reason);
+    if (met[checked(index)].exchange(kBad) != kBad) {
+      const std::lock_guard lock(mutex);
+      unreadable.push_back({index, why});
+    }
+    throw UnreadableFrame(why);
+  }
+  /// The codes of a frame that has been compared with its hash; valid until the next call in this thread.
+  std::span<const std::int16_t> codes(std::int64_t index) {
     const Place place = table[checked(index)];
+    std::atomic<std::uint8_t>& state = met[static_cast<std::size_t>(index)];
+    if (state == kBad) throw UnreadableFrame(name(index) + " cannot be read");
     const ArchivePart& part = *parts[place.part];
-    const std::span<const std::int16_t> mapped = part.mapped(place.frame);
-    if (!mapped.empty()) return mapped;
-    thread_local DecodedFrames decoded;
-    return decoded.get(serial, part, place.frame, static_cast<std::size_t>(part.grid().pixels()), index);
+    const auto pixels = static_cast<std::size_t>(part.grid().pixels());
+    std::span<const std::int16_t> codes = part.mapped(place.frame);
+    const bool mapped = !codes.empty();
+    if (!mapped) {
+      thread_local DecodedFrames decoded;
+      try {
+        codes = decoded.get(serial, part, place.frame, pixels, index);
+      } catch (const UnreadableFrame& error) {
+        lose(index, error.what());
+      }
+    }
+    if (state == kGood) return codes;
+    // A mapped page may go away while it is hashed, so that what is hashed is a copy.
+    thread_local std::vector<std::int16_t> copy;
+    if (mapped) {
+      copy.resize(pixels);
+      if (!read_mapped([&, to = copy.data()] { std::copy_n(codes.data(), pixels, to); }))
+        lose(index, kCutShort);
+    }
+    if (hash_of_codes(mapped ? std::span<const std::int16_t>(copy) : codes) != frame(index).hash.text())
+      lose(index, "its bytes are not those that were packed");
+    state = kGood;
+    return codes;
   }
   /// Refuses a crop that is not inside the grid, or that `count` numbers do not hold.
   void check(const Crop& crop, std::size_t count) const {
@@ -118,6 +159,19 @@ struct Archive::State {
         "archive {}: crop of {}x{} at row {}, column {} into {} numbers does not fit a grid of {}x{}",
         paths.front().string(), crop.columns, crop.rows, crop.row, crop.column, count, whole.columns,
         whole.rows));
+  }
+  /// put(codes of a row of the crop, how many, where to) for every row.
+  template <class Value, class Put>
+  void read(std::int64_t index, const Crop& crop, std::span<Value> values, const Put& put) {
+    check(crop, values.size());
+    const std::int64_t columns = parts.front()->grid().columns;
+    const std::span<const std::int16_t> stored = codes(index);
+    const bool whole = read_mapped([&] {
+      for (std::int64_t r = 0; r < crop.rows; ++r)
+        put(stored.data() + (crop.row + r) * columns + crop.column, crop.columns,
+            values.data() + r * crop.columns);
+    });
+    if (!whole) lose(index, kCutShort);
   }
   static std::unique_ptr<State> open(const fs::path&, Jail&);
   void open_parts(Jail&);
@@ -194,6 +248,7 @@ void Archive::State::order_frames() {
       step_s = step;
     }
   }
+  met = std::vector<std::atomic<std::uint8_t>>(table.size());
 }
 
 Archive::Archive(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -257,6 +312,14 @@ double Archive::scale() const {
 const std::vector<fs::path>& Archive::parts() const {
   return state_->paths;
 }
+std::int64_t Archive::frames_met() const {
+  return std::count_if(state_->met.begin(), state_->met.end(),
+                       [](const auto& state) { return state != State::kNotYet; });
+}
+std::vector<Archive::Unreadable> Archive::unreadable() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->unreadable;
+}
 
 std::string Archive::hash() const {
   std::string text = name_of(quantity());
@@ -265,25 +328,16 @@ std::string Archive::hash() const {
 }
 
 void Archive::read(std::int64_t frame, const Crop& crop, std::span<float> values) const {
-  state_->check(crop, values.size());
-  const std::int64_t columns = grid().columns;
-  const std::span<const std::int16_t> codes = state_->codes(frame);
   const double scale = this->scale();
-  for (std::int64_t r = 0; r < crop.rows; ++r) {
-    const std::int16_t* source = codes.data() + (crop.row + r) * columns + crop.column;
-    float* target = values.data() + r * crop.columns;
-    for (std::int64_t c = 0; c < crop.columns; ++c) target[c] = unpack_value(source[c], scale);
-  }
+  state_->read(frame, crop, values, [scale](const std::int16_t* from, std::int64_t count, float* to) {
+    for (std::int64_t c = 0; c < count; ++c) to[c] = unpack_value(from[c], scale);
+  });
 }
 
 void Archive::read_codes(std::int64_t frame, const Crop& crop, std::span<std::int16_t> codes) const {
-  state_->check(crop, codes.size());
-  const std::int64_t columns = grid().columns;
-  const std::span<const std::int16_t> stored = state_->codes(frame);
-  for (std::int64_t r = 0; r < crop.rows; ++r) {
-    const std::int16_t* source = stored.data() + (crop.row + r) * columns + crop.column;
-    std::copy_n(source, crop.columns, codes.data() + r * crop.columns);
-  }
+  state_->read(frame, crop, codes, [](const std::int16_t* from, std::int64_t count, std::int16_t* to) {
+    std::copy_n(from, count, to);
+  });
 }
 
 void Archive::read_codes(std::int64_t frame, std::span<std::int16_t> codes) const {

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <utility>
 
+#include "io/mapped_read.hpp"
 #include "io/publish.hpp"
 
 namespace raincell::io {
@@ -92,32 +93,34 @@ std::span<const std::int16_t> ArchivePart::mapped(std::size_t frame) const {
           static_cast<std::size_t>(table_.grid.pixels())};
 }
 
-void ArchivePart::decode(std::size_t frame, std::span<std::int16_t> codes) const {
+std::string ArchivePart::decode(std::size_t frame, std::span<std::int16_t> codes) const {
   const PackedFrame& place = table_.frames[frame];
   const std::size_t bytes = codes.size_bytes();
-  std::vector<std::byte> inflated;
-  const std::byte* source = map_ + place.offset;
-  if (place.deflated) {
-    inflated.resize(bytes);
-    static thread_local const std::unique_ptr<libdeflate_decompressor, DeflateRelease> inflater(
-        libdeflate_alloc_decompressor());
-    // Without a place for the size, anything but exactly `bytes` is an error.
-    if (!inflater || libdeflate_zlib_decompress(inflater.get(), source, place.bytes, inflated.data(), bytes,
-                                                nullptr) != LIBDEFLATE_SUCCESS) {
-      refuse(path_, fmt::format("frame {} ({}) does not decompress; the file is damaged: pack it again",
-                                frame, format_time(place.time)));
+  std::vector<std::byte> inflated(place.deflated ? bytes : 0);
+  static thread_local const std::unique_ptr<libdeflate_decompressor, DeflateRelease> inflater(
+      libdeflate_alloc_decompressor());
+  bool inflates = true;
+  const bool read = read_mapped([&, inflater = inflater.get()] {
+    const std::byte* source = map_ + place.offset;
+    if (place.deflated) {
+      // Without a place for the size, anything but exactly `bytes` is an error.
+      inflates = inflater != nullptr &&
+                 libdeflate_zlib_decompress(inflater, source, place.bytes, inflated.data(), bytes, nullptr) ==
+                     LIBDEFLATE_SUCCESS;
+      source = inflated.data();
     }
-    source = inflated.data();
-  }
-  if (!place.shuffled) {
-    std::memcpy(codes.data(), source, bytes);
-    return;
-  }
-  const auto* low = reinterpret_cast<const std::uint8_t*>(source);
-  const std::uint8_t* high = low + codes.size();
-  for (std::size_t i = 0; i < codes.size(); ++i) {
-    codes[i] = static_cast<std::int16_t>(low[i] | (high[i] << 8));
-  }
+    if (!inflates) return;
+    if (!place.shuffled) {
+      std::memcpy(codes.data(), source, bytes);
+      return;
+    }
+    const auto* low = reinterpret_cast<const std::uint8_t*>(source);
+    const std::uint8_t* high = low + codes.size();
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+      codes[i] = static_cast<std::int16_t>(low[i] | (high[i] << 8));
+    }
+  });
+  return !read ? kCutShort : !inflates ? "it does not decompress; the file is damaged" : "";
 }
 
 }  // namespace raincell::io

@@ -36,8 +36,9 @@ class ArchivePart {
   /// Brings a frame into memory at once, and lets go of it: for passes over frames that are read whole.
   void prefetch(std::size_t frame) const;
   void release(std::size_t frame) const;
-  /// The codes of a frame, decompressed if need be, into `codes` [rows, columns]. Throws DataError.
-  void decode(std::size_t frame, std::span<std::int16_t> codes) const;
+  /// The codes of a frame, decompressed if need be, into `codes` [rows, columns]. Why they cannot be had;
+  /// empty when they were.
+  std::string decode(std::size_t frame, std::span<std::int16_t> codes) const;
 
  private:
   ArchivePart() = default;
@@ -53,5 +54,7 @@ class ArchivePart {
 std::string hash_of_codes(std::span<const std::int16_t> codes);
 /// CRC-32, in a tenth of the hash's time: for comparing what was just written, not for keeping.
 std::uint32_t crc_of_codes(std::span<const std::int16_t> codes);
+/// Of a mapped file whose pages cannot be had.
+inline constexpr const char* kCutShort = "the file was cut short or its disk cannot read it";
 
 }  // namespace raincell::io

@@ -105,6 +105,8 @@ struct BatchSource::State {
   Sample sample(std::int64_t epoch, std::int64_t index) const;
   void resize(Batch&) const;
   void fill(Batch&, std::int64_t number, std::int64_t place, Scratch&) const;
+  /// False when a frame of the sample cannot be read: then it is left out.
+  bool try_to_fill(Batch&, std::int64_t number, std::int64_t place, Scratch&) const;
   void tabulate();
   /// Network value of every code of an archive whose rain is multiplied.
   void tabulate(const Archive&, float factor, std::vector<float>& table) const;
@@ -222,6 +224,7 @@ Sample BatchSource::State::sample(std::int64_t epoch, std::int64_t index) const 
 }
 
 void BatchSource::State::resize(Batch& batch) const {
+  batch.left_out = 0;
   const auto frame = static_cast<std::size_t>(share * rows * columns);
   batch.past.resize(frame * static_cast<std::size_t>(past));
   batch.past_mask.resize(batch.past.size());
@@ -332,6 +335,25 @@ void BatchSource::State::fill(Batch& batch, std::int64_t number, std::int64_t pl
   if (guide) put_guide(chosen, place, batch, scratch);
 }
 
+bool BatchSource::State::try_to_fill(Batch& batch, std::int64_t number, std::int64_t place,
+                                     Scratch& scratch) const {
+  try {
+    fill(batch, number, place, scratch);
+    return true;
+  } catch (const UnreadableFrame&) {
+    const float dry = transform.to_network(kMissing);
+    const auto blank = [&](std::vector<float>& of, float value) {
+      const std::size_t sample = of.size() / static_cast<std::size_t>(share);
+      std::fill_n(of.begin() + static_cast<std::ptrdiff_t>(sample) * place, sample, value);
+    };
+    for (std::vector<float>* values : {&batch.past, &batch.future, &batch.guide}) blank(*values, dry);
+    for (std::vector<float>* zero :
+         {&batch.past_mask, &batch.future_mask, &batch.guide_mask, &batch.tendency})
+      blank(*zero, 0.F);
+    return false;
+  }
+}
+
 /// The earliest batch with a sample that nobody has taken; the lock is held.
 BatchSource::State::Slot* BatchSource::State::slot_with_work() {
   if (paused) return nullptr;
@@ -354,14 +376,16 @@ void BatchSource::State::serve() {
     ++active;
     lock.unlock();
     std::exception_ptr error;
+    bool filled = true;
     try {
-      fill(slot->batch, slot->number, place, scratch);
+      filled = try_to_fill(slot->batch, slot->number, place, scratch);
     } catch (...) {
       error = std::current_exception();
     }
     lock.lock();
     --active;
     ++slot->done;
+    slot->batch.left_out += filled ? 0 : 1;
     if (error && !slot->error) slot->error = error;
     ready.notify_all();
   }
@@ -442,7 +466,7 @@ void BatchSource::next(Batch& batch) {
   if (state.spec.workers <= 0) {
     state.resize(batch);
     for (std::int64_t place = 0; place < state.share; ++place)
-      state.fill(batch, state.next_number, place, state.own);
+      batch.left_out += state.try_to_fill(batch, state.next_number, place, state.own) ? 0 : 1;
     ++state.next_number;
     return;
   }

@@ -45,6 +45,7 @@ struct Batch {
   std::vector<float> guide;  // [N,T',1,H,W], empty without a guide
   std::vector<float> guide_mask;  // [N,T',1,H,W]
   std::vector<float> tendency;    // [N,T',1,H,W], empty unless asked for
+  std::int64_t left_out = 0;      // samples with an unreadable frame: dry, and no pixel of theirs is valid
 };
 
 /// What sample is drawn where.

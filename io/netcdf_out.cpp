@@ -95,6 +95,9 @@ NetcdfOut NetcdfOut::on_disk(const std::filesystem::path& path) {
   NetcdfOut out(path.string(), false);
   int id = -1;
   const std::lock_guard lock(format_lock());
+  // Chunks that are mapped are read where they lie, which needs whole numbers at whole places.
+  constexpr int kFromBytes = 1024, kAlignment = 64;
+  out.check(nc_set_alignment(kFromBytes, kAlignment), "align its chunks");
   out.check(nc_create(path.c_str(), NC_NETCDF4 | NC_NOCLOBBER, &id), "create the file");
   out.id_ = id;
   return out;

@@ -33,7 +33,11 @@ RainMap::RainMap(const Archive& archive, std::int64_t frame, std::int64_t crop_r
     return sums[static_cast<std::size_t>(r * (across + 1) + c)];
   };
   std::vector<std::int16_t> codes(static_cast<std::size_t>(rows_ * columns_));
-  archive.read_codes(frame, codes);
+  try {
+    archive.read_codes(frame, codes);
+  } catch (const UnreadableFrame&) {  // whoever reads its windows says so
+    std::fill(codes.begin(), codes.end(), Packing::kFill);
+  }
   std::vector<double> power(std::size_t{1} << 15);  // of a code; negative ones are dry or missing
   for (std::size_t code = 0; code < power.size(); ++code)
     power[code] =

@@ -3,9 +3,12 @@
 
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
+#include "io/archive.hpp"
+#include "io/archive_part.hpp"
 #include "io/archive_writer.hpp"
 #include "io/simulate.hpp"
 
@@ -36,6 +39,14 @@ inline std::filesystem::path pack_steps(const std::filesystem::path& target,
   return target;
 }
 
+inline SimulationSpec rain(std::int64_t frames = 6) {
+  SimulationSpec spec;
+  spec.frames = frames;
+  spec.columns = 70;
+  spec.rows = 50;
+  return spec;
+}
+
 inline std::filesystem::path pack_simulation(const std::filesystem::path& target, const SimulationSpec& spec,
                                              ArchiveOptions options = {}) {
   const Simulator simulator(spec);
@@ -43,6 +54,28 @@ inline std::filesystem::path pack_simulation(const std::filesystem::path& target
   for (std::int64_t i = 0; i < spec.frames; ++i) writer.add(simulator.frame(i), "frame" + std::to_string(i));
   writer.finish();
   return target;
+}
+
+inline bool same(float a, float b) {
+  return (std::isnan(a) && std::isnan(b)) || a == b;
+}
+
+inline std::vector<float> whole(const Archive& archive, std::int64_t frame) {
+  std::vector<float> values(static_cast<std::size_t>(archive.grid().pixels()));
+  archive.read(frame, {0, 0, archive.grid().rows, archive.grid().columns}, values);
+  return values;
+}
+
+/// Changes one bit in the middle of a frame's bytes in an archive of one part.
+inline void damage_frame(const std::filesystem::path& archive, std::size_t frame) {
+  const auto part = ArchivePart::open(archive);
+  const PackedFrame& place = part->frames()[frame];
+  std::fstream file(archive, std::ios::in | std::ios::out | std::ios::binary);
+  const auto at = static_cast<std::streamoff>(place.offset + place.bytes / 2);
+  file.seekg(at);
+  const auto byte = static_cast<char>(file.get() ^ 4);
+  file.seekp(at);
+  file.put(byte);
 }
 
 }  // namespace raincell::io

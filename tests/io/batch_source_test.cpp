@@ -119,6 +119,67 @@ void last_frame(const Archive& archive, const Window& window, const Crop& crop, 
   }
 }
 
+TEST_F(Batches, LeaveOutSamplesWithAnUnreadableFrameAndNoOthers) {
+  const auto path = folder_.path() / "damaged.nc";
+  std::filesystem::copy_file(folder_.path() / "a.nc", path);
+  constexpr std::int64_t kBad = 9;
+  damage_frame(path, kBad);
+  BatchSpec spec = small();
+  spec.tendency = true;
+  spec.rain_weighting = 0.;  // the rain of the damaged frame draws nothing
+  std::vector<Batch> expected(15);
+  std::vector<std::int64_t> expected_out(expected.size());
+  spec.workers = 0;
+  BatchSource plain({&archive_}, windows(), {}, spec, last_frame);
+  const auto pixels = static_cast<std::size_t>(spec.crop_rows * spec.crop_columns);
+  std::int64_t out = 0;
+  for (std::size_t b = 0; b < expected.size(); ++b) {
+    Batch& batch = expected[b];
+    plain.next(batch);
+    for (std::int64_t i = 0; i < spec.batch; ++i) {
+      const auto number = static_cast<std::int64_t>(b);
+      const Window window =
+          plain
+              .sample(number / plain.batches_per_epoch(), number % plain.batches_per_epoch() * spec.batch + i)
+              .window;
+      if (window.first > kBad || window.first + 5 <= kBad) continue;
+      ++expected_out[b];
+      const auto blank = [&](std::vector<float>& of, std::size_t frames, float value) {
+        std::fill_n(of.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(i) * frames * pixels),
+                    frames * pixels, value);
+      };
+      const float dry = Transform{}.to_network(kMissing);
+      blank(batch.past, 3, dry), blank(batch.past_mask, 3, 0.F);
+      blank(batch.future, 2, dry), blank(batch.future_mask, 2, 0.F);
+      blank(batch.guide, 2, dry), blank(batch.guide_mask, 2, 0.F), blank(batch.tendency, 2, 0.F);
+    }
+    out += expected_out[b];
+  }
+  ASSERT_GT(out, 5);
+  ASSERT_LT(out, 40);
+  for (const int workers : {0, 3}) {
+    const Archive damaged = Archive::open(path);
+    spec.workers = workers;
+    BatchSource source({&damaged}, windows(), {}, spec, last_frame);
+    Batch batch;
+    for (std::size_t b = 0; b < expected.size(); ++b) {
+      source.next(batch);
+      EXPECT_TRUE(equal(batch, expected[b])) << workers << " workers, batch " << b;
+      EXPECT_EQ(batch.left_out, expected_out[b]) << workers << " workers, batch " << b;
+    }
+    source.seek(1, 2);
+    source.next(batch);
+    EXPECT_TRUE(equal(batch, expected[7]));
+    EXPECT_EQ(batch.left_out, expected_out[7]);
+    ASSERT_EQ(damaged.unreadable().size(), 1U);
+    // Crops that are drawn by rain are drawn from the others.
+    BatchSpec by_rain = spec;
+    by_rain.rain_weighting = 1.;
+    BatchSource wet({&damaged}, windows(), {}, by_rain, last_frame);
+    wet.next(batch);
+  }
+}
+
 TEST_F(Batches, AreTheSameForAnyNumberOfWorkersAndAnyStart) {
   BatchSpec spec = small();
   std::vector<Batch> expected(12);
