@@ -1,0 +1,107 @@
+// Frames of a folder that files keep arriving in: every file is taken once it is whole, and judged once.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/reader.hpp"
+
+namespace raincell::io {
+
+/// Two clocks: that of the wall, which frames are dated by and which may be set, and one that only goes on.
+struct Moment {
+  TimePoint wall;
+  std::chrono::milliseconds steady{0};
+};
+
+struct IntakeSpec {
+  SourceOptions source;
+  std::chrono::milliseconds settle{2000};  // a file is read when it was the same for so long
+  std::chrono::seconds oldest{7200};       // frames further back than that are not of interest
+  std::chrono::seconds ahead{60};          // frames stamped later than now by more wait until it is time
+  std::size_t kept = 32;                   // newest frames in memory
+  int tries = 5;                           // of a file that cannot be read
+  std::chrono::milliseconds pause{1000};   // before it is tried again; doubles each time
+  std::chrono::milliseconds relist{
+      30000};  // a folder whose list of names is the same is listed again after so long
+};
+
+/// What became of a frame, or of a file without one.
+enum class Verdict : std::uint8_t {
+  accepted,    // the newest, or one that came late
+  revised,     // other values for a time that was there; the latest to arrive counts
+  duplicate,   // the same values for a time that was there
+  early,       // stamped ahead of the clock: waits
+  old,         // further back than is of interest
+  foreign,     // another grid or quantity
+  unreadable,  // will be tried again
+  refused,     // cannot be read, and will not be until it changes
+};
+const char* name_of(Verdict);  // "accepted", ...
+
+struct IntakeEvent {
+  std::filesystem::path file;
+  Verdict verdict = Verdict::accepted;
+  TimePoint time;      // of the frame; of the moment when there is none
+  std::string reason;  // empty when it was accepted
+};
+
+class Intake {
+ public:
+  /// The folder may be missing, now and later: look() says so.
+  Intake(std::filesystem::path folder, IntakeSpec);
+
+  /// Looks at the folder, and takes what is whole. Frames of one look come ordered by time. The files that
+  /// are there at the first look are taken from the newest on, as many as are kept, and the others left alone
+  /// until they change.
+  std::vector<IntakeEvent> look(Moment now);
+  /// Something has happened in the folder: the next look lists it.
+  void stir() { stirred_ = true; }
+  /// Why the folder cannot be listed; empty when it can.
+  const std::string& trouble() const { return trouble_; }
+
+  /// By time; complete as far back as `kept` reaches.
+  const std::map<TimePoint, Frame>& frames() const { return frames_; }
+  /// Where a frame came from.
+  std::filesystem::path file_of(TimePoint) const;
+  /// Files that wait: still growing, to be tried again, or with frames ahead of the clock.
+  std::int64_t waiting() const;
+
+ private:
+  struct Stamp {
+    std::uintmax_t bytes = 0;
+    std::int64_t changed_ns = 0;
+    std::uint64_t inode = 0;
+    bool operator==(const Stamp&) const = default;
+  };
+  struct File {
+    Stamp stamp;
+    std::chrono::milliseconds since{0};  // it has had this stamp
+    std::chrono::milliseconds next{0};   // not read before
+    int tries = 0;
+    bool done = false;             // judged, or left alone
+    std::optional<TimePoint> due;  // of its earliest frame ahead of the clock
+  };
+  void list(Moment now);
+  void take(const std::filesystem::path&, File&, Moment now, std::vector<IntakeEvent>&);
+  IntakeEvent judge(const std::filesystem::path&, Frame&&, File&, Moment now);
+  static std::optional<Stamp> stamp_of(const std::filesystem::path&);
+
+  std::filesystem::path folder_;
+  IntakeSpec spec_;
+  FrameReader reader_;
+  std::map<std::filesystem::path, File> files_;
+  std::map<TimePoint, Frame> frames_;
+  std::map<TimePoint, std::pair<std::filesystem::path, std::string>> origins_;  // file and hash of the values
+  std::optional<Stamp> listed_;
+  std::chrono::milliseconds listed_at_{0};
+  bool first_ = true, stirred_ = false;
+  std::string trouble_;
+};
+
+}  // namespace raincell::io
