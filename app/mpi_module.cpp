@@ -1,6 +1,7 @@
 // raincell-mpi.so: the communicator of MPI, in a library of its own, so that the program starts without MPI.
 #include <fmt/format.h>
 #include <mpi.h>
+#include <pthread.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -10,10 +11,13 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "app/errors.hpp"
+#include "app/thread_dump.hpp"
 #include "model/communicator.hpp"
 
 namespace raincell::app {
@@ -29,6 +33,9 @@ constexpr milliseconds kLeastStall{20000};  // of a stretch of own work between 
 constexpr double kStallPerStretch = 10.;    // or so many times the longest until then
 constexpr std::int64_t kKnownAfter = 3;     // beats that tell how long a step takes
 constexpr milliseconds kLongStall{600000};  // at rest, and until the first steps have told how long one takes
+constexpr milliseconds kWork{10};           // of the processor, which a main thread that is not idle does
+constexpr milliseconds kIdle{5000};         // within this time
+constexpr milliseconds kBlame{2000};        // that others, who only wait for it, give it to say so
 
 double seconds(Clock::duration time) {
   return std::chrono::duration<double>(time).count();
@@ -59,13 +66,17 @@ class MpiRanks final : public model::Communicator {
     check(MPI_Comm_rank(work_, &rank_), "MPI_Comm_rank");
     check(MPI_Comm_size(work_, &size_), "MPI_Comm_size");
     names_ = gather(rank_name(rank_, size_));
+    ::pthread_getcpuclockid(::pthread_self(), &main_clock_);
+    prepare_thread_dump();
     watchdog_ = std::thread([this] { watch(); });
   }
   MpiRanks(const MpiRanks&) = delete;
   MpiRanks& operator=(const MpiRanks&) = delete;
   ~MpiRanks() override {
-    waiting_ = true;
-    MPI_Barrier(work_);  // nobody is silent before all are through
+    {
+      const Waiting waiting(*this);
+      MPI_Barrier(work_);  // nobody is silent before all are through
+    }
     ending_ = true;
     watchdog_.join();
     MPI_Finalize();
@@ -169,11 +180,11 @@ class MpiRanks final : public model::Communicator {
    public:
     explicit Waiting(MpiRanks& ranks) : ranks_(ranks) {
       ranks_.note_work();
-      ranks_.waiting_ = true;
+      ++ranks_.turns_;
     }
     ~Waiting() {
       ranks_.last_sign_ = Clock::now();  // before the watchdog looks at it again
-      ranks_.waiting_ = false;
+      ++ranks_.turns_;
     }
     Waiting(const Waiting&) = delete;
     Waiting& operator=(const Waiting&) = delete;
@@ -195,46 +206,102 @@ class MpiRanks final : public model::Communicator {
                  "error: %s %s; all ranks end, and the same command goes on from the last checkpoint\n",
                  names_[static_cast<std::size_t>(who)].c_str(), what.c_str());
     std::fflush(stderr);
+    if (who == rank_) print_threads();
     end_all(kDevice);
   }
 
-  /// How long a stretch of own work may take.
-  Clock::duration limit() const {
-    if (resting_ || beats_ < kKnownAfter) return kLongStall;
+  bool waiting() const { return turns_ % 2 != 0; }
+
+  /// How long may take what has taken so long at most.
+  Clock::duration limit(Clock::duration longest) const {
+    if (beats_ < kKnownAfter) return kLongStall;
     return std::max(Clock::duration(kLeastStall),
-                    std::chrono::duration_cast<Clock::duration>(longest_.load() * kStallPerStretch));
+                    std::chrono::duration_cast<Clock::duration>(longest * kStallPerStretch));
   }
 
-  /// Pings go around a ring: each rank hears of the one before it.
+  /// Whether the main thread does nothing. Most MPIs ask on and on while they wait, so that it is stuck then.
+  bool is_idle(Clock::time_point now) {
+    timespec used{};
+    ::clock_gettime(main_clock_, &used);
+    const auto work = std::chrono::duration_cast<milliseconds>(std::chrono::seconds(used.tv_sec) +
+                                                               std::chrono::nanoseconds(used.tv_nsec));
+    if (work - worked_ >= kWork) {
+      worked_ = work;
+      worked_at_ = now;
+    }
+    return now - worked_at_ > kIdle;
+  }
+
+  /// All wait and none gets on: no rank is then stuck in work of its own, but one in a call of MPI.
+  void look_for_standstill(Clock::time_point now, bool idle) {
+    known_[static_cast<std::size_t>(rank_)] = turns_;
+    if (known_ != stood_) {
+      if (all_wait_) longest_standstill_ = std::max(longest_standstill_, now - stands_since_);
+      stood_ = known_;
+      stands_since_ = now;
+      all_wait_ =
+          std::all_of(known_.begin(), known_.end(), [](std::int64_t turns) { return turns % 2 != 0; });
+    }
+    const Clock::duration still = now - stands_since_, most = limit(longest_standstill_);
+    if (!all_wait_ || still <= most) return;
+    // Whoever has not left a call that another has; in the same call, who does nothing where others ask on
+    // and on.
+    const bool behind =
+        known_[static_cast<std::size_t>(rank_)] < *std::max_element(known_.begin(), known_.end());
+    if (behind || idle || still > most + kBlame)
+      end(rank_, fmt::format("has not got on for {:.0f} s: it is stuck in a call of MPI", seconds(still)));
+  }
+
+  /// Pings go around a ring: each rank hears of the one before it, and which turn each of them has come to.
   void watch() {
     const int next = (rank_ + 1) % size_, before = (rank_ + size_ - 1) % size_;
     const auto expect = [&](int result) {
       if (result != MPI_SUCCESS) end(before, "cannot be reached any more");
     };
-    expect(MPI_Irecv(&in_, 1, MPI_CHAR, before, 0, pings_, &receiving_));
+    known_.assign(static_cast<std::size_t>(size_), 0);
+    in_ = known_;
+    const auto receive = [&] {
+      expect(MPI_Irecv(in_.data(), size_, MPI_INT64_T, before, 0, pings_, &receiving_));
+    };
+    receive();
     Clock::time_point heard = Clock::now(), woken = heard;
     while (!ending_) {
       int done = 0;
       expect(MPI_Test(&sending_, &done, MPI_STATUS_IGNORE));
-      if (done != 0) expect(MPI_Isend(&out_, 1, MPI_CHAR, next, 0, pings_, &sending_));
+      if (done != 0) {
+        out_ = known_;
+        expect(MPI_Isend(out_.data(), size_, MPI_INT64_T, next, 0, pings_, &sending_));
+      }
       const Clock::time_point now = Clock::now();
       // Whoever was stopped itself, with the whole machine or alone, has heard nobody meanwhile.
-      if (now - woken > kSilence / 2) heard = now;
+      if (now - woken > kSilence / 2) {
+        heard = stands_since_ = worked_at_ = now;
+        last_sign_ = now;
+      }
       woken = now;
       for (;;) {
         expect(MPI_Test(&receiving_, &done, MPI_STATUS_IGNORE));
         if (done == 0) break;
         heard = now;
-        expect(MPI_Irecv(&in_, 1, MPI_CHAR, before, 0, pings_, &receiving_));
+        for (std::size_t r = 0; r < known_.size(); ++r) known_[r] = std::max(known_[r], in_[r]);
+        receive();
       }
+      // MPI receives nothing for this thread while the main one is stuck in it and holds its locks.
+      const bool idle = is_idle(now);
+      if (idle && waiting() && now - heard > kSilence - kBlame)
+        end(rank_,
+            fmt::format("has not got on for {:.0f} s and hears nothing of {}: it is stuck in a call of "
+                        "MPI, or that one is dead or stopped",
+                        seconds(now - heard), name(before)));
       if (now - heard > kSilence)
         end(before,
             fmt::format("has not been heard of for {:.0f} s: it is dead or stopped", seconds(now - heard)));
-      if (!waiting_) {  // asked first: whoever has waited signs before it says so
+      if (!waiting()) {  // asked first: whoever has waited signs before it says so
         const Clock::duration still = Clock::now() - last_sign_.load();
-        if (!waiting_ && still > limit())
+        if (!waiting() && still > (resting_ ? Clock::duration(kLongStall) : limit(longest_)))
           end(rank_, fmt::format("has not got on for {:.0f} s: it is stuck", seconds(still)));
       }
+      look_for_standstill(now, idle);
       std::this_thread::sleep_for(kPingEvery);
     }
     MPI_Cancel(&receiving_);
@@ -245,11 +312,20 @@ class MpiRanks final : public model::Communicator {
   int rank_ = 0, size_ = 1;
   std::vector<std::string> names_;
   std::vector<float> parts_, sums_;
-  std::atomic<bool> ending_ = false, waiting_ = false, resting_ = true;
+  std::atomic<bool> ending_ = false, resting_ = true;
   std::atomic<std::int64_t> beats_ = 0;
+  std::atomic<std::int64_t> turns_ = 0;  // goes up where a wait begins and where it ends
   std::atomic<Clock::time_point> last_sign_ = Clock::now();
   std::atomic<Clock::duration> longest_ = Clock::duration::zero();
-  char out_ = 1, in_ = 0;  // of pings that may still be under way
+  clockid_t main_clock_{};
+  // The watchdog's own: turns of all ranks as far as known here, and since when they are what they were.
+  std::vector<std::int64_t> known_, stood_;
+  Clock::time_point stands_since_ = Clock::now();
+  Clock::duration longest_standstill_ = Clock::duration::zero();
+  milliseconds worked_{};  // of the main thread, by the time that it was last seen to work
+  Clock::time_point worked_at_ = Clock::now();
+  bool all_wait_ = false;
+  std::vector<std::int64_t> out_, in_;  // of pings that may still be under way
   MPI_Request sending_ = MPI_REQUEST_NULL, receiving_ = MPI_REQUEST_NULL;
   std::thread watchdog_;
 };

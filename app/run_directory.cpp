@@ -35,7 +35,8 @@ using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kLargestText = 1 << 26;
-constexpr int kFormat = 2;  // of manifests
+constexpr int kFormat = 3;  // of manifests
+constexpr const char* kOwnHash = "manifest_sha256";
 constexpr int kLockTries = 5;
 constexpr std::chrono::milliseconds kLockPause{50};
 
@@ -69,7 +70,8 @@ bool harmless(const std::string& key) {
 bool adjustable(const std::string& key) {
   static const std::set<std::string> keys = {"training.steps",          "training.checkpoint_every",
                                              "training.validate_every", "optimizer.learning_rate",
-                                             "optimizer.clip_norm",     "training.validation_windows"};
+                                             "optimizer.clip_norm",     "training.validation_windows",
+                                             "data.unreadable"};
   return keys.count(key) > 0 || key.rfind("guard.", 0) == 0;
 }
 
@@ -147,6 +149,12 @@ void remove_checkpoint(const fs::path& folder, const fs::path& manifest) {
     for (const fs::path& state : states_of(folder, manifest)) fs::remove(state, none);
 }
 
+/// Surely not there, in contrast to a disk that cannot tell.
+bool missing(const fs::path& file) {
+  std::error_code unknown;
+  return !fs::exists(file, unknown) && !unknown;
+}
+
 /// The content of a checkpoint is not what was saved, in contrast to a disk that cannot be read.
 class Damaged : public std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -173,7 +181,7 @@ Checkpoint read_checkpoint(const fs::path& path) {
     throw model::WeightsError(fmt::format("{}: {}", path.string(), error.what()));
   }
   const fs::path state = path.parent_path() / manifest.state;
-  if (!fs::exists(state)) throw Damaged(manifest.state + " is missing");
+  if (missing(state)) throw Damaged(manifest.state + " is missing");
   const std::string bytes = io::read_file(state);
   const auto span = std::as_bytes(std::span(bytes));
   if (static_cast<std::int64_t>(bytes.size()) != manifest.bytes)
@@ -207,15 +215,28 @@ std::string host_name() {
   return system.nodename;
 }
 
+/// Of everything in a manifest but itself: a number with one bit changed is still a number.
+std::string own_hash(Json manifest) {
+  manifest.erase(kOwnHash);
+  const std::string text = json_text(manifest);
+  return io::sha256(std::as_bytes(std::span(text)));
+}
+
 }  // namespace
 
 Manifest parse_manifest(const std::string& text) {
   const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) throw io::DataError("the manifest is no JSON object");
+  if (!json.is_object() ||
+      std::any_of(json.begin(), json.end(), [](const Json& member) { return member.is_structured(); }))
+    throw io::DataError("the manifest is no JSON object of plain values");
+  const bool hashed = json.contains(kOwnHash);
+  if (hashed && json[kOwnHash] != Json(own_hash(json)))  // first: the format may be what is damaged
+    throw io::DataError("the hash of the manifest is wrong");
   if (json.contains("sha256") && json.value("format", Json()) != Json(kFormat)) {
     throw model::WeightsError(
         "the checkpoint is of another version of raincell; go on with that one, or start anew with --fresh");
   }
+  if (!hashed) throw io::DataError(fmt::format("the manifest lacks {}", kOwnHash));
   const auto member = [&](const char* key) -> const Json& {
     const auto found = json.find(key);
     if (found == json.end()) throw io::DataError(fmt::format("the manifest lacks {}", key));
@@ -244,6 +265,7 @@ Manifest parse_manifest(const std::string& text) {
   p.batches = count("batches");
   p.best_validation = number("best_validation");
   p.best_step = count("best_step");
+  p.left_out = count("left_out");
   p.rollbacks = count("rollbacks");
   p.skipped = count("skipped");
   p.window_updates = count("window_updates");
@@ -261,24 +283,26 @@ Manifest parse_manifest(const std::string& text) {
 
 std::string manifest_text(const Manifest& manifest) {
   const Position& p = manifest.position;
-  const Json json = {{"format", kFormat},
-                     {"updates", p.updates},
-                     {"batches", p.batches},
-                     {"best_validation", p.best_validation},
-                     {"best_step", p.best_step},
-                     {"rollbacks", p.rollbacks},
-                     {"skipped", p.skipped},
-                     {"window_updates", p.window_updates},
-                     {"window_skipped", p.window_skipped},
-                     {"spike_count", p.spikes.count},
-                     {"spike_fast", p.spikes.fast},
-                     {"spike_slow", p.spikes.slow},
-                     {"spike_square", p.spikes.square},
-                     {"archives", p.archives},
-                     {"environment", p.environment},
-                     {"state", manifest.state},
-                     {"bytes", manifest.bytes},
-                     {"sha256", manifest.sha256}};
+  Json json = {{"format", kFormat},
+               {"updates", p.updates},
+               {"batches", p.batches},
+               {"best_validation", p.best_validation},
+               {"best_step", p.best_step},
+               {"left_out", p.left_out},
+               {"rollbacks", p.rollbacks},
+               {"skipped", p.skipped},
+               {"window_updates", p.window_updates},
+               {"window_skipped", p.window_skipped},
+               {"spike_count", p.spikes.count},
+               {"spike_fast", p.spikes.fast},
+               {"spike_slow", p.spikes.slow},
+               {"spike_square", p.spikes.square},
+               {"archives", p.archives},
+               {"environment", p.environment},
+               {"state", manifest.state},
+               {"bytes", manifest.bytes},
+               {"sha256", manifest.sha256}};
+  json[kOwnHash] = own_hash(json);
   return json_text(json, 1) + "\n";
 }
 
@@ -365,7 +389,7 @@ void RunDirectory::remove_leftovers() const {
   for (const fs::path& file : checkpoint_files(folder_)) {
     const std::string name = file.filename().string();
     const bool state = file.extension() == ".state" && std::count(name.begin(), name.end(), '-') == 2;
-    if (state && !fs::exists(file.parent_path() / (name.substr(0, name.rfind('-')) + ".json")))
+    if (state && missing(file.parent_path() / (name.substr(0, name.rfind('-')) + ".json")))
       left.push_back(file);
   }
   std::error_code none;
@@ -412,6 +436,7 @@ void RunDirectory::compare(bool force, Log& log) {
 }
 
 std::optional<Checkpoint> RunDirectory::first_valid(const std::vector<fs::path>& list, Log& log) const {
+  bool unread = false;
   for (const fs::path& manifest : list) {
     try {
       return read_checkpoint(manifest);
@@ -421,12 +446,13 @@ std::optional<Checkpoint> RunDirectory::first_valid(const std::vector<fs::path>&
       log.warning(fmt::format("{}: the checkpoint is damaged ({}){}; another is taken", manifest.string(),
                               error.what(), aside ? " and set aside as .corrupt" : ""));
     } catch (const io::DataError& error) {
+      unread = true;
       log.warning(fmt::format("{}; another checkpoint is taken", error.what()));
     }
   }
   if (list.empty()) return std::nullopt;
-  throw model::WeightsError(
-      fmt::format("{}: no checkpoint is valid; start anew with --fresh", folder_.string()));
+  throw model::WeightsError(fmt::format("{}: no checkpoint is valid; {}start anew with --fresh",
+                                        folder_.string(), unread ? "mend the disk, or " : ""));
 }
 
 std::optional<Checkpoint> RunDirectory::newest(Log& log) const {

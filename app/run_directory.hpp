@@ -19,6 +19,7 @@ struct Position {
   std::int64_t updates = 0, batches = 0;
   double best_validation = 0.;  // valid when best_step > 0
   std::int64_t best_step = 0, rollbacks = 0, skipped = 0;
+  std::int64_t left_out = 0;                            // samples, for want of a readable frame
   std::int64_t window_updates = 0, window_skipped = 0;  // at the last checkpoint that was due, not asked for
   model::SpikeState spikes;
   std::string archives;     // hashes of their content

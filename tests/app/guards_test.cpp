@@ -21,10 +21,12 @@ using Json = nlohmann::json;
 class Guards : public testing::Test {
  protected:
   void SetUp() override { make_archive(folder_, "odim"); }
-  test::Outcome train(const std::string& run, const std::vector<std::string>& settings) {
+  test::Outcome train(const std::string& run, const std::vector<std::string>& settings,
+                      const std::string& program = "") {
     std::vector<std::string> words = {"train", "small.yaml", "--run", run, "--threads", "1"};
     for (const std::string& setting : settings) words.insert(words.end(), {"--set", setting});
-    return run_raincell(folder_.path(), words);
+    if (!program.empty()) words.insert(words.end(), {"--backend", "cuda"});
+    return run_raincell(folder_.path(), words, {.program = program});
   }
   Folder folder_;
 };
@@ -40,6 +42,21 @@ TEST_F(Guards, RollsBackAndGivesUpWhenItDiverges) {
                 says(outcome, "optimizer.learning_rate"))
         << outcome.err;
   }
+}
+
+/// There is no scale of the loss that could drop: bf16 has the range of f32, so what overflows in it does not
+/// come from gradients that are small.
+TEST_F(Guards, WhatOverflowsInBf16IsSkippedCountedAndEndsAsInF32) {
+  const auto outcome = train("run",
+                             {"precision=bf16", "optimizer.kind=sgd", "optimizer.learning_rate=100",
+                              "optimizer.clip_norm=0", "training.steps=60", "training.checkpoint_every=5"},
+                             RAINCELL_CUDA_ON_HOST);
+  EXPECT_EQ(outcome.code, 6) << outcome.err;
+  EXPECT_TRUE(says(outcome, "the gradient is not finite, so the update was skipped") &&
+              says(outcome, "learning rate halved") && says(outcome, "after 4 roll-backs"))
+      << outcome.err;
+  EXPECT_FALSE(test::events_of(folder_ / "run", "skipped").empty());
+  EXPECT_FALSE(test::events_of(folder_ / "run", "rolled back").empty());
 }
 
 /// What the skipped step was computed from: the windows by name, and the values themselves.

@@ -8,9 +8,11 @@
 #include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <sstream>
 #include <thread>
 
+#include "io/frame.hpp"
 #include "tests/app/small_run.hpp"
 
 namespace {
@@ -131,6 +133,54 @@ TEST_F(Run, DamagedCheckpointsAreSetAsideAndTheOneBeforeIsTaken) {
   EXPECT_EQ(test::read_text(folder_ / "run/last.safetensors"), whole);
 }
 
+/// What cannot be read now may be whole: it keeps its name, and the run goes on from another one.
+TEST_F(Run, ACheckpointThatTheDiskDoesNotReadIsPassedOverAndKeepsItsName) {
+  if (const std::string why = test::no_strace(folder_); !why.empty()) GTEST_SKIP() << why;
+  expect_ok(train({}));
+  const std::string whole = test::read_text(folder_ / "run/last.safetensors");
+  const std::string manifest = "run/checkpoints/step-000000006.json";
+  const std::string state = fs::relative(test::state_file(folder_ / "run", 6), folder_.path());
+  for (const std::string& file : {state, manifest}) {
+    for (const char* call : {"?pread64", "?openat", "?newfstatat,?fstat,?statx"}) {
+      const auto outcome = train({}, {.under = test::strace(call, "error=EIO", 0, file)});
+      const std::string what = file + " " + call + ": " + outcome.err;
+      ASSERT_EQ(outcome.code, 0) << what;
+      EXPECT_TRUE(says(outcome, file + ": ") && says(outcome, "Input/output error") &&
+                  says(outcome, "another checkpoint is taken"))
+          << what;
+      EXPECT_TRUE(says(outcome, "going on at step 4 of 6")) << what;
+      EXPECT_FALSE(says(outcome, "set aside")) << what;
+      for (const std::string& name : test::files_below(folder_ / "run"))
+        EXPECT_EQ(name.find(".corrupt"), std::string::npos) << name << " after " << what;
+      EXPECT_EQ(test::read_text(folder_ / "run/last.safetensors"), whole) << what;
+    }
+  }
+  const std::string before = test::read_text(folder_ / "run/checkpoints/step-000000004.json");
+  std::vector<std::string> none = test::strace("?pread64", "error=EIO", 0, manifest);
+  none.insert(none.end(), {"-P", "run/checkpoints/step-000000004.json"});
+  const auto unread = train({}, {.under = none});
+  EXPECT_EQ(unread.code, 7) << unread.err;
+  EXPECT_TRUE(says(unread, "no checkpoint is valid; mend the disk, or start anew with --fresh"))
+      << unread.err;
+  EXPECT_EQ(test::read_text(folder_ / "run/checkpoints/step-000000004.json"), before);
+  const auto mended = train({});
+  expect_ok(mended);
+  EXPECT_TRUE(says(mended, "going on at step 6 of 6")) << mended.err;
+}
+
+TEST_F(Run, ACheckpointOfAnotherVersionIsRefusedAndKept) {
+  expect_ok(train({}));
+  const fs::path file = folder_ / "run/checkpoints/step-000000006.json";
+  Json manifest = Json::parse(test::read_text(file));
+  manifest["format"] = manifest["format"].get<int>() - 1;
+  manifest.erase("manifest_sha256");  // which the version before did not have
+  test::write_text(file, manifest.dump(1) + "\n");
+  const auto refused = train({});
+  EXPECT_EQ(refused.code, 7) << refused.err;
+  EXPECT_TRUE(says(refused, "of another version of raincell") && says(refused, "--fresh")) << refused.err;
+  EXPECT_TRUE(fs::exists(file) && !test::state_file(folder_ / "run", 6).empty());
+}
+
 TEST_F(Run, AHistoryWithoutCheckpointsIsNotStartedOver) {
   expect_ok(train({}));
   for (const std::string& name : test::files_below(folder_ / "run/checkpoints"))
@@ -167,6 +217,113 @@ TEST_F(Run, NobodyWhoListensAndNoMemoryAreNoReasonToLoseARun) {
       {.under = {"sh", "-c", "ulimit -v 450000; exec \"$0\" \"$@\""}});
   EXPECT_EQ(small.code, 5) << small.err;
   EXPECT_TRUE(says(small, "no memory for") && says(small, "smaller batch")) << small.err;
+}
+
+/// Two checkpoints of 200 kB, as a training would save them.
+class Damage : public testing::Test {
+ protected:
+  Damage() : directory_(folder_ / "run", "seed: 1\n", {}, log_) {
+    save(2);
+    good_ = save(4);
+    manifest_ = folder_ / "run/checkpoints/step-000000004.json";
+    state_ = test::state_file(folder_ / "run", 4);
+    manifest_text_ = test::read_text(manifest_);
+    state_text_ = test::read_text(state_);
+  }
+  app::Checkpoint save(std::int64_t step) {
+    app::Position p;
+    p.updates = p.window_updates = step;
+    p.batches = 3 * step;
+    p.best_validation = 0.00153083561263406;
+    p.best_step = step - 1;
+    p.rollbacks = 1;
+    p.skipped = p.window_skipped = 2;
+    p.spikes = {7, -6.942983975160106, 1e-9, 0.};
+    p.archives = "497bbd67cba3ab91310e9071a6359db2e35b7b1699bfea1ea721041fbb085e26";
+    p.environment = R"({"threads":1,"place":"M\u00fcnchen"})";
+    std::vector<std::byte> state(200000);
+    for (std::byte& byte : state) byte = static_cast<std::byte>(random_() & 255U);
+    directory_.save(p, state, {}, log_);
+    return {p, state};
+  }
+  /// The newest checkpoint while a file has other bytes; then it has the right ones again.
+  void look(const fs::path& file, const std::string& bytes, const std::string& what) {
+    test::write_text(file, bytes);
+    testing::internal::CaptureStderr();
+    const auto found = directory_.newest(log_);
+    const std::string said = testing::internal::GetCapturedStderr();
+    ASSERT_TRUE(found) << what;
+    if (found->position.updates == 4) {  // only a manifest that says the same in other letters
+      ++harmless_;
+      ASSERT_EQ(file, manifest_) << what;
+      ASSERT_EQ(text_of(*found), text_of(good_)) << what;
+      ASSERT_EQ(found->state, good_.state) << what;
+    } else {
+      ++found_;
+      ASSERT_EQ(found->position.updates, 2) << what;
+      ASSERT_NE(said.find("step-000000004.json: the checkpoint is damaged ("), std::string::npos)
+          << what << ": " << said;
+      ASSERT_NE(said.find("set aside as .corrupt; another is taken"), std::string::npos) << said;
+      for (const fs::path& each : {manifest_, state_}) {
+        ASSERT_FALSE(fs::exists(each)) << what;
+        ASSERT_TRUE(fs::remove(fs::path(each).concat(".corrupt"))) << what;
+      }
+    }
+    test::write_text(manifest_, manifest_text_);
+    test::write_text(state_, state_text_);
+  }
+  static std::string text_of(const app::Checkpoint& checkpoint) {
+    return app::manifest_text({checkpoint.position, "step-", 0, ""});
+  }
+  static std::string flipped(std::string bytes, std::size_t bit) {
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
+    return bytes;
+  }
+  Folder folder_;
+  app::Log log_;
+  std::mt19937_64 random_{5};
+  app::RunDirectory directory_;
+  app::Checkpoint good_;
+  fs::path manifest_, state_;
+  std::string manifest_text_, state_text_;
+  int found_ = 0, harmless_ = 0;
+};
+
+TEST_F(Damage, WhereverAStateOrAManifestEndsTooEarlyTheOneBeforeIsTaken) {
+  for (std::size_t bytes = 0; bytes < state_text_.size(); bytes += 4096)
+    ASSERT_NO_FATAL_FAILURE(look(state_, state_text_.substr(0, bytes), std::to_string(bytes) + " bytes"));
+  EXPECT_EQ(found_, 49);
+  // Without its last line end it still says all of it.
+  for (std::size_t bytes = 0; bytes + 1 < manifest_text_.size(); bytes += 64)
+    ASSERT_NO_FATAL_FAILURE(look(manifest_, manifest_text_.substr(0, bytes), std::to_string(bytes)));
+  EXPECT_EQ(harmless_, 0);
+}
+
+TEST_F(Damage, WhicheverBitIsTurnedOverTheOneBeforeIsTaken) {
+  for (int i = 0; i < 200; ++i) {
+    for (const bool of_state : {true, false}) {
+      const std::string& text = of_state ? state_text_ : manifest_text_;
+      const std::size_t bit = random_() % (8 * text.size());
+      ASSERT_NO_FATAL_FAILURE(look(of_state ? state_ : manifest_, flipped(text, bit),
+                                   (of_state ? "state, bit " : "manifest, bit ") + std::to_string(bit)));
+    }
+  }
+  std::cout << found_ << " found, " << harmless_ << " change nothing\n";
+  EXPECT_GT(found_, 390);
+}
+
+/// No bit of a manifest makes another number of one of its numbers, nor another version of this one.
+TEST_F(Damage, EveryBitOfAManifestIsFoundOrSaysTheSame) {
+  int same = 0;
+  for (std::size_t bit = 0; bit < 8 * manifest_text_.size(); ++bit) {
+    try {
+      const app::Manifest manifest = app::parse_manifest(flipped(manifest_text_, bit));
+      ASSERT_EQ(app::manifest_text(manifest), manifest_text_) << "bit " << bit;
+      ++same;
+    } catch (const io::DataError&) {
+    }
+  }
+  EXPECT_LT(same, 10);
 }
 
 /// Whatever is kept, the newest is there, and no manifest is without its state.

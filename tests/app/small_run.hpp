@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -46,6 +47,26 @@ inline void make_archive(const Folder& folder, const std::string& format) {
                                          "--gaps", "12", "--seed", "3", "--format", format}));
   expect_ok(run_raincell(folder.path(), {"pack", "radar", "--output", "archive.nc"}));
   write_text(folder / "small.yaml", kSmallConfig);
+}
+
+/// strace that does `what` to calls of a kind; calls that this machine does not know are left out. `when`:
+/// the how manieth call of a thread, 0: each. With `path`: only those that have to do with it.
+inline std::vector<std::string> strace(const std::string& calls, const std::string& what, int when,
+                                       const std::string& path = "",
+                                       const std::string& report = "/dev/null") {
+  std::vector<std::string> words = {"strace", "-f", "-qqq", "-y", "-o", report, "-e", "trace=" + calls, "-e"};
+  words.push_back("inject=" + calls + ":" + what + (when > 0 ? ":when=" + std::to_string(when) : ""));
+  if (!path.empty()) words.insert(words.end(), {"-P", path});
+  return words;
+}
+
+/// Why nothing can be injected here; empty when it can.
+inline std::string no_strace(const Folder& folder) {
+  if (RAINCELL_IS_SANITIZED) return "the leak check of a sanitizer does not run under strace";
+  const auto outcome =
+      run_raincell(folder.path(), {"--version"}, {.under = strace("?write", "signal=SIGKILL", 1)});
+  if (outcome.code == 128 + SIGKILL) return "";
+  return "strace is not installed or may not trace here: " + outcome.err;
 }
 
 inline bool says(const Outcome& outcome, const std::string& words) {

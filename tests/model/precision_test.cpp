@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "model/safetensors.hpp"
 #include "model/trainer.hpp"
 #include "model_support.hpp"
 #include "tests/kernels/backends.hpp"
@@ -96,6 +97,40 @@ TEST_P(OtherArithmetic, TrainingFollowsTheCpu) {
       EXPECT_NEAR(ours[i] / expected[i], 1., 1e-3) << "step " << i;
   }
   EXPECT_NEAR(ratios / static_cast<double>(networks), 1., 0.04);  // four standard errors of eight
+}
+
+/// bf16 has the range of f32, so there is no scale of the loss: what overflows is skipped, as in f32.
+TEST_P(OtherArithmetic, WhatOverflowsTouchesNothingAndIsCounted) {
+  const auto backend = deterministic();
+  Network network(guided(), *backend, 1);
+  network.plan({.batch = 2, .height = kSize, .width = kSize, .training = true});
+  TrainingSpec training;
+  training.optimizer.clip_norm = 1.;
+  Trainer trainer(network, training);
+  const auto step = [&](float factor, std::uint64_t seed) {
+    GrowingCell batch(network.spec(), network.planned(), seed);
+    for (std::vector<float>* values : {&batch.past, &batch.future, &batch.guide})
+      for (float& value : *values) {
+        value *= factor;
+        ASSERT_TRUE(std::isfinite(value));
+      }
+    trainer.step(batch.view());
+  };
+  const auto numbers = [&] {  // parameters and moments
+    std::vector<double> all;
+    for (const WeightTensor& tensor : parse_safetensors(trainer.state()).tensors)
+      all.insert(all.end(), tensor.values.begin(), tensor.values.end());
+    return all;
+  };
+  for (std::uint64_t seed = 0; seed < 3; ++seed) step(1.F, seed);
+  const std::vector<double> before = numbers();
+  for (std::uint64_t seed = 3; seed < 5; ++seed) step(1e38F, seed);
+  EXPECT_EQ(numbers(), before);
+  EXPECT_EQ(trainer.read_skipped(), 2);
+  step(1.F, 5);
+  EXPECT_NE(numbers(), before);
+  for (const double value : numbers()) ASSERT_TRUE(std::isfinite(value));
+  EXPECT_EQ(trainer.read_skipped(), 2);
 }
 
 /// Those that are not the cpu in f32 itself, nor the reference, which would take minutes; in one thread,
