@@ -57,82 +57,152 @@ std::optional<Intake::Stamp> Intake::stamp_of(const fs::path& path) {
                info.st_ino};
 }
 
-/// Names that came and went; those that were there before the first look, but for the newest, are left alone.
-void Intake::list(Moment now) {
-  const auto folder = stamp_of(folder_);
-  if (folder && !stirred_ && listed_ == folder && now.steady - listed_at_ < spec_.relist) return;
+/// False when they are not all; trouble_ says why.
+bool Intake::list_names(std::vector<fs::path>& names) {
+  std::error_code error;
+  const fs::directory_iterator readable(folder_, error);  // one without a file is no trouble
+  trouble_ =
+      error ? fmt::format("{}: cannot be listed: {}; it is tried again", folder_.string(), error.message())
+            : "";
+  if (error) return false;
   std::vector<Rejected> rejected;
-  std::vector<fs::path> names;
   try {
     names = list_files({folder_}, rejected);
-    trouble_ = rejected.empty() ? "" : rejected.front().file.string() + ": " + rejected.front().reason;
-  } catch (const DataError& error) {  // an empty folder too
-    std::error_code none;
-    trouble_ = fs::is_directory(folder_, none) && fs::is_empty(folder_, none) ? "" : error.what();
+  } catch (const DataError&) {  // there is none
   }
-  listed_ = folder;
+  if (!rejected.empty()) trouble_ = rejected.front().file.string() + ": " + rejected.front().reason;
+  return rejected.empty();
+}
+
+/// Names that came and went.
+void Intake::list(Moment now) {
+  const bool same = !listed_.empty() && std::all_of(listed_.begin(), listed_.end(), [](const auto& folder) {
+    return stamp_of(folder.first) == folder.second;
+  });
+  if (same && !stirred_ && now.steady - listed_at_ < spec_.relist) return;
   listed_at_ = now.steady;
   stirred_ = false;
+  listed_.clear();
+  std::vector<fs::path> names;
+  const bool complete = list_names(names);
+  if (complete) listed_[folder_] = stamp_of(folder_).value_or(Stamp{});
   std::map<fs::path, File> present;
   std::vector<std::pair<std::int64_t, fs::path>> new_ones;
   for (const fs::path& name : names) {
+    for (fs::path folder = name.parent_path(); complete && listed_.find(folder) == listed_.end();
+         folder = folder.parent_path())
+      listed_[folder] = stamp_of(folder).value_or(Stamp{});
     const auto stamp = stamp_of(name);
     if (!stamp) continue;
-    const auto known = files_.find(name);
-    if (known != files_.end()) {
+    if (const auto known = files_.find(name); known != files_.end()) {
       present.insert(files_.extract(known));
-    } else {
-      present.emplace(name, File{*stamp, now.steady, now.steady, 0, false, {}});
-      new_ones.emplace_back(stamp->changed_ns, name);
+      continue;
     }
+    File file;
+    file.stamp = *stamp;
+    file.since = file.next = now.steady;
+    present.emplace(name, std::move(file));
+    new_ones.emplace_back(stamp->changed_ns, name);
   }
+  if (!complete) present.merge(files_);  // what was not listed may be there
   files_ = std::move(present);
-  if (first_ && !names.empty()) {
-    first_ = false;
-    std::sort(new_ones.rbegin(), new_ones.rend());
-    for (std::size_t i = spec_.kept; i < new_ones.size(); ++i) files_[new_ones[i].second].done = true;
+  std::sort(new_ones.rbegin(), new_ones.rend());
+  for (std::size_t i = spec_.kept; i < new_ones.size(); ++i) files_[new_ones[i].second].done = true;
+}
+
+std::vector<Intake::Read> Intake::due(Moment now) {
+  std::vector<Read> found;
+  for (auto& [path, file] : files_) {
+    const auto stamp = stamp_of(path);
+    if (!stamp) continue;  // the next list leaves it out
+    if (*stamp != file.stamp) {
+      file.stamp = *stamp;
+      file.since = file.next = now.steady;
+      file.tries = 0;
+      file.done = false;
+      file.due.reset();
+    }
+    const bool waited = file.due && now.wall + spec_.ahead >= *file.due;
+    if ((file.done && !waited) || now.steady < file.next || now.steady - file.since < spec_.settle) continue;
+    found.push_back({&path, &file, {}, waited});
   }
+  std::stable_sort(found.begin(), found.end(), [](const Read& a, const Read& b) {
+    return a.file->stamp.changed_ns > b.file->stamp.changed_ns;
+  });
+  if (found.size() > spec_.kept) found.resize(spec_.kept);
+  return found;
 }
 
 std::vector<IntakeEvent> Intake::look(Moment now) {
   list(now);
+  trim(now);
   std::vector<IntakeEvent> events;
-  for (auto& [path, file] : files_) {
-    const auto stamp = stamp_of(path);
-    if (!stamp) continue;  // the next list leaves it out
-    if (*stamp != file.stamp) file = {*stamp, now.steady, now.steady, 0, false, {}};
-    if (file.due && now.wall + spec_.ahead >= *file.due) file.done = false;
-    if (file.done || now.steady < file.next || now.steady - file.since < spec_.settle) continue;
-    take(path, file, now, events);
+  std::vector<Read> files = due(now);
+  std::erase_if(files, [&](Read& file) { return !read(file, now, events); });
+  const Kind kind = kind_of(files);
+  // Of two files for one time the one that was written later counts, also after a restart.
+  std::reverse(files.begin(), files.end());
+  for (Read& file : files) {
+    for (Frame& frame : file.frames) {
+      if (auto event = judge(file, std::move(frame), kind, now)) events.push_back(std::move(*event));
+    }
+    file.frames.clear();
+    trim(now);
   }
   std::stable_sort(events.begin(), events.end(),
                    [](const IntakeEvent& a, const IntakeEvent& b) { return a.time < b.time; });
-  while (frames_.size() > spec_.kept) {
-    origins_.erase(frames_.begin()->first);
-    frames_.erase(frames_.begin());
-  }
   return events;
 }
 
-void Intake::take(const fs::path& path, File& file, Moment now, std::vector<IntakeEvent>& events) {
-  std::vector<Frame> frames;
+bool Intake::read(Read& what, Moment now, std::vector<IntakeEvent>& events) {
+  File& file = *what.file;
+  file.due.reset();
   try {
-    frames = reader_.read(path);
+    what.frames = reader_.read(*what.path);
   } catch (const DataError& error) {
     file.next = now.steady + spec_.pause * (1 << std::min(file.tries, 20));
     file.done = ++file.tries >= spec_.tries;
-    events.push_back({path, file.done ? Verdict::refused : Verdict::unreadable, now.wall, error.what()});
-    return;
+    events.push_back(
+        {*what.path, file.done ? Verdict::refused : Verdict::unreadable, now.wall, error.what()});
+    return false;
   }
   file.done = true;
-  file.due.reset();
-  for (Frame& frame : frames) events.push_back(judge(path, std::move(frame), file, now));
+  return true;
 }
 
-IntakeEvent Intake::judge(const fs::path& path, Frame&& frame, File& file, Moment now) {
+Intake::Kind Intake::kind_of(const std::vector<Read>& files) const {
+  if (!frames_.empty()) return {frames_.rbegin()->second.quantity, frames_.rbegin()->second.grid};
+  std::vector<std::pair<const Frame*, int>> kinds;
+  for (const Read& file : files) {
+    for (const Frame& frame : file.frames) {
+      const auto like = std::find_if(kinds.begin(), kinds.end(), [&](const auto& kind) {
+        return kind.first->quantity == frame.quantity && same_grid(kind.first->grid, frame.grid);
+      });
+      if (like == kinds.end()) {
+        kinds.emplace_back(&frame, 1);
+      } else {
+        ++like->second;
+      }
+    }
+  }
+  const auto most = std::max_element(kinds.begin(), kinds.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == kinds.end() ? Kind{} : Kind{most->first->quantity, most->first->grid};
+}
+
+void Intake::trim(Moment now) {
+  while (!frames_.empty() &&
+         (frames_.size() > spec_.kept || frames_.begin()->first < now.wall - spec_.oldest)) {
+    origins_.erase(frames_.begin()->first);
+    frames_.erase(frames_.begin());
+  }
+}
+
+std::optional<IntakeEvent> Intake::judge(const Read& from, Frame&& frame, const Kind& kind, Moment now) {
   const TimePoint time = frame.valid_time;
+  File& file = *from.file;
   const auto verdict = [&](Verdict what, const std::string& reason) {
-    return IntakeEvent{path, what, time, reason};
+    return IntakeEvent{*from.path, what, time, reason};
   };
   if (time > now.wall + spec_.ahead) {
     if (!file.due || time < *file.due) file.due = time;
@@ -144,25 +214,24 @@ IntakeEvent Intake::judge(const fs::path& path, Frame&& frame, File& file, Momen
     return verdict(Verdict::old, fmt::format("is of {}, and it is {}; so old a frame is of no use any more",
                                              format_time(time), format_time(now.wall)));
   }
-  if (!frames_.empty()) {
-    const Frame& like = frames_.rbegin()->second;
-    if (frame.quantity != like.quantity || !same_grid(frame.grid, like.grid)) {
-      return verdict(
-          Verdict::foreign,
-          fmt::format("holds {} on {}, but the frames before hold {} on {}; put it into another folder, "
-                      "or start again once all frames are so",
-                      name_of(frame.quantity), describe(frame.grid), name_of(like.quantity),
-                      describe(like.grid)));
-    }
+  if (frame.quantity != kind.quantity || !same_grid(frame.grid, kind.grid)) {
+    return verdict(Verdict::foreign,
+                   fmt::format("holds {} on {}, but other frames hold {} on {}; keep one kind a folder",
+                               name_of(frame.quantity), describe(frame.grid), name_of(kind.quantity),
+                               describe(kind.grid)));
   }
   std::string hash = hash_of(frame);
+  const auto own = file.hashes.find(time);
+  const bool unchanged = own != file.hashes.end() && own->second == hash;
+  if (unchanged && from.waited) return std::nullopt;
+  file.hashes[time] = hash;
   const auto there = origins_.find(time);
-  if (there != origins_.end() && there->second.second == hash) {
+  if (there != origins_.end() && (unchanged || there->second.second == hash)) {
     return verdict(Verdict::duplicate, fmt::format("holds the frame of {} again, as {}", format_time(time),
                                                    there->second.first.string()));
   }
   const std::string before = there != origins_.end() ? there->second.first.string() : "";
-  origins_[time] = {path, std::move(hash)};
+  origins_[time] = {*from.path, std::move(hash)};
   frames_.insert_or_assign(time, std::move(frame));
   if (before.empty()) return verdict(Verdict::accepted, "");
   return verdict(Verdict::revised,

@@ -56,9 +56,9 @@ class Intake {
   /// The folder may be missing, now and later: look() says so.
   Intake(std::filesystem::path folder, IntakeSpec);
 
-  /// Looks at the folder, and takes what is whole. Frames of one look come ordered by time. The files that
-  /// are there at the first look are taken from the newest on, as many as are kept, and the others left alone
-  /// until they change.
+  /// Looks at the folder, and takes what is whole: at most `kept` files, those that were written last first,
+  /// and what is left at the next look. Of more new files than that at once the others are left alone until
+  /// they change. Frames of one look come ordered by time.
   std::vector<IntakeEvent> look(Moment now);
   /// Something has happened in the folder: the next look lists it.
   void stir() { stirred_ = true; }
@@ -84,12 +84,30 @@ class Intake {
     std::chrono::milliseconds since{0};  // it has had this stamp
     std::chrono::milliseconds next{0};   // not read before
     int tries = 0;
-    bool done = false;             // judged, or left alone
-    std::optional<TimePoint> due;  // of its earliest frame ahead of the clock
+    bool done = false;                        // judged, or left alone
+    std::optional<TimePoint> due;             // of its earliest frame ahead of the clock
+    std::map<TimePoint, std::string> hashes;  // of the values that were taken from it
   };
   void list(Moment now);
-  void take(const std::filesystem::path&, File&, Moment now, std::vector<IntakeEvent>&);
-  IntakeEvent judge(const std::filesystem::path&, Frame&&, File&, Moment now);
+  bool list_names(std::vector<std::filesystem::path>& names);
+  /// What all frames lie on: as those that are there, or most of those that have just been read.
+  struct Kind {
+    Quantity quantity = Quantity::rain_rate;
+    Grid grid;
+  };
+  struct Read {
+    const std::filesystem::path* path = nullptr;
+    File* file = nullptr;
+    std::vector<Frame> frames;
+    bool waited = false;  // read before, when a frame of it was ahead of the clock
+  };
+  /// Whole files that have not been judged, last written first.
+  std::vector<Read> due(Moment now);
+  bool read(Read&, Moment now, std::vector<IntakeEvent>&);
+  Kind kind_of(const std::vector<Read>&) const;
+  /// Nothing for a frame that this file has brought already, and waited since.
+  std::optional<IntakeEvent> judge(const Read&, Frame&&, const Kind&, Moment now);
+  void trim(Moment now);
   static std::optional<Stamp> stamp_of(const std::filesystem::path&);
 
   std::filesystem::path folder_;
@@ -98,9 +116,9 @@ class Intake {
   std::map<std::filesystem::path, File> files_;
   std::map<TimePoint, Frame> frames_;
   std::map<TimePoint, std::pair<std::filesystem::path, std::string>> origins_;  // file and hash of the values
-  std::optional<Stamp> listed_;
+  std::map<std::filesystem::path, Stamp> listed_;                               // the folder and those in it
   std::chrono::milliseconds listed_at_{0};
-  bool first_ = true, stirred_ = false;
+  bool stirred_ = true;
   std::string trouble_;
 };
 

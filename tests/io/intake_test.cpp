@@ -151,9 +151,16 @@ TEST_F(Arrivals, DuplicatesAreNoneAndOtherValuesAreARevision) {
   EXPECT_NE(revised.at(0).reason.find("a.h5"), std::string::npos) << revised.at(0).reason;
   EXPECT_EQ(intake.frames().at(at(10)).values.at(0), 2.F);
   EXPECT_EQ(intake.file_of(at(10)).filename(), "other.h5");
+  fs::last_write_time(radar() / "copy.h5", fs::file_time_type::clock::now() + seconds(9));
+  EXPECT_EQ(text(settled(intake)), "copy.h5 duplicate\n");  // old values do not come back by being touched
+  EXPECT_EQ(intake.frames().at(at(10)).values.at(0), 2.F);
   write("a.h5", odim(10, 3.F));  // the same name, written again
   EXPECT_EQ(text(settled(intake)), "a.h5 revised\n");
   EXPECT_EQ(intake.frames().at(at(10)).values.at(0), 3.F);
+  fs::remove(radar() / "copy.h5");
+  Intake again(radar(), {});  // a service that starts anew forecasts from the same
+  settled(again);
+  EXPECT_EQ(again.frames().at(at(10)).values.at(0), 3.F);
 }
 
 TEST_F(Arrivals, OrderIsThatOfTheTimesInside) {
@@ -198,6 +205,12 @@ TEST_F(Arrivals, AnotherGridOrQuantityIsForeign) {
       << foreign.at(0).reason;
   write("c.h5", odim(12));
   EXPECT_EQ(text(settled(intake)), "c.h5 accepted\n");
+  // One stray file is not what the others are measured by, whatever its name.
+  write("0.h5", bytes_of(rain(9, 1.F, 20)));
+  write("d.h5", odim(8));
+  Intake again(radar(), {});
+  const std::string seen = text(settled(again));
+  EXPECT_EQ(seen, "d.h5 accepted\n0.h5 foreign\na.h5 accepted\nb.h5 foreign\nc.h5 accepted\n");
 }
 
 TEST_F(Arrivals, AFolderMayGoAndComeBack) {
@@ -217,10 +230,19 @@ TEST_F(Arrivals, AFolderMayGoAndComeBack) {
   EXPECT_EQ(steps(intake), (std::vector<std::int64_t>{10}));  // what was read is still known
   fs::rename(folder_.path() / "away", radar());
   write("b.h5", odim(11));
-  const std::string back = text(settled(intake));
-  EXPECT_NE(back.find("b.h5 accepted\n"), std::string::npos) << back;
-  EXPECT_EQ(back.find("a.h5 accepted"), std::string::npos) << back;
+  EXPECT_EQ(text(settled(intake)), "b.h5 accepted\n");  // a.h5 is not read again
   EXPECT_EQ(intake.trouble(), "");
+  // Nothing but names that are left out is no trouble.
+  fs::remove(radar() / "a.h5");
+  fs::rename(radar() / "b.h5", radar() / "b.h5.tmp");
+  EXPECT_EQ(text(settled(intake)), "");
+  EXPECT_EQ(intake.trouble(), "");
+  // A folder inside is looked at as well, and at once.
+  fs::create_directories(radar() / "2024/06");
+  write("2024/06/c.h5", odim(9));
+  EXPECT_EQ(text(settled(intake)), "c.h5 accepted\n");
+  write("2024/06/d.h5", odim(8));
+  EXPECT_EQ(text(settled(intake)), "d.h5 accepted\n");
 }
 
 /// The newest are read, the others not even opened.
@@ -241,6 +263,12 @@ TEST_F(Arrivals, AFullFolderAtTheStartCostsWhatIsNeeded) {
   EXPECT_EQ(steps(intake), (std::vector<std::int64_t>{2, 3, 4, 5, 6, 7, 8, 9}));
   write("f1.h5", odim(1, 2.F));
   EXPECT_EQ(text(settled(intake)), "f1.h5 old\n");
+  // Last week's files, copied in at once: no more than a few are looked at, and the newest frame is not late.
+  for (int i = 0; i < 200; ++i) write("week" + std::to_string(i), "x");
+  write("f10.h5", odim(10));
+  const std::string seen = text(settled(intake));
+  EXPECT_NE(seen.find("f10.h5 accepted\n"), std::string::npos) << seen;
+  EXPECT_LE(std::count(seen.begin(), seen.end(), '\n'), 8) << seen;
 }
 
 }  // namespace
