@@ -89,7 +89,7 @@ std::unique_ptr<model::Communicator> join_ranks() {
 }
 
 std::unique_ptr<kernels::DeviceGroup> join_devices(model::Communicator& ranks, kernels::Backend& backend,
-                                                   Log& log) {
+                                                   std::int64_t gradients, Log& log) {
   const std::vector<std::string> problems = ranks.gather(backend.no_group()),
                                  devices = ranks.gather(backend.info().identity);
   if (!backend.info().own_memory) return nullptr;
@@ -114,8 +114,8 @@ std::unique_ptr<kernels::DeviceGroup> join_devices(model::Communicator& ranks, k
     id.assign(bytes.begin(), bytes.end());
   }
   ranks.broadcast(id);
-  auto group =
-      backend.join_group({reinterpret_cast<const char*>(id.data()), id.size()}, ranks.rank(), ranks.size());
+  auto group = backend.join_group({reinterpret_cast<const char*>(id.data()), id.size()}, ranks.rank(),
+                                  ranks.size(), gradients);
   log.info("gradients are summed on the GPUs: " + group->text());
   return group;
 }

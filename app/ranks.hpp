@@ -26,7 +26,8 @@ std::unique_ptr<model::Communicator> join_ranks();
 
 /// The devices of all ranks as one group; null, and said where that is a pity, when they cannot be: tensors
 /// in the memory of the host, no NCCL, two ranks on one GPU. Made by all.
-std::unique_ptr<kernels::DeviceGroup> join_devices(model::Communicator&, kernels::Backend&, Log&);
+std::unique_ptr<kernels::DeviceGroup> join_devices(model::Communicator&, kernels::Backend&,
+                                                   std::int64_t gradients, Log&);
 
 /// Samples of a batch that a rank takes (count 0: all): they differ by at most one between ranks.
 struct Share {

@@ -226,9 +226,7 @@ std::string own_hash(Json manifest) {
 
 Manifest parse_manifest(const std::string& text) {
   const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object() ||
-      std::any_of(json.begin(), json.end(), [](const Json& member) { return member.is_structured(); }))
-    throw io::DataError("the manifest is no JSON object of plain values");
+  if (!json.is_object()) throw io::DataError("the manifest is no JSON object");
   const bool hashed = json.contains(kOwnHash);
   if (hashed && json[kOwnHash] != Json(own_hash(json)))  // first: the format may be what is damaged
     throw io::DataError("the hash of the manifest is wrong");
@@ -236,6 +234,8 @@ Manifest parse_manifest(const std::string& text) {
     throw model::WeightsError(
         "the checkpoint is of another version of raincell; go on with that one, or start anew with --fresh");
   }
+  if (std::any_of(json.begin(), json.end(), [](const Json& member) { return member.is_structured(); }))
+    throw io::DataError("the manifest is no JSON object of plain values");
   if (!hashed) throw io::DataError(fmt::format("the manifest lacks {}", kOwnHash));
   const auto member = [&](const char* key) -> const Json& {
     const auto found = json.find(key);

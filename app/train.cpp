@@ -73,6 +73,8 @@ int train(const Arguments& arguments, model::Communicator* ranks, Log& log) {
   own.training.batch = share.count;
   model::PlanBytes bytes = training_bytes(own, *backend, data.rows, data.columns);
   bytes.host += checkpoint_bytes(config);
+  if (ranks != nullptr && backend->info().own_memory)  // slices of gradients, as they are summed
+    bytes.device += 3 * sizeof(float) * static_cast<std::size_t>(model::parameter_count(config.model));
   start_batches(config, data, share, guide_cache_bytes(memory, bytes.host));
 
   // -> tensors on the device: the network, planned once for this batch
@@ -91,7 +93,8 @@ int train(const Arguments& arguments, model::Communicator* ranks, Log& log) {
   model::TrainingSpec spec = training_spec(config);
   spec.whole_batch = config.training.batch;
   spec.first_sample = share.first;
-  const auto devices = ranks == nullptr ? nullptr : join_devices(*ranks, *backend, log);
+  const auto devices =
+      ranks == nullptr ? nullptr : join_devices(*ranks, *backend, network.layout().stored(), log);
   model::Trainer trainer(network, spec, ranks,
                          devices.get());  // its average begins with the weights there are
 

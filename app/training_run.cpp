@@ -346,7 +346,9 @@ void TrainingRun::validate() {
       if (!batch_.guide.empty())
         guide.add(config_.transform, batch_.guide, batch_.future, batch_.future_mask);
     }
-    if (ranks_ != nullptr) ranks_->beat();
+    if (ranks_ == nullptr) continue;
+    ranks_->beat();
+    ranks_->rest();  // the main thread fills these batches itself, which takes longer than a step
   }
   if (ranks_ != nullptr) {
     for (const std::span<double> each : {std::span<double>(sums), network.sums(), guide.sums()})
@@ -400,6 +402,7 @@ void TrainingRun::roll_back(const std::string& why, std::int64_t up_to) {
   const Checkpoint good =
       *shared(folder_ != nullptr ? std::optional(folder_->newest_or_oldest(log_, up_to)) : std::nullopt);
   trainer_.restore(good.state);
+  left_out_ = 0;  // what was left out since then will be again
   const std::string environment = position_.environment;
   position_ = good.position;
   position_.environment = environment;
@@ -530,11 +533,14 @@ void TrainingRun::finish(bool finished, std::int64_t memory) {
   network_.forget_plan();
   const std::filesystem::path best = run_ / "best.safetensors", last = run_ / "last.safetensors";
   const bool same = io::read_file(best) == io::read_file(last);
-  fit_on_validation(best, config_, data_, network_.backend(), memory, log_);
+  const auto alive = [this] {
+    if (ranks_ != nullptr) ranks_->beat(), ranks_->rest();
+  };
+  fit_on_validation(best, config_, data_, network_.backend(), memory, alive, log_);
   if (same) {
     io::publish(last, io::read_file(best));
   } else {
-    fit_on_validation(last, config_, data_, network_.backend(), memory, log_);
+    fit_on_validation(last, config_, data_, network_.backend(), memory, alive, log_);
   }
   run_log_.event(trainer_.updates(), "finished", {});
   run_log_.state(progress(), true);

@@ -144,7 +144,8 @@ class ValidationFit {
 }  // namespace
 
 void fit_on_validation(const std::filesystem::path& weights, const Config& config, const TrainingData& data,
-                       kernels::Backend& backend, std::int64_t memory, Log& log) {
+                       kernels::Backend& backend, std::int64_t memory, const std::function<void()>& alive,
+                       Log& log) {
   const bool probabilities = !config.model.thresholds.empty();
   const bool kept_back = !data.validation_windows.empty();
   if (!probabilities && (!kept_back || config.transform.quantity != io::Quantity::rain_rate)) return;
@@ -165,6 +166,7 @@ void fit_on_validation(const std::filesystem::path& weights, const Config& confi
     if (pending_signal() != 0)
       log.info(fmt::format("stopped before the {} were fitted; the same command goes on there", what));
     stop_if_asked();
+    alive();
     try {
       if (!fit.add(windows[i]))
         return leave("forecasts of it need more memory than there is or --memory allows");

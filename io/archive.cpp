@@ -138,15 +138,13 @@ struct Archive::State {
     }
     if (state == kGood) return codes;
     // A mapped page may go away while it is hashed, so that what is hashed is a copy.
-    thread_local std::vector<std::int16_t> copy;
-    if (mapped) {
-      copy.resize(pixels);
-      if (!read_mapped([&, to = copy.data()] { std::copy_n(codes.data(), pixels, to); }))
-        lose(index, kCutShort);
-    }
+    std::vector<std::int16_t> copy(mapped ? pixels : 0);
+    if (mapped && !read_mapped([&, to = copy.data()] { std::copy_n(codes.data(), pixels, to); }))
+      lose(index, kCutShort);
     if (hash_of_codes(mapped ? std::span<const std::int16_t>(copy) : codes) != frame(index).hash.text())
       lose(index, "its bytes are not those that were packed");
-    state = kGood;
+    std::uint8_t before = kNotYet;
+    state.compare_exchange_strong(before, kGood);  // another thread may have lost it meanwhile
     return codes;
   }
   /// Refuses a crop that is not inside the grid, or that `count` numbers do not hold.

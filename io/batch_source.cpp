@@ -341,6 +341,17 @@ bool BatchSource::State::try_to_fill(Batch& batch, std::int64_t number, std::int
     fill(batch, number, place, scratch);
     return true;
   } catch (const UnreadableFrame&) {
+    // The others are looked at as well, or the share of the frames that cannot be read would seem too small.
+    const Sample chosen = sample(number / batches_per_epoch(),
+                                 number % batches_per_epoch() * spec.batch + spec.share_first + place);
+    for (std::int64_t t = 0; t < past + future; ++t) {
+      std::int16_t code = 0;
+      try {
+        archives[static_cast<std::size_t>(chosen.window.archive)]->read_codes(chosen.window.frame(t),
+                                                                              {0, 0, 1, 1}, {&code, 1});
+      } catch (const UnreadableFrame&) {
+      }
+    }
     const float dry = transform.to_network(kMissing);
     const auto blank = [&](std::vector<float>& of, float value) {
       const std::size_t sample = of.size() / static_cast<std::size_t>(share);

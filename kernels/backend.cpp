@@ -273,7 +273,7 @@ std::string Backend::draw_group_id() {
   throw std::logic_error("Backend::draw_group_id: " + no_group());
 }
 
-std::unique_ptr<DeviceGroup> Backend::join_group(const std::string&, int, int) {
+std::unique_ptr<DeviceGroup> Backend::join_group(const std::string&, int, int, std::int64_t) {
   throw std::logic_error("Backend::join_group: " + no_group());
 }
 

@@ -158,9 +158,10 @@ class Backend {
   virtual std::string no_group() const { return "tensors of this backend lie in the memory of the host"; }
   /// Drawn by one process, given to all.
   virtual std::string draw_group_id();
-  /// Returns when ranks 0 to size - 1 have joined; each has a device of its own. The group must not outlive
-  /// this backend.
-  virtual std::unique_ptr<DeviceGroup> join_group(const std::string& id, int rank, int size);
+  /// Returns when ranks 0 to size - 1 have joined; each has a device of its own. For sums of at most `count`
+  /// numbers, which three times as many are held for. The group must not outlive this backend.
+  virtual std::unique_ptr<DeviceGroup> join_group(const std::string& id, int rank, int size,
+                                                  std::int64_t count);
 
   // --- borders: the only code that knows [N,T,C,H,W] -------------------------------------------------
   void import_frames(std::span<const float> ntchw, const FrameLayout&, View tnchw);

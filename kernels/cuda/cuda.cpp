@@ -83,8 +83,9 @@ class CudaBackend : public Backend {
   }
   std::string no_group() const override { return cuda::Nccl::missing(); }
   std::string draw_group_id() override { return cuda::Nccl::draw_id(); }
-  std::unique_ptr<DeviceGroup> join_group(const std::string& id, int rank, int size) override {
-    return std::make_unique<cuda::Group>(device_, id, rank, size);
+  std::unique_ptr<DeviceGroup> join_group(const std::string& id, int rank, int size,
+                                          std::int64_t count) override {
+    return std::make_unique<cuda::Group>(device_, id, rank, size, count);
   }
   std::size_t free_memory() const override { return device_.free_memory(); }
   std::size_t shared_bytes() const override { return convolutions_.bytes(); }

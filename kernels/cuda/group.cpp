@@ -7,23 +7,29 @@
 
 namespace raincell::kernels::cuda {
 
-Group::Group(Device& device, const std::string& id, int rank, int size)
+Group::Group(Device& device, const std::string& id, int rank, int size, std::int64_t count)
     : device_(device),
       rank_(rank),
       size_(size),
-      nccl_(id, rank, size, device.stream()),
+      slice_((count + size - 1) / size),
       parts_(device, "parts of a sum over ranks"),
       sums_(device, "slice of a sum over ranks"),
-      all_(device, "slices of a sum over ranks") {}
+      all_(device, "slices of a sum over ranks"),
+      nccl_(id, rank, size, device.stream()) {
+  const auto bytes = static_cast<std::size_t>(slice_) * sizeof(float);
+  parts_.reserve(bytes * static_cast<std::size_t>(size));
+  sums_.reserve(bytes);
+  all_.reserve(bytes * static_cast<std::size_t>(size));
+}
 
 void Group::sum(View values) {
-  if (values.dtype != DType::f32) throw std::logic_error("DeviceGroup::sum: values are not f32");
   const std::int64_t count = values.shape.elements(), slice = (count + size_ - 1) / size_;
-  const auto bytes = static_cast<std::size_t>(slice) * sizeof(float);
+  if (values.dtype != DType::f32 || slice > slice_)
+    throw std::logic_error("DeviceGroup::sum: values are not f32, or more than the group was made for");
   auto* const own = static_cast<float*>(values.memory);
-  auto* const parts = static_cast<float*>(parts_.reserve(bytes * static_cast<std::size_t>(size_)));
-  auto* const sums = static_cast<float*>(sums_.reserve(bytes));
-  auto* const all = static_cast<float*>(all_.reserve(bytes * static_cast<std::size_t>(size_)));
+  auto* const parts = static_cast<float*>(parts_.memory());
+  auto* const sums = static_cast<float*>(sums_.memory());
+  auto* const all = static_cast<float*>(all_.memory());
   const auto first = [&](int rank) { return std::min(count, slice * rank); };
   const auto length = [&](int rank) { return static_cast<std::size_t>(first(rank + 1) - first(rank)); };
   std::vector<Nccl::Piece> sent, received;

@@ -10,15 +10,17 @@ namespace raincell::kernels::cuda {
 /// and an order of additions that does not hang on how the GPUs are wired.
 class Group final : public DeviceGroup {
  public:
-  Group(Device&, const std::string& id, int rank, int size);
+  /// For sums of at most `count` numbers.
+  Group(Device&, const std::string& id, int rank, int size, std::int64_t count);
   void sum(View values) override;
   std::string text() const override { return Nccl::version(); }
 
  private:
   Device& device_;
   int rank_, size_;
-  Nccl nccl_;
+  std::int64_t slice_;
   Scratch parts_, sums_, all_;
+  Nccl nccl_;  // goes first: what is under way uses the memory
 };
 
 }  // namespace raincell::kernels::cuda

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <exception>
+#include <utility>
 
 namespace raincell::kernels::cuda {
 
@@ -75,10 +76,13 @@ struct Nccl::State {
   void check(ncclResult_t result, const char* call, CodePlace place = CodePlace::current()) const {
     library().check(result, call, communicator, place);
   }
-  /// Errors of work that was queued earlier.
-  void check_queued() const {
+  /// Errors of work that was queued earlier. It is given up at once: memory that it uses could not be freed.
+  void check_queued() {
     ncclResult_t result = ncclSuccess;
     check(library().ncclCommGetAsyncError(communicator, &result), "ncclCommGetAsyncError");
+    if (result == ncclSuccess || result == ncclInProgress) return;
+    ncclComm_t const lost = std::exchange(communicator, nullptr);
+    library().ncclCommAbort(lost);
     check(result, "work queued earlier");
   }
 };
@@ -120,18 +124,23 @@ Nccl::~Nccl() {
 
 void Nccl::exchange(std::span<const Piece> sent, std::span<const Piece> received) {
   state_->check_queued();
+  ncclComm_t const communicator = state_->communicator;
   state_->check(library().ncclGroupStart(), "ncclGroupStart");
+  ncclResult_t sending = ncclSuccess, receiving = ncclSuccess;
   for (const Piece& piece : sent) {
-    state_->check(library().ncclSend(piece.memory, piece.count, ncclFloat, piece.rank, state_->communicator,
-                                     state_->stream),
-                  "ncclSend");
+    if (sending == ncclSuccess)
+      sending =
+          library().ncclSend(piece.memory, piece.count, ncclFloat, piece.rank, communicator, state_->stream);
   }
   for (const Piece& piece : received) {
-    state_->check(library().ncclRecv(piece.memory, piece.count, ncclFloat, piece.rank, state_->communicator,
-                                     state_->stream),
-                  "ncclRecv");
+    if (receiving == ncclSuccess)
+      receiving =
+          library().ncclRecv(piece.memory, piece.count, ncclFloat, piece.rank, communicator, state_->stream);
   }
-  state_->check(library().ncclGroupEnd(), "ncclGroupEnd");
+  const ncclResult_t end = library().ncclGroupEnd();  // whatever happened, the group is closed
+  state_->check(sending, "ncclSend");
+  state_->check(receiving, "ncclRecv");
+  state_->check(end, "ncclGroupEnd");
 }
 
 void Nccl::gather(const float* mine, std::size_t count, float* all) {

@@ -31,6 +31,9 @@ namespace fs = std::filesystem;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
+/// How soon all must end; the default tier runs beside others on machines of any speed.
+constexpr seconds kEnd(EVERY_FAULT ? 30 : 180);
+
 class Mpi : public testing::Test {
  protected:
   void SetUp() override {
@@ -158,7 +161,7 @@ TEST_F(Mpi, ADeadRankEndsAllByNameAndTheSameCommandGoesOn) {
     const Blamed dead = strike(run, rank, SIGKILL);
     ASSERT_GT(dead.process, 0);
     EXPECT_NE(dead.outcome.code, 0);
-    EXPECT_LT(dead.seconds, 30.);
+    EXPECT_LT(dead.seconds, kEnd.count());
     EXPECT_TRUE(says(dead.outcome, "rank " + std::to_string(rank) + " "))
         << dead.outcome.err;  // mpirun says so
     const auto latest = fs::read_symlink(folder_ / run / "checkpoints/latest").string();
@@ -173,7 +176,7 @@ TEST_F(Mpi, AStoppedRankEndsAllByNameWithCode8) {
     const Blamed stopped = strike("stopped" + std::to_string(rank), rank, SIGSTOP);
     ASSERT_GT(stopped.process, 0);
     EXPECT_EQ(stopped.outcome.code, 8) << stopped.outcome.err;
-    EXPECT_LT(stopped.seconds, 30.);
+    EXPECT_LT(stopped.seconds, kEnd.count());
     const std::string who =
         "rank " + std::to_string(rank) + " of 2 (process " + std::to_string(stopped.process);
     EXPECT_TRUE(says(stopped.outcome, who) && says(stopped.outcome, "has not been heard of"))
@@ -216,7 +219,7 @@ TEST_F(Mpi, AStuckRankSaysWhereItIsAndEndsAllByNameWithCode8) {
     ASSERT_GT(stuck.process, 0) << stuck.outcome.err;
     if (!refused.empty()) GTEST_SKIP() << "no thread can be held here: " << refused;
     EXPECT_EQ(stuck.outcome.code, 8) << stuck.outcome.err;
-    EXPECT_LT(stuck.seconds, 30.) << stuck.outcome.err;
+    EXPECT_LT(stuck.seconds, kEnd.count()) << stuck.outcome.err;
     const std::string process = std::to_string(stuck.process);
     EXPECT_TRUE(says(stuck.outcome, "error: rank 1 of 2 (process " + process) &&
                 says(stuck.outcome, "has not got on for") && says(stuck.outcome, "it is stuck"))
@@ -234,7 +237,7 @@ TEST_F(Mpi, ARankThatHangsInACallOfMpiSaysWhereItIsAndEndsAllByNameWithCode8) {
   ASSERT_NE(sum, calls.rend());
   const auto begin = steady_clock::now();
   const auto hung = fail("hung", 8, 0, static_cast<int>(calls.rend() - sum), "hang");
-  EXPECT_LT(steady_clock::now() - begin, seconds(30));
+  EXPECT_LT(steady_clock::now() - begin, kEnd);
   EXPECT_EQ(hung.code, 8) << hung.err;
   EXPECT_TRUE(says(hung, "error: rank 0 of 2 (process ") && says(hung, "has not got on for") &&
               says(hung, "it is stuck in a call of MPI"))
@@ -279,7 +282,7 @@ TEST_F(Mpi, ARankThatExitsEndsAllByNameAndTheSameCommandGoesOn) {
         const std::string run = point + ", " + fault + ", rank " + std::to_string(rank);
         const auto begin = steady_clock::now();
         const auto outcome = fail(run, steps, rank, call, fault);
-        EXPECT_LT(steady_clock::now() - begin, seconds(30)) << run << ": " << outcome.err;
+        EXPECT_LT(steady_clock::now() - begin, kEnd) << run << ": " << outcome.err;
         ASSERT_EQ(calls_of(run).size(), static_cast<std::size_t>(call)) << run << ": " << outcome.err;
         EXPECT_NE(outcome.code, 0) << run << ": " << outcome.err;
         const std::string name = std::to_string(rank);  // "Process name: [[4711,1],0]", or ours
@@ -340,7 +343,7 @@ TEST_F(Mpi, ARankThatIsStartedWithSomethingElseIsNamed) {
     words.insert(words.end(), second.begin(), second.end());
     const auto begin = steady_clock::now();
     const auto outcome = run_raincell(folder_.path(), words, {.under = mpirun(1)});
-    EXPECT_LT(steady_clock::now() - begin, seconds(30));
+    EXPECT_LT(steady_clock::now() - begin, kEnd);
     return outcome;
   };
   std::vector<std::string> good = train("run", 4), other = good, lost = good, broken = good;

@@ -172,6 +172,7 @@ TEST_F(Batches, LeaveOutSamplesWithAnUnreadableFrameAndNoOthers) {
     EXPECT_TRUE(equal(batch, expected[7]));
     EXPECT_EQ(batch.left_out, expected_out[7]);
     ASSERT_EQ(damaged.unreadable().size(), 1U);
+    EXPECT_EQ(damaged.frames_met(), 24);  // also those of a sample behind its bad one
     // Crops that are drawn by rain are drawn from the others.
     BatchSpec by_rain = spec;
     by_rain.rain_weighting = 1.;

@@ -30,12 +30,9 @@ TEST(DeviceGroup, SumsInTheOrderOfTheRanksTheSameBitsOnEach) {
   if (why = first->no_group(); !why.empty()) GTEST_SKIP() << why;
   for (const int size : {1, 2, 3, 5}) {
     const std::string id = first->draw_group_id();
-    std::vector<std::unique_ptr<Backend>> backends;
     std::set<std::string> devices;
-    for (int rank = 0; rank < size; ++rank) {
-      backends.push_back(make_backend(tested_backends().front().backend, {.device = rank}));
-      devices.insert(backends.back()->info().identity);
-    }
+    for (int rank = 0; rank < size; ++rank)
+      devices.insert(make_backend(tested_backends().front().backend, {.device = rank})->info().identity);
     if (static_cast<int>(devices.size()) < size) {
       std::cout << "not with " << size << " ranks: there are " << devices.size() << " GPUs\n";
       continue;
@@ -45,8 +42,10 @@ TEST(DeviceGroup, SumsInTheOrderOfTheRanksTheSameBitsOnEach) {
     std::vector<std::thread> ranks;
     for (int rank = 0; rank < size; ++rank) {
       ranks.emplace_back([&, rank] {
-        Backend& backend = *backends[static_cast<std::size_t>(rank)];
-        const auto group = backend.join_group(id, rank, size);
+        // In its own thread: which GPU is meant is a matter of the thread.
+        const auto own = make_backend(tested_backends().front().backend, {.device = rank});
+        Backend& backend = *own;
+        const auto group = backend.join_group(id, rank, size, counts.back());
         for (const std::int64_t count : counts) {
           Tensor values = backend.allocate_plain({1, 1, count, 1, 1}, "values");
           backend.write(values.view(), std::span<const float>(numbers(rank, count)));
@@ -76,7 +75,7 @@ TEST(DeviceGroup, SumsInTheOrderOfTheRanksTheSameBitsOnEach) {
 TEST(DeviceGroup, ThereIsNoneOnTheProcessor) {
   const auto cpu = make_backend("cpu", {.threads = 1});
   EXPECT_FALSE(cpu->no_group().empty());
-  EXPECT_THROW(cpu->join_group("", 0, 1), std::logic_error);
+  EXPECT_THROW(cpu->join_group("", 0, 1, 1), std::logic_error);
 }
 
 }  // namespace
