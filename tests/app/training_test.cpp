@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
@@ -309,6 +310,37 @@ TEST(Training, KilledAtAnyMomentEndsInTheSameBytes) {
   for (const char* name : {"last.safetensors", "best.safetensors"}) {
     EXPECT_EQ(test::read_text(folder / "a" / name), test::read_text(folder / "b" / name)) << name;
   }
+}
+
+TEST(Training, AClockThatJumpsChangesNothing) {
+  if (RAINCELL_IS_SANITIZED) GTEST_SKIP() << "a sanitizer must be the first of the preloaded libraries";
+  const Folder folder;
+  make_archive(folder, "odim");
+  const auto train = [&](const std::string& run, const test::Limits& limits) {
+    expect_ok(run_raincell(
+        folder.path(), {"train", "small.yaml", "--run", run, "--threads", "1", "--set", "training.steps=30"},
+        limits));
+    std::string curve;
+    for (Json line : test::metrics_of(folder / run)) {
+      if (line.contains("samples_per_s")) {
+        EXPECT_GT(line["samples_per_s"].get<double>(), 0.);
+        EXPECT_LT(line["samples_per_s"].get<double>(), 1e6);
+      }
+      line.erase("samples_per_s");
+      curve += line.dump() + "\n";
+    }
+    return curve;
+  };
+  const std::string steady = train("steady", {});
+  EXPECT_EQ(train("jumping", {.under = {"env", std::string("LD_PRELOAD=") + CLOCK_FAULT}}), steady);
+  EXPECT_TRUE(test::read_text(folder / "jumping/last.safetensors") ==
+              test::read_text(folder / "steady/last.safetensors"));
+  // It did jump: what is dated is years off.
+  const std::string metrics = test::read_text(folder / "jumping/metrics.prom");
+  const std::string name = "\nraincell_train_checkpoint_last_success_timestamp_seconds ";
+  ASSERT_NE(metrics.find(name), std::string::npos) << metrics;
+  const double dated = std::stod(metrics.substr(metrics.find(name) + name.size()));
+  EXPECT_GT(std::abs(dated - static_cast<double>(std::time(nullptr))), 300. * 86400.) << metrics;
 }
 
 TEST(Training, SaysWhatIsPinned) {
