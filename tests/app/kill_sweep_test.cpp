@@ -362,6 +362,38 @@ TEST_F(Kill, ByTheKernelForItsMemoryEndsInTheSameBytes) {
   expect_same("run", "whole", "killed for its memory");
 }
 
+/// The first signal lets it save, which takes long here; the second of its kind does not wait for that.
+TEST_F(Kill, ASecondSignalEndsItAtOnceAndTheRunGoesOn) {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    const std::string run = "run" + std::to_string(signal);
+    more_ = {"--set", "training.steps=1000000", "--set", "training.checkpoint_every=1000000",
+             "--set", "data.validation=0"};
+    test::Outcome outcome;
+    std::thread training([&] { outcome = train(run, {.under = strace("?fsync", "delay_enter=500000", 0)}); });
+    EXPECT_TRUE(test::wait_for_step(folder_ / run, 0));
+    const Json status = Json::parse(run_raincell(folder_.path(), {"status", run, "--json"}).out);
+    const pid_t trainer = std::stoi(status["trainer"].get<std::string>().substr(std::strlen("process ")));
+    const auto saving = [&] {  // its first fsync is under way
+      for (const std::string& name : test::files_below(folder_ / run))
+        if (name.find("step-") != std::string::npos && name.find(".tmp") != std::string::npos) return true;
+      return false;
+    };
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    ::kill(trainer, signal);
+    for (int i = 0; i < 2000 && !saving(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    EXPECT_TRUE(saving());
+    ::kill(trainer, signal);
+    training.join();
+    EXPECT_EQ(outcome.code, 128 + signal) << outcome.err;
+    EXPECT_NE(outcome.err.find("a second signal ends it at once"), std::string::npos) << outcome.err;
+    EXPECT_TRUE(test::events_of(folder_ / run, "stopped by a signal").empty());
+    more_ = {"--set", "training.steps=6", "--set", "data.validation=0"};
+    const auto resumed = train(run);
+    expect_ok(resumed);
+    EXPECT_NE(resumed.err.find("going on at step 0 of 6"), std::string::npos) << resumed.err;
+  }
+}
+
 /// Nothing is published before it is on the disk: each rename follows an fsync of what it renames, and is
 /// followed by one of its folder.
 TEST_F(Kill, EveryRenameIsBetweenAnFsyncOfTheFileAndOneOfTheFolder) {
