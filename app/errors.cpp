@@ -19,8 +19,7 @@ namespace {
 std::string after_device_error(const kernels::DeviceError& error) {
   if (error.library() == "NCCL") {
     return "; a rank, its GPU or the network between them is lost: start all of them again, and they go on "
-           "from the "
-           "last checkpoint. NCCL_DEBUG=WARN says more";
+           "from the last checkpoint. NCCL_DEBUG=WARN says more";
   }
   if (error.library() != "CUDA" && error.library() != "cuDNN") return "";
   return "; the device is lost to this process: start it again, a training goes on from its last checkpoint. "

@@ -27,8 +27,7 @@ constexpr const char* kSizes[] = {"OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"
 [[noreturn]] void refuse(int processes, const std::string& why) {
   throw UsageError(fmt::format(
       "started as one of {} processes, but {}; install Open MPI (package openmpi-bin) and a raincell "
-      "that was built with "
-      "RAINCELL_MPI=ON, or start one process",
+      "that was built with RAINCELL_MPI=ON, or start one process",
       processes, why));
 }
 

@@ -95,8 +95,8 @@ int train(const Arguments& arguments, model::Communicator* ranks, Log& log) {
   spec.first_sample = share.first;
   const auto devices =
       ranks == nullptr ? nullptr : join_devices(*ranks, *backend, network.layout().stored(), log);
-  model::Trainer trainer(network, spec, ranks,
-                         devices.get());  // its average begins with the weights there are
+  // Its average begins with the weights there are.
+  model::Trainer trainer(network, spec, ranks, devices.get());
 
   // -> updates, until the last step or a signal; checkpoints and weights in the run directory
   std::optional<RunDirectory> folder;

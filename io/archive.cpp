@@ -92,6 +92,7 @@ struct Archive::State {
   std::uint64_t serial = 0;  // of this opening: the key of the threads' caches
   enum Met : std::uint8_t { kNotYet, kGood, kBad };
   std::vector<std::atomic<std::uint8_t>> met;  // by place in the table
+  std::atomic<std::int64_t> frames_met = 0;
   std::mutex mutex;
   std::vector<Unreadable> unreadable;
 
@@ -113,7 +114,9 @@ struct Archive::State {
   /// Keeps the first reason for it.
   [[noreturn]] void lose(std::int64_t index, const std::string& reason) {
     const std::string why = fmt::format("{} cannot be read: {}; pack it again", name(index), reason);
-    if (met[checked(index)].exchange(kBad) != kBad) {
+    const std::uint8_t before = met[checked(index)].exchange(kBad);
+    if (before == kNotYet) ++frames_met;
+    if (before != kBad) {
       const std::lock_guard lock(mutex);
       unreadable.push_back({index, why});
     }
@@ -144,7 +147,8 @@ struct Archive::State {
     if (hash_of_codes(mapped ? std::span<const std::int16_t>(copy) : codes) != frame(index).hash.text())
       lose(index, "its bytes are not those that were packed");
     std::uint8_t before = kNotYet;
-    state.compare_exchange_strong(before, kGood);  // another thread may have lost it meanwhile
+    // Another thread may have lost it meanwhile.
+    if (state.compare_exchange_strong(before, kGood)) ++frames_met;
     return codes;
   }
   /// Refuses a crop that is not inside the grid, or that `count` numbers do not hold.
@@ -311,8 +315,7 @@ const std::vector<fs::path>& Archive::parts() const {
   return state_->paths;
 }
 std::int64_t Archive::frames_met() const {
-  return std::count_if(state_->met.begin(), state_->met.end(),
-                       [](const auto& state) { return state != State::kNotYet; });
+  return state_->frames_met;
 }
 std::vector<Archive::Unreadable> Archive::unreadable() const {
   const std::lock_guard lock(state_->mutex);

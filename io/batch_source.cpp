@@ -103,6 +103,11 @@ struct BatchSource::State {
   void map_rain();
   std::int64_t batches_per_epoch() const;
   Sample sample(std::int64_t epoch, std::int64_t index) const;
+  /// Of this process's share of batch `number`.
+  Sample sample_at(std::int64_t number, std::int64_t place) const {
+    const std::int64_t batches = batches_per_epoch();
+    return sample(number / batches, number % batches * spec.batch + spec.share_first + place);
+  }
   void resize(Batch&) const;
   void fill(Batch&, std::int64_t number, std::int64_t place, Scratch&) const;
   /// False when a frame of the sample cannot be read: then it is left out.
@@ -313,8 +318,7 @@ void BatchSource::State::put_guide(const Sample& sample, std::int64_t place, Bat
 }
 
 void BatchSource::State::fill(Batch& batch, std::int64_t number, std::int64_t place, Scratch& scratch) const {
-  const std::int64_t batches = batches_per_epoch();
-  const Sample chosen = sample(number / batches, number % batches * spec.batch + spec.share_first + place);
+  const Sample chosen = sample_at(number, place);
   const auto pixels = static_cast<std::size_t>(rows * columns);
   scratch.codes.resize(pixels);
   scratch.network.resize(pixels);
@@ -342,8 +346,7 @@ bool BatchSource::State::try_to_fill(Batch& batch, std::int64_t number, std::int
     return true;
   } catch (const UnreadableFrame&) {
     // The others are looked at as well, or the share of the frames that cannot be read would seem too small.
-    const Sample chosen = sample(number / batches_per_epoch(),
-                                 number % batches_per_epoch() * spec.batch + spec.share_first + place);
+    const Sample chosen = sample_at(number, place);
     for (std::int64_t t = 0; t < past + future; ++t) {
       std::int16_t code = 0;
       try {

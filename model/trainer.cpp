@@ -141,9 +141,8 @@ void Trainer::load(const HostBatch& batch) {
   if (batches_ % spec_.accumulation == 0) accumulated_pixels_ = 0.;
   // Alone and of one batch, an update asks only whether there is one.
   const bool share = communicator_ != nullptr || spec_.accumulation > 1;
-  own_pixels_ = loaded_pixels_ = share                             ? network_.valid_pixels(batch)
-                                 : network_.has_valid_pixel(batch) ? 1.
-                                                                   : 0.;
+  own_pixels_ = share ? network_.valid_pixels(batch) : static_cast<double>(network_.has_valid_pixel(batch));
+  loaded_pixels_ = own_pixels_;
   if (communicator_ != nullptr) communicator_->sum(std::span<double>(&loaded_pixels_, 1));
 }
 
