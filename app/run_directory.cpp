@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -474,8 +475,22 @@ Checkpoint RunDirectory::newest_or_oldest(Log& log, std::int64_t up_to) const {
   return *std::move(found);
 }
 
+/// Whoever removes a folder removes the lock with it, and another training may be at home there.
+void RunDirectory::require_own() const {
+  struct stat own {};
+  struct stat there {};
+  if (::fstat(lock_, &own) != 0 || (::stat((folder_ / "lock").c_str(), &there) != 0 && errno != ENOENT))
+    return;
+  if (own.st_dev == there.st_dev && own.st_ino == there.st_ino) return;
+  throw ResourceError(fmt::format(
+      "{}: the folder was removed or replaced while this training worked in it, so nothing more is written "
+      "there; start it again, with a --run of its own",
+      folder_.string()));
+}
+
 void RunDirectory::save(const Position& p, const std::vector<std::byte>& state, const Retention& retention,
                         Log& log) const {
+  require_own();
   const std::string hash = io::sha256(state), stem = fmt::format("step-{:09}", p.updates);
   const fs::path checkpoints = folder_ / "checkpoints", manifest = checkpoints / (stem + ".json");
   const std::string name = fmt::format("{}-{}.state", stem, hash.substr(0, 8));
@@ -483,6 +498,7 @@ void RunDirectory::save(const Position& p, const std::vector<std::byte>& state, 
   try {
     io::publish(manifest, manifest_text({p, name, static_cast<std::int64_t>(state.size()), hash}));
   } catch (const io::WriteError&) {
+    require_own();
     remove_leftovers();  // its state takes room that there may be too little of
     throw;
   }

@@ -80,6 +80,8 @@ class RunDirectory {
   /// manifest is there. Then checkpoints/latest names it, and older ones go as `retention` says. Throws
   /// io::WriteError when it could not be saved; what was there before is still there then.
   void save(const Position&, const std::vector<std::byte>& state, const Retention&, Log&) const;
+  /// Throws ResourceError when the folder is no longer the one that was locked; save() asks first.
+  void require_own() const;
   /// Removes the checkpoints after a step: after a roll-back they are of a run that did not happen.
   void drop_after(std::int64_t step) const;
   /// Drops lines of metrics after the step that training goes on from.

@@ -371,6 +371,28 @@ TEST(RunDirectory, RetentionKeepsWhatItSaysInAnyOrderOfSteps) {
   }
 }
 
+/// The lock goes with the folder, and nothing keeps a second training from a new one of that name.
+TEST_F(Run, AFolderThatIsReplacedUnderATrainingIsLeftToWhoeverIsThereNow) {
+  for (const bool replaced : {true, false}) {
+    test::Outcome first;
+    std::thread trainer([&] {
+      first = train({"--set", "training.steps=1000000", "--set", "data.validation=0"});
+    });
+    EXPECT_TRUE(test::wait_for_step(folder_ / "run", 2));
+    fs::rename(folder_ / "run", folder_ / "away");
+    if (replaced) expect_ok(train({}));
+    trainer.join();
+    EXPECT_EQ(first.code, 5) << first.err;
+    EXPECT_TRUE(says(first, "run: the folder was removed or replaced while this training worked in it"))
+        << first.err;
+    if (replaced) {
+      EXPECT_EQ(fs::read_symlink(folder_ / "run/checkpoints/latest"), "step-000000006.json");
+    }
+    fs::remove_all(folder_ / "run");
+    fs::remove_all(folder_ / "away");
+  }
+}
+
 TEST_F(Run, TwoTrainersOnOneFolderAreOneTooMany) {
   const std::vector<std::string> long_run = {"--set", "training.steps=100000", "--set", "data.validation=0"};
   test::Outcome first;
