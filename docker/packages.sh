@@ -19,6 +19,8 @@ packages=(
   libopenmpi-dev openmpi-bin
   # maps and animation
   fonts-dejavu-core libcairo2-dev libwebp-dev
+  # the map page
+  libjs-leaflet
   # tests: strace kills the program at a system call, or makes one fail
   libgtest-dev strace
 )

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <memory>
 
+#include "io/block_means.hpp"
 #include "io/colours.hpp"
 #include "io/graticule.hpp"
 #include "io/webp_animation.hpp"
@@ -116,33 +117,6 @@ FieldFacts facts_of(std::span<const float> values, const ColourScale& scale) {
   return facts;
 }
 
-/// The mean of the observed values in each block of `factor` x `factor`; missing where less than half is
-/// observed.
-std::vector<float> reduce(const Grid& grid, std::span<const float> values, int factor, int columns,
-                          int rows) {
-  std::vector<float> means(static_cast<std::size_t>(columns) * static_cast<std::size_t>(rows));
-  for (int row = 0; row < rows; ++row) {
-    const std::int64_t bottom = std::min<std::int64_t>(grid.rows, (row + 1LL) * factor);
-    for (int column = 0; column < columns; ++column) {
-      const std::int64_t right = std::min<std::int64_t>(grid.columns, (column + 1LL) * factor);
-      double sum = 0.;
-      std::int64_t seen = 0, all = 0;
-      for (std::int64_t y = std::int64_t{row} * factor; y < bottom; ++y) {
-        for (std::int64_t x = std::int64_t{column} * factor; x < right; ++x, ++all) {
-          const float value = values[static_cast<std::size_t>(y * grid.columns + x)];
-          if (std::isnan(value)) continue;
-          sum += static_cast<double>(value);
-          ++seen;
-        }
-      }
-      means[static_cast<std::size_t>(row) * static_cast<std::size_t>(columns) +
-            static_cast<std::size_t>(column)] =
-          2 * seen >= all ? static_cast<float>(sum / static_cast<double>(seen)) : kMissing;
-    }
-  }
-  return means;
-}
-
 /// "3.4", "34", "1.2e+09".
 std::string short_number(double value) {
   if (value >= 99999.5) return fmt::format("{:.1e}", value);
@@ -188,7 +162,7 @@ class MapPainter {
     std::vector<float> means;
     std::int64_t stride = grid_.columns;
     if (frame_.reduced > 1) {
-      means = reduce(grid_, values, frame_.reduced, frame_.columns, frame_.rows);
+      means = block_means(values, grid_.columns, grid_.rows, frame_.reduced);
       values = means;
       stride = frame_.columns;
     }
