@@ -8,14 +8,13 @@
 
 #include "app/cli.hpp"
 #include "app/config_fields.hpp"
-#include "app/config_yaml.hpp"
+#include "app/config_reading.hpp"
+#include "app/watch_config.hpp"
 #include "io/publish.hpp"
 
 namespace raincell::app {
 
 namespace {
-
-using Kind = YamlNode::Kind;
 
 std::string place(const std::string& file, int line) {
   return line > 0 ? fmt::format("{}:{}", file, line) : file;
@@ -59,54 +58,6 @@ void check_whole(const Config& config, const std::string& file, Problems& proble
   }
 }
 
-/// Reads the entries of `node` below `prefix` into the config.
-void read_map(Config& config, const YamlNode& node, const std::string& prefix, const std::string& file,
-              Problems& problems) {
-  const auto& fields = config_fields();
-  for (const auto& [name, value] : node.entries) {
-    const std::string key = prefix + name;
-    const auto field =
-        std::find_if(fields.begin(), fields.end(), [&](const auto& f) { return f.key == key; });
-    if (field != fields.end()) {
-      field->read(config, value, Place{file, key, problems});
-      continue;
-    }
-    const bool section = std::any_of(fields.begin(), fields.end(),
-                                     [&](const auto& f) { return f.key.rfind(key + ".", 0) == 0; });
-    if (section && value.kind == Kind::map) {
-      read_map(config, value, key + ".", file, problems);
-    } else if (section) {
-      if (value.kind != Kind::null)
-        problems.add(file, value.line, key, "is a section; expected keys below it");
-    } else {
-      problems.unknown(file, value.line, key, keys_of(fields));
-    }
-  }
-}
-
-void apply_settings(Config& config, const std::vector<std::string>& settings, Problems& problems) {
-  const auto& fields = config_fields();
-  for (const std::string& setting : settings) {
-    const std::size_t equals = setting.find('=');
-    const std::string key = setting.substr(0, equals);
-    if (equals == std::string::npos || key.empty()) {
-      problems.add("--set " + setting, 0, "", "expected KEY=VALUE, for example training.batch=4");
-      continue;
-    }
-    const auto field =
-        std::find_if(fields.begin(), fields.end(), [&](const auto& f) { return f.key == key; });
-    if (field == fields.end()) {
-      problems.unknown("--set", 0, key, keys_of(fields));
-      continue;
-    }
-    std::vector<YamlProblem> wrong;
-    YamlNode value = parse_yaml(setting.substr(equals + 1), wrong);
-    for (const YamlProblem& p : wrong) problems.add("--set", 0, key, p.reason);
-    value.line = 0;
-    if (wrong.empty()) field->read(config, value, Place{"--set", key, problems});
-  }
-}
-
 }  // namespace
 
 void Problems::add(const std::string& file, int line, const std::string& key, const std::string& reason) {
@@ -139,15 +90,8 @@ Config parse_config(const std::string& text, const std::string& file,
   Config config;
   config.name = std::filesystem::path(file).stem().string();
   Problems problems;
-  std::vector<YamlProblem> wrong;
-  const YamlNode root = parse_yaml(text, wrong);
-  for (const YamlProblem& p : wrong) problems.add(file, p.line, p.key, p.reason);
-  if (wrong.empty()) {
-    if (root.kind != Kind::map && root.kind != Kind::null)
-      problems.add(file, root.line, "", "expected keys and values");
-    read_map(config, root, "", file, problems);
-  }
-  apply_settings(config, settings, problems);
+  read_document(config, config_fields(), text, file, problems);
+  apply_settings(config, config_fields(), settings, problems);
   problems.raise();
   check_whole(config, file, problems);
   problems.raise();
@@ -156,13 +100,15 @@ Config parse_config(const std::string& text, const std::string& file,
 }
 
 Config load_config(const std::filesystem::path& path, const std::vector<std::string>& settings) {
-  std::string text;
+  return parse_config(config_text(path, "configs/radar.yaml"), path.string(), settings);
+}
+
+std::string config_text(const std::filesystem::path& path, const std::string& example) {
   try {
-    text = io::read_file(path, kLargestYaml);
+    return io::read_file(path, kLargestYaml);
   } catch (const io::DataError& error) {
-    throw ConfigError(fmt::format("{}; expected a configuration such as configs/radar.yaml", error.what()));
+    throw ConfigError(fmt::format("{}; expected a configuration such as {}", error.what(), example));
   }
-  return parse_config(text, path.string(), settings);
 }
 
 Config config_from_settings(const std::vector<std::string>& settings,
@@ -182,22 +128,13 @@ Config config_from_settings(const std::vector<std::string>& settings,
                    fmt::format("has no effect on {}; it takes {}", command, fmt::join(takes, ", ")));
     }
   }
-  apply_settings(config, settings, problems);
+  apply_settings(config, config_fields(), settings, problems);
   problems.raise();
   return config;
 }
 
 std::string resolved_text(const Config& config) {
-  std::string text, section;
-  for (const auto& field : config_fields()) {
-    const std::size_t dot = field.key.find('.');
-    const std::string head = dot == std::string::npos ? "" : field.key.substr(0, dot);
-    if (head != section && !head.empty()) text += head + ":\n";
-    section = head;
-    text += fmt::format("{}{}: {}\n", head.empty() ? "" : "  ", field.key.substr(head.empty() ? 0 : dot + 1),
-                        field.write(config));
-  }
-  return text;
+  return yaml_of(config, config_fields());
 }
 
 namespace {
@@ -272,13 +209,16 @@ std::string config_reference() {
       "| `paper-mnist.yaml` | ConvLSTM paper, Moving MNIST, 7,585,296 parameters |\n"
       "| `paper-radar.yaml` | ConvLSTM paper, radar echo data: 5 to 15 frames of 100x100 |\n"
       "| `openstl-mnist.yaml` | OpenSTL's ConvLSTM, Moving MNIST, 11,675,648 parameters |\n"
-      "| `bench/*.yaml` | reference workloads for speed and memory |\n\n"
+      "| `bench/*.yaml` | reference workloads for speed and memory |\n"
+      "| `watch.yaml` | the rolling service, `raincell watch` |\n\n"
       "Generated by `raincell plan --keys`; a test keeps it fresh.\n\n## Keys\n\n";
   table_of(text, key_rows());
   text += "\n## Keys of a stage (`model.stages`)\n\n";
   table_of(text, stage_key_rows());
   text += "\n## Keys of a sampling or head convolution (`down`, `up`, `model.head`)\n\n";
   table_of(text, convolution_key_rows());
+  text += "\n## Keys of the rolling service (`raincell watch`)\n\nA file of its own, such as `watch.yaml`.\n\n";
+  table_of(text, watch_key_rows());
   text += kLayoutReference;
   return text;
 }

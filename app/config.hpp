@@ -87,6 +87,8 @@ Config load_config(const std::filesystem::path&, const std::vector<std::string>&
 /// The same from text; `file` is for messages.
 Config parse_config(const std::string& text, const std::string& file,
                     const std::vector<std::string>& settings);
+/// The text of a configuration. Throws ConfigError that names an example.
+std::string config_text(const std::filesystem::path&, const std::string& example);
 /// Only settings on top of the defaults, and only keys that begin with one of `sections` ("source.", ...).
 Config config_from_settings(const std::vector<std::string>& settings,
                             const std::vector<std::string>& sections, const std::string& command);

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/config_reading.hpp"
 #include "app/config_types.hpp"
 #include "io/publish.hpp"
 
@@ -498,15 +499,6 @@ std::vector<Field<Config>> all_fields() {
   return all;
 }
 #undef AT
-
-template <class Record>
-std::vector<KeyRow> rows_of(const std::vector<Field<Record>>& fields, const Record& standard) {
-  std::vector<KeyRow> rows;
-  for (const auto& field : fields) {
-    rows.push_back({field.key, field.type, field.write(standard), field.allowed, field.meaning});
-  }
-  return rows;
-}
 
 }  // namespace
 

@@ -1,17 +1,12 @@
 #include "app/run_directory.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -20,7 +15,6 @@
 #include <span>
 #include <sstream>
 #include <string_view>
-#include <thread>
 
 #include "app/config.hpp"
 #include "app/errors.hpp"
@@ -38,8 +32,7 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kLargestText = 1 << 26;
 constexpr int kFormat = 3;  // of manifests
 constexpr const char* kOwnHash = "manifest_sha256";
-constexpr int kLockTries = 5;
-constexpr std::chrono::milliseconds kLockPause{50};
+const FolderUse kUse{"trains", "another --run"};
 
 /// "section.key" -> value of a resolved config.
 std::map<std::string, std::string> keys_of(const std::string& resolved) {
@@ -210,12 +203,6 @@ std::string history(const fs::path& folder) {
   return "";
 }
 
-std::string host_name() {
-  struct utsname system {};
-  ::uname(&system);
-  return system.nodename;
-}
-
 /// Of everything in a manifest but itself: a number with one bit changed is still a number.
 std::string own_hash(Json manifest) {
   manifest.erase(kOwnHash);
@@ -310,55 +297,20 @@ std::string manifest_text(const Manifest& manifest) {
 RunDirectory::RunDirectory(fs::path folder, const std::string& resolved, Opening opening, Log& log)
     : folder_(std::move(folder)), resolved_(resolved) {
   io::make_folder(folder_ / "checkpoints");
-  lock();
+  lock_.emplace(folder_, kUse);
   try {
     if (opening.fresh) clear();
     remove_leftovers();
     compare(opening.force, log);
   } catch (const fs::filesystem_error& error) {
-    ::close(lock_);
     throw io::WriteError(
         fmt::format("{}: cannot be tidied: {}; grant permission there, or choose another --run",
                     error.path1().string(), error.code().message()));
-  } catch (...) {
-    ::close(lock_);
-    throw;
   }
 }
 
 void RunDirectory::accept() const {
   io::publish(folder_ / "config.yaml", resolved_);
-}
-
-RunDirectory::~RunDirectory() {
-  ::close(lock_);
-}
-
-void RunDirectory::lock() {
-  const fs::path file = folder_ / "lock";
-  lock_ = ::open(file.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
-  if (lock_ < 0) {
-    throw io::WriteError(fmt::format("{}: cannot be written: {}; choose another --run", folder_.string(),
-                                     std::strerror(errno)));
-  }
-  int error = EWOULDBLOCK;
-  for (int i = 0; i < kLockTries && (error == EWOULDBLOCK || error == EINTR); ++i) {
-    if (i > 0) std::this_thread::sleep_for(kLockPause);  // 'raincell status' holds it for a moment
-    error = ::flock(lock_, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-  }
-  if (error != 0) {
-    ::close(lock_);
-    if (error != EWOULDBLOCK) {
-      throw io::WriteError(fmt::format("{}: cannot be locked: {}; choose a --run on a file system with locks",
-                                       file.string(), std::strerror(error)));
-    }
-    const std::string who = trainer_of(folder_);
-    throw UsageError(fmt::format("{}: another raincell{} trains there; wait for it, or choose another --run",
-                                 folder_.string(), who.empty() ? "" : " (" + who + ")"));
-  }
-  const std::string me = fmt::format("process {} on {}\n", ::getpid(), host_name());
-  // Only a word to whoever finds the folder locked; on a full disk there is none.
-  if (::ftruncate(lock_, 0) == 0 && ::pwrite(lock_, me.data(), me.size(), 0) < 0) return;
 }
 
 void RunDirectory::clear() const {
@@ -475,13 +427,8 @@ Checkpoint RunDirectory::newest_or_oldest(Log& log, std::int64_t up_to) const {
   return *std::move(found);
 }
 
-/// Whoever removes a folder removes the lock with it, and another training may be at home there.
 void RunDirectory::require_own() const {
-  struct stat own {};
-  struct stat there {};
-  if (::fstat(lock_, &own) != 0 || (::stat((folder_ / "lock").c_str(), &there) != 0 && errno != ENOENT))
-    return;
-  if (own.st_dev == there.st_dev && own.st_ino == there.st_ino) return;
+  if (lock_->still_own()) return;
   throw ResourceError(fmt::format(
       "{}: the folder was removed or replaced while this training worked in it, so nothing more is written "
       "there; start it again, with a --run of its own",
@@ -556,21 +503,6 @@ std::optional<fs::path> newest_manifest(const fs::path& folder) {
   auto list = manifests_in(folder);
   if (list.empty()) return std::nullopt;
   return std::move(list.front());
-}
-
-std::string trainer_of(const fs::path& folder) {
-  const int lock = ::open((folder / "lock").c_str(), O_RDONLY | O_CLOEXEC);
-  if (lock < 0) return "";
-  std::string who;
-  if (::flock(lock, LOCK_SH | LOCK_NB) != 0) {
-    char text[256] = {};
-    const ssize_t got = ::pread(lock, text, sizeof text, 0);
-    who.assign(text, got > 0 ? static_cast<std::size_t>(got) : 0);
-    who = who.substr(0, who.find('\n'));
-    if (who.empty()) who = "a process";
-  }
-  ::close(lock);
-  return who;
 }
 
 }  // namespace raincell::app

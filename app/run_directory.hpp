@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "app/folder_lock.hpp"
 #include "app/log.hpp"
 #include "model/spike_guard.hpp"
 
@@ -62,9 +63,6 @@ class RunDirectory {
   /// config (`resolved`), naming the keys that differ with both values, unless the run may go on with them
   /// (`force`: with any), which is said; model::WeightsError when it has a history but no checkpoint.
   RunDirectory(std::filesystem::path folder, const std::string& resolved, Opening, Log&);
-  ~RunDirectory();
-  RunDirectory(const RunDirectory&) = delete;
-  RunDirectory& operator=(const RunDirectory&) = delete;
 
   /// The newest checkpoint whose size and hash are right. Damaged ones get names that end in .corrupt, with a
   /// warning. Throws model::WeightsError when there are checkpoints and none is valid.
@@ -89,7 +87,6 @@ class RunDirectory {
   std::filesystem::path path(const std::string& name) const { return folder_ / name; }
 
  private:
-  void lock();
   void clear() const;
   void remove_leftovers() const;
   void remove_others(const std::filesystem::path& manifest) const;
@@ -99,11 +96,8 @@ class RunDirectory {
   std::filesystem::path folder_;
   std::string resolved_;
   std::vector<std::string> changes_;
-  int lock_ = -1;
+  std::optional<FolderLock> lock_;
 };
-
-/// Who holds the lock of a run's folder: "process 123 on host", or empty when nobody trains there.
-std::string trainer_of(const std::filesystem::path& folder);
 
 /// The newest manifest of a run's folder, whether its checkpoint is valid or not.
 std::optional<std::filesystem::path> newest_manifest(const std::filesystem::path& folder);

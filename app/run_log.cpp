@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "app/exposition.hpp"
 #include "app/version.hpp"
 #include "io/frame.hpp"
 #include "io/publish.hpp"
@@ -21,29 +22,11 @@ std::string tag_of(const std::string& key) {
   return "training/" + key;
 }
 
-class Exposition {
- public:
-  void add(const char* name, const char* type, const char* help, double value,
-           const std::string& labels = "") {
-    if (std::isnan(value)) return;
-    if (name != last_)
-      text_ += fmt::format("# HELP raincell_{0} {1}\n# TYPE raincell_{0} {2}\n", name, help, type);
-    last_ = name;
-    text_ += fmt::format("raincell_{}{} {}\n", name, labels, value);
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_, last_;
-};
-
 }  // namespace
 
 std::string prometheus_text(const TrainingState& s, const std::string& version) {
   Exposition out;
-  std::string escaped;
-  for (const char c : version) escaped += c == '"' || c == '\\' || c == '\n' ? ' ' : c;
-  out.add("build_info", "gauge", "The program that trains; always 1.", 1., "{version=\"" + escaped + "\"}");
+  out.add("build_info", "gauge", "The program that trains; always 1.", 1., {{"version", version}});
   const auto count = [](std::int64_t n) { return static_cast<double>(n); };
   out.add("train_step", "gauge", "Updates so far.", count(s.step));
   out.add("train_steps", "gauge", "Updates of the whole training.", count(s.steps));
@@ -56,8 +39,8 @@ std::string prometheus_text(const TrainingState& s, const std::string& version) 
   out.add("train_learning_rate", "gauge", "Learning rate of the next update.", s.learning_rate);
   const char* const skipped = "train_updates_skipped_total";
   const char* const why = "Updates that changed nothing, by reason.";
-  out.add(skipped, "counter", why, count(s.skipped), "{reason=\"non_finite\"}");
-  out.add(skipped, "counter", why, count(s.empty), "{reason=\"no_valid_pixel\"}");
+  out.add(skipped, "counter", why, count(s.skipped), {{"reason", "non_finite"}});
+  out.add(skipped, "counter", why, count(s.empty), {{"reason", "no_valid_pixel"}});
   out.add("train_rollbacks_total", "counter", "Returns to an older checkpoint.", count(s.rollbacks));
   out.add("train_checkpoint_failures_total", "counter",
           "Checkpoints that could not be saved, since the start.", count(s.failed_saves));

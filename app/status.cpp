@@ -8,6 +8,7 @@
 #include "app/commands.hpp"
 #include "app/config.hpp"
 #include "app/errors.hpp"
+#include "app/folder_lock.hpp"
 #include "app/run_directory.hpp"
 
 namespace raincell::app {
@@ -63,7 +64,7 @@ Json status_of(const fs::path& folder) {
   }
   const Config config = load_config(folder / "config.yaml", {});
   const Metrics metrics = read_metrics(folder / "metrics.jsonl");
-  const std::string trainer = trainer_of(folder);
+  const std::string trainer = holder_of(folder);
   const std::int64_t steps = config.training.steps, step = metrics.newest.value("step", std::int64_t{0});
   const std::string last = metrics.events.empty() ? "" : metrics.events.back()["event"].get<std::string>();
   Json json = {{"run", folder.string()},
