@@ -207,6 +207,12 @@ std::int64_t Arguments::seconds(const std::string& name, std::int64_t otherwise)
   return *value;
 }
 
+Arguments Arguments::with(const std::string& name, const std::string& value) const {
+  Arguments changed = *this;
+  changed.values_[name] = {value};
+  return changed;
+}
+
 Arguments parse_arguments(const CommandSpec& spec, const std::vector<std::string>& words) {
   Arguments arguments;
   try {

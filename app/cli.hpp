@@ -42,6 +42,8 @@ class Arguments {
                        std::int64_t max) const;
   std::optional<io::TimePoint> time(const std::string& name) const;
   std::int64_t seconds(const std::string& name, std::int64_t otherwise) const;
+  /// The same with another value for an option.
+  Arguments with(const std::string& name, const std::string& value) const;
 
  private:
   friend Arguments parse_arguments(const CommandSpec&, const std::vector<std::string>&);

@@ -15,6 +15,7 @@ Command train_command();
 Command status_command();
 Command nowcast_command();
 Command verify_command();
+Command watch_command();
 Command check_command();
 Command bench_command();
 

@@ -48,7 +48,7 @@ class StreamedGuide : public model::LeadGuide {
 
 Forecasting::Forecasting(const Arguments& arguments, kernels::Precision precision, Log& log,
                          const std::vector<std::string>& names, const model::MotionSpec& motion,
-                         const std::string& command) {
+                         const std::string& command, std::int64_t past) {
   check_names(names);
   const auto asked = [&](const char* name) {
     return std::find(names.begin(), names.end(), name) != names.end();
@@ -65,7 +65,7 @@ Forecasting::Forecasting(const Arguments& arguments, kernels::Precision precisio
     model_path_ = arguments.has("model") ? arguments.text("model") : default_weights(command).string();
     backend_ = app::make_backend(arguments, precision, log);
   }
-  std::unique_ptr<model::ConvLstm> convlstm = network ? load_convlstm() : nullptr;
+  std::unique_ptr<model::ConvLstm> convlstm = network ? load_convlstm(past) : nullptr;
   convlstm_ = convlstm.get();
   for (const std::string& name : names) {
     if (name == "persistence") forecasters_.push_back(std::make_unique<model::Persistence>());
@@ -92,8 +92,8 @@ std::unique_ptr<model::Forecaster> Forecasting::make_blend() {
   return blend;
 }
 
-std::unique_ptr<model::ConvLstm> Forecasting::load_convlstm() {
-  LoadedModel loaded = load_model(model_path_, *backend_);
+std::unique_ptr<model::ConvLstm> Forecasting::load_convlstm(std::int64_t past) {
+  LoadedModel loaded = load_model(model_path_, *backend_, past);
   info_ = std::move(loaded.info);
   return make_convlstm(std::move(loaded.network), *info_);
 }
@@ -138,8 +138,13 @@ std::int64_t Forecasting::least_past() const {
 }
 
 void Forecasting::require_fit(const FrameSeries& series, Log& log) {
-  step_s_ = series.step_s();
-  if (!info_ || series.frames() == 0) return;
+  if (series.frames() == 0) return;
+  require_fit(series.step_s(), series.quantity(0), log);
+}
+
+void Forecasting::require_fit(std::int64_t step_s, io::Quantity quantity, Log& log) {
+  step_s_ = step_s;
+  if (!info_) return;
   const WeightsInfo& info = *info_;
   const bool known = info.steps.shortest_s > 0 && step_s_ > 0;
   if (known && !info.steps.hold(step_s_, info.reach())) {
@@ -153,10 +158,10 @@ void Forecasting::require_fit(const FrameSeries& series, Log& log) {
         "{}: was trained on frames every {}, and the input has one every {}; near enough, but untried",
         model_path_, info.steps.text(), format_duration(static_cast<double>(step_s_))));
   }
-  if (info.transform.quantity != series.quantity(0)) {
+  if (info.transform.quantity != quantity) {
     throw model::WeightsError(
         fmt::format("{}: was trained on {}, and the input holds {}; use weights for that quantity",
-                    model_path_, io::name_of(info.transform.quantity), io::name_of(series.quantity(0))));
+                    model_path_, io::name_of(info.transform.quantity), io::name_of(quantity)));
   }
 }
 

@@ -19,9 +19,10 @@ namespace raincell::app {
 /// Owns backend and forecasters; they are destroyed in the right order.
 class Forecasting {
  public:
-  /// Throws UsageError for an unknown name, model::WeightsError when the weights cannot be used.
+  /// past: frames that the network is to see; 0: as in its training. Throws UsageError for an unknown name,
+  /// model::WeightsError when the weights cannot be used.
   Forecasting(const Arguments&, kernels::Precision, Log&, const std::vector<std::string>& names,
-              const model::MotionSpec&, const std::string& command);
+              const model::MotionSpec&, const std::string& command, std::int64_t past = 0);
   Forecasting(const Forecasting&) = delete;  // forecasters refer to it
   Forecasting& operator=(const Forecasting&) = delete;
   /// One more, beside those by name.
@@ -41,6 +42,7 @@ class Forecasting {
   /// Throws model::WeightsError when the model was trained for another quantity than the frames have, or
   /// another step than it can do with (WeightsInfo::reach); warns when that is near.
   void require_fit(const FrameSeries&, Log&);
+  void require_fit(std::int64_t step_s, io::Quantity, Log&);
   /// Chooses how forecasts of such a domain are computed in the memory that may be used, and says so when
   /// --memory bounds it or the domain has to be cut. past: frames that are held before it. Throws
   /// ResourceError when there is no way.
@@ -55,7 +57,7 @@ class Forecasting {
   model::Scratch* scratch_for_frames() { return choice_.past_in_scratch ? scratch_.get() : nullptr; }
 
  private:
-  std::unique_ptr<model::ConvLstm> load_convlstm();
+  std::unique_ptr<model::ConvLstm> load_convlstm(std::int64_t past);
   std::unique_ptr<model::Forecaster> make_blend();
   ForecastWork work_of(const io::Grid&, std::int64_t past, std::int64_t leads) const;
   const MemoryChoice& choose(const ForecastWork&, const std::string& what, Log&);

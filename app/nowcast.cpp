@@ -8,11 +8,9 @@
 
 #include "app/commands.hpp"
 #include "app/forecasting.hpp"
+#include "app/nowcast_product.hpp"
 #include "app/signals.hpp"
-#include "app/version.hpp"
-#include "io/picture.hpp"
 #include "io/product.hpp"
-#include "io/publish.hpp"
 
 namespace raincell::app {
 
@@ -20,8 +18,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using std::chrono::seconds;
-
-constexpr int kAnimationMilliseconds = 300;
 
 /// The frames a forecast starts from, and why they are these.
 struct Input {
@@ -82,6 +78,19 @@ Input choose_input(const FrameSeries& series, const Arguments& arguments, std::i
   return input;
 }
 
+/// --accumulate, in seconds.
+std::vector<std::int64_t> sums_of(const Arguments& arguments) {
+  std::vector<std::int64_t> ends;
+  for (const std::string& text : arguments.comma_list("accumulate")) {
+    const auto end = parse_seconds(text);
+    if (!end || *end < 1)
+      throw UsageError(fmt::format("--accumulate {}: expected durations such as 30min,60min",
+                                   arguments.text("accumulate")));
+    ends.push_back(*end);
+  }
+  return ends;
+}
+
 /// Leads from --horizon, or as many as the model was trained for.
 std::int64_t leads_of(const Arguments& arguments, const Forecasting& forecasting, std::int64_t step_s) {
   if (!arguments.has("horizon")) return forecasting.leads();
@@ -92,72 +101,6 @@ std::int64_t leads_of(const Arguments& arguments, const Forecasting& forecasting
                     arguments.text("horizon"), minutes(step_s)));
   }
   return horizon / step_s;
-}
-
-/// All but its leads.
-io::Product product_of(FrameSeries& series, const Input& input, const Forecasting& forecasting,
-                       const std::string& forecaster, std::int64_t leads, std::span<const float> last) {
-  io::Product product;
-  const std::int64_t latest = input.frames.back();
-  product.grid = series.grid(latest);
-  product.quantity = series.quantity(latest);
-  product.reference_time = series.time(latest);
-  for (std::int64_t l = 1; l <= leads; ++l) product.lead_s.push_back(l * series.step_s());
-  product.observed_mask.resize(last.size());
-  for (std::size_t i = 0; i < last.size(); ++i) product.observed_mask[i] = std::isnan(last[i]) ? 0 : 1;
-  product.forecaster = forecaster;
-  if (const WeightsInfo* weights = forecasting.weights()) {
-    product.probability_thresholds = weights->spec.thresholds;
-    product.model_name = weights->name;
-    product.model_hash = weights->hash;
-    product.transform = weights->transform.text();
-  }
-  product.status = "OK";
-  product.version = version();
-  // The time of the data, not of the clock: the same input gives the same bytes.
-  product.attributes["history"] = fmt::format("{} raincell {} nowcast --forecaster {}",
-                                              io::format_time(product.reference_time), version(), forecaster);
-  for (const std::int64_t frame : input.frames) product.frames_used.push_back(series.time(frame));
-  product.input_age_s = input.age_s;
-  product.zr = series.zr();
-  return product;
-}
-
-/// One map a lead, and an animation that starts with the observed frames. Returns the files.
-std::vector<std::string> draw(const io::Product& product, model::PastStream& past, model::Floats& forecast,
-                              const std::filesystem::path& folder, Log& log) {
-  io::make_folder(folder);
-  std::vector<std::string> files;
-  std::vector<io::MapText> titles;
-  const auto pixels = static_cast<std::size_t>(product.grid.pixels());
-  const std::size_t observed = product.frames_used.size();
-  const auto frame = [&](std::size_t i) {
-    forecast.drop();
-    return i < observed ? past.frame(static_cast<std::int64_t>(i))
-                        : std::span<const float>(forecast.values()).subspan((i - observed) * pixels, pixels);
-  };
-  for (std::size_t i = 0; i < observed; ++i) {
-    titles.push_back({"raincell · observed", "valid " + io::format_time(product.frames_used[i])});
-  }
-  const std::size_t leads = product.lead_s.size();
-  Progress progress(log, "drawing", static_cast<std::int64_t>(leads) + 1, "pictures");
-  for (std::size_t l = 0; l < leads; ++l) {
-    stop_if_asked();
-    titles.push_back({"raincell nowcast · " + product.forecaster,
-                      fmt::format("valid {} · +{} min",
-                                  io::format_time(product.reference_time + seconds(product.lead_s[l])),
-                                  product.lead_s[l] / 60)});
-    const auto file = folder / fmt::format("lead_{:03}min.png", product.lead_s[l] / 60);
-    const std::vector<std::uint8_t> png = io::draw_map(product.grid, frame(observed + l), titles.back());
-    io::publish(file, std::as_bytes(std::span(png)));
-    files.push_back(file.string());
-    progress.update(static_cast<std::int64_t>(l) + 1);
-  }
-  const std::vector<std::uint8_t> webp =
-      io::draw_animation(product.grid, frame, titles, kAnimationMilliseconds);
-  files.push_back((folder / "animation.webp").string());
-  io::publish(files.back(), std::as_bytes(std::span(webp)));
-  return files;
 }
 
 Json summary_of(const io::Product& product, const Forecasting& forecasting, const std::string& output,
@@ -207,7 +150,17 @@ int run(const Arguments& arguments, Log& log) {
                     series.file(input.frames.back())));
   }
   series.keep(0);
-  const io::Product product = product_of(series, input, forecasting, name, leads, last);
+  std::vector<io::TimePoint> used;
+  for (const std::int64_t frame : input.frames) used.push_back(series.time(frame));
+  const NowcastInput origin{grid,
+                            series.quantity(input.frames.back()),
+                            std::chrono::seconds(series.step_s()),
+                            used,
+                            0,
+                            input.age_s,
+                            series.zr()};
+  io::Product product = describe_product(origin, forecasting.weights(), name, leads, last, "nowcast");
+  product.accumulations = accumulations_to(product, sums_of(arguments), "--accumulate");
   const std::string output = arguments.text("output");
   const auto pixels = static_cast<std::size_t>(grid.pixels());
   model::Floats drawn;
@@ -220,6 +173,7 @@ int run(const Arguments& arguments, Log& log) {
                       [&](std::int64_t lead, std::span<const float> values, std::span<const float> chances) {
                         stop_if_asked();
                         writer.put(values, chances);
+                        accumulate_lead(product, lead, values);
                         for (const float v : values) {
                           if (v > max) max = v;
                         }
@@ -232,7 +186,17 @@ int run(const Arguments& arguments, Log& log) {
     writer.finish();
   }
   std::vector<std::string> pictures;
-  if (arguments.has("png")) pictures = draw(product, past, drawn, arguments.text("png"), log);
+  if (arguments.has("png")) {
+    Progress progress(log, "drawing", leads + 1, "pictures");
+    const auto lead = [&](std::size_t l) {
+      drawn.drop();
+      return std::span<const float>(drawn.values()).subspan(l * pixels, pixels);
+    };
+    pictures = draw_product(product, past, lead, arguments.text("png"), [&](std::int64_t done) {
+      stop_if_asked();
+      progress.update(done);
+    });
+  }
   const Json summary = summary_of(product, forecasting, output, max, pictures);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   log.info(fmt::format("peak memory {}, {}", format_bytes(static_cast<double>(peak_resident_bytes())),
@@ -261,6 +225,7 @@ Command nowcast_command() {
       {"forecaster", "NAME", "convlstm (default), blend, advection or persistence", false},
       {"horizon", "DURATION", "how far to forecast; default: as the model was trained, or 12 frames", false},
       {"max-age", "DURATION", "oldest latest frame, against --at; default: two steps", false},
+      {"accumulate", "LIST", "sums of rain from the latest frame on, for example 30min,60min", false},
       {"png", "DIR", "one map a lead time, and animation.webp", false},
       {"scratch", "DIR", "for what memory is too small for; default: the folder of the output", false},
       {"json", "", "what was made, as one JSON object on stdout", false}};

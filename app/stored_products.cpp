@@ -14,12 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-io::SourceOptions of_products() {
-  io::SourceOptions options;
-  options.format = "product";
-  return options;
-}
-
 std::optional<io::TimePoint> reference_of(const io::Frame& frame) {
   for (const auto& [name, value] : frame.source.facts) {
     if (name == "reference_time") return io::parse_time(value);
@@ -29,8 +23,14 @@ std::optional<io::TimePoint> reference_of(const io::Frame& frame) {
 
 }  // namespace
 
+io::SourceOptions product_source() {
+  io::SourceOptions options;
+  options.format = "product";
+  return options;
+}
+
 StoredProducts::StoredProducts(std::string name, const fs::path& folder, Log& log)
-    : name_(std::move(name)), folder_(folder), reader_(of_products()) {
+    : name_(std::move(name)), folder_(folder), reader_(product_source()) {
   std::error_code error;
   std::vector<fs::path> files;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {

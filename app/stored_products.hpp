@@ -13,6 +13,9 @@
 
 namespace raincell::app {
 
+/// Reads product files, which radar sources refuse.
+io::SourceOptions product_source();
+
 class StoredProducts : public model::Forecaster {
  public:
   /// Looks at the products (*.nc) of a folder; those that cannot be read are warnings. Throws DataError when

@@ -100,10 +100,11 @@ WeightsInfo read_weights_info(const std::filesystem::path& path) {
   return info_of(file, path, hash);
 }
 
-LoadedModel load_model(const std::filesystem::path& path, kernels::Backend& backend) {
+LoadedModel load_model(const std::filesystem::path& path, kernels::Backend& backend, std::int64_t past) {
   std::string hash;
   const model::WeightsFile file = parse(path, hash);
   LoadedModel loaded{info_of(file, path, hash), nullptr};
+  if (past > 0) loaded.info.spec.past = past;
   loaded.network = std::make_unique<model::Network>(loaded.info.spec, backend, 0);
   model::load_weights(*loaded.network, file);
   return loaded;

@@ -57,7 +57,8 @@ struct LoadedModel {
   WeightsInfo info;
   std::unique_ptr<model::Network> network;
 };
-LoadedModel load_model(const std::filesystem::path&, kernels::Backend&);
+/// past: frames that it is to see, which no weight depends on; 0: as in its training.
+LoadedModel load_model(const std::filesystem::path&, kernels::Backend&, std::int64_t past = 0);
 /// Weights for a network that is to be trained further. Throws model::WeightsError where they are another
 /// network's or were trained on values transformed in another way. Returns the file's SHA-256.
 std::string start_from(const std::filesystem::path&, model::Network&, const Config&);

@@ -75,11 +75,11 @@ bool Intake::list_names(std::vector<fs::path>& names) {
 }
 
 /// Names that came and went.
-void Intake::list(Moment now) {
+bool Intake::list(Moment now) {
   const bool same = !listed_.empty() && std::all_of(listed_.begin(), listed_.end(), [](const auto& folder) {
     return stamp_of(folder.first) == folder.second;
   });
-  if (same && !stirred_ && now.steady - listed_at_ < spec_.relist) return;
+  if (same && !stirred_ && now.steady - listed_at_ < spec_.relist) return false;
   listed_at_ = now.steady;
   stirred_ = false;
   listed_.clear();
@@ -107,12 +107,14 @@ void Intake::list(Moment now) {
   if (!complete) present.merge(files_);  // what was not listed may be there
   files_ = std::move(present);
   std::sort(new_ones.rbegin(), new_ones.rend());
-  for (std::size_t i = spec_.kept; i < new_ones.size(); ++i) files_[new_ones[i].second].done = true;
+  for (std::size_t i = spec_.files; i < new_ones.size(); ++i) files_[new_ones[i].second].done = true;
+  return true;
 }
 
-std::vector<Intake::Read> Intake::due(Moment now) {
+std::vector<Intake::Read> Intake::due(Moment now, bool listed) {
   std::vector<Read> found;
   for (auto& [path, file] : files_) {
+    if (file.done && !file.due && !listed) continue;  // a folder may hold 100,000 of these
     const auto stamp = stamp_of(path);
     if (!stamp) continue;  // the next list leaves it out
     if (*stamp != file.stamp) {
@@ -129,15 +131,15 @@ std::vector<Intake::Read> Intake::due(Moment now) {
   std::stable_sort(found.begin(), found.end(), [](const Read& a, const Read& b) {
     return a.file->stamp.changed_ns > b.file->stamp.changed_ns;
   });
-  if (found.size() > spec_.kept) found.resize(spec_.kept);
+  if (found.size() > spec_.files) found.resize(spec_.files);
   return found;
 }
 
 std::vector<IntakeEvent> Intake::look(Moment now) {
-  list(now);
+  const bool listed = list(now);
   trim(now);
   std::vector<IntakeEvent> events;
-  std::vector<Read> files = due(now);
+  std::vector<Read> files = due(now, listed);
   std::erase_if(files, [&](Read& file) { return !read(file, now, events); });
   const Kind kind = kind_of(files);
   // Of two files for one time the one that was written later counts, also after a restart.

@@ -25,6 +25,7 @@ struct IntakeSpec {
   std::chrono::seconds oldest{7200};       // frames further back than that are not of interest
   std::chrono::seconds ahead{60};          // frames stamped later than now by more wait until it is time
   std::size_t kept = 32;                   // newest frames in memory
+  std::size_t files = 32;                  // that are read at one look
   int tries = 5;                           // of a file that cannot be read
   std::chrono::milliseconds pause{1000};   // before it is tried again; doubles each time
   std::chrono::milliseconds relist{
@@ -56,8 +57,8 @@ class Intake {
   /// The folder may be missing, now and later: look() says so.
   Intake(std::filesystem::path folder, IntakeSpec);
 
-  /// Looks at the folder, and takes what is whole: at most `kept` files, those that were written last first,
-  /// and what is left at the next look. Of more new files than that at once the others are left alone until
+  /// Looks at the folder, and takes what is whole: at most `files`, those that were written last first, and
+  /// what is left at the next look. Of more new files than that at once the others are left alone until
   /// they change. Frames of one look come ordered by time.
   std::vector<IntakeEvent> look(Moment now);
   /// Something has happened in the folder: the next look lists it.
@@ -88,7 +89,8 @@ class Intake {
     std::optional<TimePoint> due;             // of its earliest frame ahead of the clock
     std::map<TimePoint, std::string> hashes;  // of the values that were taken from it
   };
-  void list(Moment now);
+  /// False when there was no reason to.
+  bool list(Moment now);
   bool list_names(std::vector<std::filesystem::path>& names);
   /// What all frames lie on: as those that are there, or most of those that have just been read.
   struct Kind {
@@ -101,8 +103,8 @@ class Intake {
     std::vector<Frame> frames;
     bool waited = false;  // read before, when a frame of it was ahead of the clock
   };
-  /// Whole files that have not been judged, last written first.
-  std::vector<Read> due(Moment now);
+  /// Whole files that have not been judged, last written first. `listed`: those that have may have changed.
+  std::vector<Read> due(Moment now, bool listed);
   bool read(Read&, Moment now, std::vector<IntakeEvent>&);
   Kind kind_of(const std::vector<Read>&) const;
   /// Nothing for a frame that this file has brought already, and waited since.

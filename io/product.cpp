@@ -50,7 +50,6 @@ void check_sizes(const Product& product) {
   };
   if (!product.observed_mask.empty()) expect(product.observed_mask.size(), pixels, "observed_mask");
   for (const Accumulation& sum : product.accumulations) {
-    expect(sum.values.size(), pixels, "accumulation");
     refuse_unless(sum.from_s < sum.to_s, "accumulation ends before it starts");
   }
 }
@@ -199,6 +198,9 @@ std::int64_t put_accumulations(NetcdfOut& out, const Product& product, const Var
   std::int64_t clipped = 0;
   for (std::size_t i = 0; i < product.accumulations.size(); ++i) {
     const Accumulation& sum = product.accumulations[i];
+    refuse_unless(
+        static_cast<std::int64_t>(sum.values.size()) == product.grid.pixels(),
+        fmt::format("accumulation holds {} numbers, {} expected", sum.values.size(), product.grid.pixels()));
     ends.push_back(static_cast<double>(sum.to_s));
     bounds.insert(bounds.end(), {static_cast<double>(sum.from_s), static_cast<double>(sum.to_s)});
     clipped +=
@@ -227,7 +229,6 @@ class Filling {
                std::span<const std::uint8_t>(product_.observed_mask));
     }
     if (variables_.probability >= 0) out_.put(variables_.threshold, product_.probability_thresholds);
-    if (variables_.accumulation >= 0) clipped_ += put_accumulations(out_, product_, variables_);
   }
 
   /// Told of each plane: variable, leading indices, codes.
@@ -255,6 +256,7 @@ class Filling {
   NetcdfOut& end() {
     refuse_unless(lead_ == product_.lead_s.size(),
                   fmt::format("{} leads of {}", lead_, product_.lead_s.size()));
+    if (variables_.accumulation >= 0) clipped_ += put_accumulations(out_, product_, variables_);
     if (clipped_ > 0) out_.integer(NetcdfOut::kGlobal, "values_clipped", clipped_);
     return out_;
   }
@@ -404,14 +406,17 @@ Accumulation accumulate(const Product& product, std::int64_t from_s, std::int64_
   Accumulation sum{from_s, to_s, std::vector<float>(pixels, 0.F)};
   std::int64_t before = 0;
   for (std::size_t lead = 0; lead < product.lead_s.size(); ++lead) {
-    const std::int64_t now = product.lead_s[lead];
-    if (now > from_s && now <= to_s) {
-      const auto hours = static_cast<float>(static_cast<double>(now - before) / 3600.);
-      for (std::size_t i = 0; i < pixels; ++i) sum.values[i] += hours * product.values[lead * pixels + i];
-    }
-    before = now;
+    add_lead(sum, before, product.lead_s[lead], std::span(product.values).subspan(lead * pixels, pixels));
+    before = product.lead_s[lead];
   }
   return sum;
+}
+
+void add_lead(Accumulation& sum, std::int64_t before_s, std::int64_t lead_s, std::span<const float> values) {
+  if (lead_s <= sum.from_s || lead_s > sum.to_s) return;
+  sum.values.resize(values.size());
+  const auto hours = static_cast<float>(static_cast<double>(lead_s - before_s) / 3600.);
+  for (std::size_t i = 0; i < values.size(); ++i) sum.values[i] += hours * values[i];
 }
 
 }  // namespace raincell::io

@@ -43,7 +43,8 @@ struct Product {
 /// what is not finished leaves nothing behind.
 class ProductWriter {
  public:
-  /// `product`: all but values and probabilities, which are not looked at; must outlive the writer.
+  /// `product`: all but values and probabilities, which are not looked at; must outlive the writer. The values
+  /// of its accumulations may come until finish().
   ProductWriter(const Product&, const std::filesystem::path& target);
   ~ProductWriter();
   ProductWriter(const ProductWriter&) = delete;
@@ -73,5 +74,7 @@ Product read_product(std::span<const std::byte>);
 /// since the lead before it. Throws DataError when from_s or to_s is neither 0 nor a lead, or the quantity is
 /// no rain rate.
 Accumulation accumulate(const Product&, std::int64_t from_s, std::int64_t to_s);
+/// The same lead by lead: adds one with its rates [rows, columns], for the time since the lead before it.
+void add_lead(Accumulation&, std::int64_t before_s, std::int64_t lead_s, std::span<const float> values);
 
 }  // namespace raincell::io

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "model/lead_score.hpp"
 #include "model/skill_spectrum.hpp"
 
 namespace raincell::model {
@@ -70,8 +71,9 @@ struct Sums {
 
 /// Work memory of one thread.
 struct Scratch {
-  std::vector<std::uint8_t> mask, truth_events, forecast_events;
-  std::vector<float> truth, field, truth_cut, field_cut, probabilities;
+  LeadSupport support;
+  std::vector<std::uint8_t> truth_events, forecast_events;
+  std::vector<float> field, truth_cut, field_cut, probabilities;
   std::unique_ptr<RadialSpectrum> spectrum;
 };
 
@@ -109,7 +111,10 @@ struct Verifier::State {
   void check(const VerificationCase&, std::span<const float> advected, std::span<const ForecastFrames>) const;
   void check(const StreamedCase&) const;
   void add_lead(const StreamedCase&, std::int64_t lead, Scratch&);
-  void support(const StreamedCase&, const VerificationLead&, Scratch&) const;
+  /// Of missing output; empty: zero.
+  std::span<const float> stand_in(const StreamedCase& one) const {
+    return spec.protocol.support == Support::transported ? one.latest : std::span<const float>();
+  }
   void add_values(const StreamedCase&, std::span<const float> values, Sums&, Scratch&) const;
   void add_spatial(Sums&, Scratch&) const;
   void add_frame_errors(Sums&, Scratch&) const;
@@ -175,30 +180,15 @@ void Verifier::State::check(const StreamedCase& one) const {
           "the latest frame or the forecasters do not fit the case");
 }
 
-/// Fills mask and truth (0 outside the support).
-void Verifier::State::support(const StreamedCase& one, const VerificationLead& lead,
-                              Scratch& scratch_) const {
-  const std::size_t plane = pixels();
-  const auto latest = one.latest;
-  const bool transported = spec.protocol.support == Support::transported;
-  scratch_.mask.resize(plane);
-  scratch_.truth.resize(plane);
-  for (std::size_t pixel = 0; pixel < plane; ++pixel) {
-    const float truth = lead.truth[pixel];
-    const bool counts = !std::isnan(truth) && !std::isnan(latest[pixel]) &&
-                        !(transported && std::isnan(lead.advected[pixel]));
-    scratch_.mask[pixel] = counts ? 1 : 0;
-    scratch_.truth[pixel] = counts ? truth : 0.F;
-  }
-}
-
 void Verifier::State::add_lead(const StreamedCase& one, std::int64_t lead, Scratch& scratch_) {
   const VerificationLead given = one.lead(lead);
   const std::size_t plane = pixels();
   require(given.truth.size() == plane && given.forecasts.size() == names.size() &&
               (given.advected.size() == plane || spec.protocol.support == Support::observed),
           "a lead does not fit its case");
-  support(one, given, scratch_);
+  const bool transported = spec.protocol.support == Support::transported;
+  find_support(given.truth, one.latest, transported ? given.advected : std::span<const float>(),
+               scratch_.support);
   for (std::size_t f = 0; f < given.forecasts.size(); ++f) {
     const VerificationLead::Forecast& forecast = given.forecasts[f];
     Sums& sum = at(f, lead);
@@ -212,28 +202,14 @@ void Verifier::State::add_lead(const StreamedCase& one, std::int64_t lead, Scrat
 /// Scores of the rain rate; where it is missing, persistence (or zero) stands in and is counted.
 void Verifier::State::add_values(const StreamedCase& one, std::span<const float> values, Sums& sum,
                                  Scratch& scratch_) const {
-  const std::size_t plane = pixels();
-  const auto latest = one.latest;
-  const bool transported = spec.protocol.support == Support::transported;
-  scratch_.field.resize(plane);
-  for (std::size_t pixel = 0; pixel < plane; ++pixel) {
-    float value = 0;
-    if (scratch_.mask[pixel] != 0) {
-      value = values[pixel];
-      if (std::isnan(value)) {
-        value = transported ? latest[pixel] : 0.F;
-        ++sum.filled_pixels;
-      }
-    }
-    scratch_.field[pixel] = value;
-  }
+  LeadScore scored =
+      score_lead(scratch_.support, values, stand_in(one), spec.protocol.thresholds, scratch_.field);
   CaseScore& score = sum.cases.back();
-  add_contingency(scratch_.field, scratch_.truth, scratch_.mask, spec.protocol.thresholds, score.tables);
-  ContinuousSums continuous;
-  add_continuous(scratch_.field, scratch_.truth, scratch_.mask, continuous);
-  score.squared_error = continuous.squared_error;
-  score.pixels = continuous.pixels;
-  sum.continuous += continuous;
+  score.tables = std::move(scored.tables);
+  score.squared_error = scored.sums.squared_error;
+  score.pixels = scored.sums.pixels;
+  sum.continuous += scored.sums;
+  sum.filled_pixels += scored.filled_pixels;
   add_spatial(sum, scratch_);
   if (spec.protocol.balanced_errors || spec.protocol.image_errors) add_frame_errors(sum, scratch_);
 }
@@ -246,9 +222,9 @@ void Verifier::State::add_spatial(Sums& sum, Scratch& scratch_) const {
   for (std::size_t k = 0; k < spec.fss_thresholds.size(); ++k) {
     const double threshold = spec.fss_thresholds[k];
     for (std::size_t pixel = 0; pixel < plane; ++pixel) {
-      const bool counts = scratch_.mask[pixel] != 0;
+      const bool counts = scratch_.support.mask[pixel] != 0;
       scratch_.truth_events[pixel] =
-          counts && static_cast<double>(scratch_.truth[pixel]) >= threshold ? 1 : 0;
+          counts && static_cast<double>(scratch_.support.truth[pixel]) >= threshold ? 1 : 0;
       scratch_.forecast_events[pixel] =
           counts && static_cast<double>(scratch_.field[pixel]) >= threshold ? 1 : 0;
     }
@@ -262,7 +238,7 @@ void Verifier::State::add_spatial(Sums& sum, Scratch& scratch_) const {
   scratch_.field_cut.resize(scratch_.truth_cut.size());
   for (std::int64_t row = 0; row < side; ++row) {
     const std::int64_t from = (top + row) * columns + left;
-    std::copy_n(scratch_.truth.begin() + from, side, scratch_.truth_cut.begin() + row * side);
+    std::copy_n(scratch_.support.truth.begin() + from, side, scratch_.truth_cut.begin() + row * side);
     std::copy_n(scratch_.field.begin() + from, side, scratch_.field_cut.begin() + row * side);
   }
   scratch_.spectrum->add(scratch_.field_cut, scratch_.truth_cut, sum.forecast_power, sum.truth_power);
@@ -273,9 +249,9 @@ void Verifier::State::add_frame_errors(Sums& sum, Scratch& scratch_) const {
   ++frames.frames;
   double squared = 0;
   std::size_t counted = 0;
-  for (std::size_t pixel = 0; pixel < scratch_.mask.size(); ++pixel) {
-    if (scratch_.mask[pixel] == 0) continue;
-    const double p = scratch_.field[pixel], t = scratch_.truth[pixel];
+  for (std::size_t pixel = 0; pixel < scratch_.support.mask.size(); ++pixel) {
+    if (scratch_.support.mask[pixel] == 0) continue;
+    const double p = scratch_.field[pixel], t = scratch_.support.truth[pixel];
     ++counted;
     if (spec.protocol.balanced_errors) {
       const double error = hko_pixel(p) - hko_pixel(t), weight = hko_weight(t);
@@ -291,10 +267,10 @@ void Verifier::State::add_frame_errors(Sums& sum, Scratch& scratch_) const {
   for (std::size_t pixel = 0; pixel < scratch_.field.size(); ++pixel) {
     scratch_.field[pixel] = std::clamp(scratch_.field[pixel], 0.F, 1.F);
     const double error =
-        static_cast<double>(scratch_.field[pixel]) - static_cast<double>(scratch_.truth[pixel]);
-    if (scratch_.mask[pixel] != 0) clipped += error * error;
+        static_cast<double>(scratch_.field[pixel]) - static_cast<double>(scratch_.support.truth[pixel]);
+    if (scratch_.support.mask[pixel] != 0) clipped += error * error;
   }
-  frames.similarity += structural_similarity(scratch_.field, scratch_.truth, rows, columns, 2);
+  frames.similarity += structural_similarity(scratch_.field, scratch_.support.truth, rows, columns, 2);
   if (clipped > 0) {  // a perfect frame has no finite value and is left out
     frames.psnr += -10 * std::log10(clipped / static_cast<double>(counted));
     ++frames.psnr_frames;
@@ -308,8 +284,7 @@ void Verifier::State::add_probabilities(const StreamedCase& one, const std::vect
                                         Scratch& scratch_) const {
   const std::size_t plane = pixels(), levels = thresholds.size();
   require(forecast.probabilities.size() == levels, "a lead has probabilities of other thresholds");
-  const auto latest = one.latest;
-  const bool transported = spec.protocol.support == Support::transported;
+  const std::span<const float> latest = stand_in(one);
   if (sum.reliability.empty()) {
     sum.probability_thresholds = thresholds;
     sum.reliability.resize(levels);
@@ -318,8 +293,8 @@ void Verifier::State::add_probabilities(const StreamedCase& one, const std::vect
   std::vector<ContingencyTable> tables(levels);
   scratch_.probabilities.resize(levels);
   for (std::size_t pixel = 0; pixel < plane; ++pixel) {
-    if (scratch_.mask[pixel] == 0) continue;
-    const float truth = scratch_.truth[pixel];
+    if (scratch_.support.mask[pixel] == 0) continue;
+    const float truth = scratch_.support.truth[pixel];
     bool missing = false;
     for (std::size_t k = 0; k < levels; ++k) {
       scratch_.probabilities[k] = forecast.probabilities[k][pixel];
@@ -329,8 +304,8 @@ void Verifier::State::add_probabilities(const StreamedCase& one, const std::vect
     for (std::size_t k = 0; k < levels; ++k) {
       const double threshold = thresholds[k];
       if (missing) {
-        const double stand_in = transported ? static_cast<double>(latest[pixel]) : 0.;
-        scratch_.probabilities[k] = stand_in >= threshold ? 1.F : 0.F;
+        const double rate = latest.empty() ? 0. : static_cast<double>(latest[pixel]);
+        scratch_.probabilities[k] = rate >= threshold ? 1.F : 0.F;
       }
       const bool event = static_cast<double>(truth) >= threshold, said = scratch_.probabilities[k] >= 0.5F;
       sum.reliability[k].add(scratch_.probabilities[k], event);

@@ -1,0 +1,423 @@
+// The rolling service in a world of the test's own: its clock, its frames, and what goes wrong with them.
+#include "app/service.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <csignal>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "app/commands.hpp"
+#include "app/errors.hpp"
+#include "app/publication.hpp"
+#include "app/service_view.hpp"
+#include "app/stored_products.hpp"
+#include "io/odim_out.hpp"
+#include "io/product.hpp"
+#include "io/publish.hpp"
+#include "io/simulate.hpp"
+#include "tests/app/program.hpp"
+
+namespace raincell::app {
+namespace {
+
+using io::TimePoint;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+const TimePoint kNoon = *io::parse_time("2024-06-01T12:00Z");
+
+TimePoint slot(int number) {
+  return kNoon + minutes(5 * number);
+}
+
+/// Time passes while the service waits, and only then.
+class World : public ServiceClock {
+ public:
+  explicit World(TimePoint begin) : now_{begin, milliseconds(0)} {}
+  io::Moment now() const override { return now_; }
+  void wait(milliseconds at_most, int) override {
+    now_.steady += std::max(at_most, milliseconds(1));
+    while (now_.steady - whole_ >= seconds(1)) {
+      whole_ += seconds(1);
+      now_.wall += seconds(1);
+    }
+    for (; !events_.empty() && events_.begin()->first <= now_.wall; events_.erase(events_.begin()))
+      events_.begin()->second();
+    if (now_.wall >= end_) throw Stopped(SIGTERM);
+  }
+  void at(TimePoint time, std::function<void()> happens) { events_.emplace(time, std::move(happens)); }
+  /// Set by hand, as clocks are.
+  void set(TimePoint time) { now_.wall = time; }
+  void end(TimePoint time) { end_ = time; }
+
+ private:
+  io::Moment now_;
+  milliseconds whole_{0};
+  TimePoint end_ = TimePoint::max();
+  std::multimap<TimePoint, std::function<void()>> events_;
+};
+
+class Watch : public testing::Test {
+ protected:
+  Watch() : world_(slot(-1)), simulator_(simulation()) {
+    fs::create_directories(in());
+    config_.input = in().string();
+    config_.output = out().string();
+    config_.forecaster = "advection";
+    config_.publish.pictures = false;
+  }
+  static io::SimulationSpec simulation() {
+    io::SimulationSpec spec;
+    spec.columns = 40;
+    spec.rows = 32;
+    spec.missing_region = false;
+    return spec;
+  }
+  fs::path in() const { return folder_ / "radar"; }
+  fs::path out() const { return folder_ / "out"; }
+  io::Frame frame(int number) const {
+    io::Frame made = simulator_.frame(number + 20);
+    made.valid_time = slot(number);
+    return made;
+  }
+  static std::string bytes_of(const io::Frame& frame) {
+    const std::vector<std::byte> bytes = io::odim_bytes(frame);
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+  void write(const std::string& name, const std::string& bytes) const {
+    test::write_text(in() / name, bytes);
+  }
+  void arrive(int number, const std::string& name = "") const {
+    write(name.empty() ? "frame" + std::to_string(number) + ".h5" : name, bytes_of(frame(number)));
+  }
+  /// Frames [first, last] come `delay` after their time.
+  void feed(int first, int last, seconds delay = seconds(15)) {
+    for (int i = first; i <= last; ++i) world_.at(slot(i) + delay, [this, i] { arrive(i); });
+  }
+  /// After every slot's deadline: status, rung and product of latest.json.
+  void note(int first, int last) {
+    for (int i = first; i <= last; ++i)
+      world_.at(slot(i) + seconds(200),
+                [this, i] { notes_ += std::to_string(i) + " " + latest_text() + "\n"; });
+  }
+  Json latest() const { return Json::parse(test::read_text(out() / "latest.json")); }
+  std::string latest_text() const {
+    const Json json = latest();
+    return json["status"].get<std::string>() + " " + json["rung"].get<std::string>();
+  }
+  /// Until the end of the world, or of a slot.
+  void run(int until) {
+    world_.end(slot(until) + seconds(250));
+    const Arguments arguments = parse_arguments(watch_command().spec, {"watch.yaml", "--threads", "1"});
+    Service service(config_, arguments, world_, nullptr, log_);
+    EXPECT_THROW(service.run(), Stopped);
+    summary_ = service.summary().substr(0, service.summary().find(';'));
+  }
+  std::vector<std::string> products() const { return test::files_below(out() / "products"); }
+  std::string metrics() const { return test::read_text(out() / "metrics.prom"); }
+  io::Product product(int number) const {
+    const std::string bytes = io::read_file(out() / "products" / ("nowcast_" + stamp(slot(number)) + ".nc"));
+    return io::read_product(std::as_bytes(std::span(bytes)));
+  }
+  bool counts(const std::string& sample) const {
+    return ("\n" + metrics()).find("\nraincell_" + sample + "\n") != std::string::npos;
+  }
+
+  test::Folder folder_;
+  World world_;
+  io::Simulator simulator_;
+  WatchConfig config_;
+  Log log_;
+  std::string notes_, summary_;
+};
+
+TEST_F(Watch, IssuesANowcastForEachFrame) {
+  feed(0, 9);
+  note(4, 9);
+  run(9);
+  EXPECT_EQ(
+      notes_,
+      "4 OK advection\n5 OK advection\n6 OK advection\n7 OK advection\n8 OK advection\n9 OK advection\n");
+  EXPECT_EQ(products().size(), 9U);  // of 1 to 9: one frame alone says no step
+  const Json json = latest();
+  EXPECT_EQ(json["nominal"], "2024-06-01T12:45Z");
+  EXPECT_EQ(json["valid_until"], "2024-06-01T12:55Z");
+  EXPECT_EQ(json["product"], "products/nowcast_20240601T1245Z.nc");
+  const std::string bytes = test::read_text(out() / json["product"].get<std::string>());
+  EXPECT_EQ(json["sha256"], io::sha256(std::as_bytes(std::span(bytes))));
+  EXPECT_EQ(json["frames_used"].size(), 4U);
+  EXPECT_EQ(json["input_age_s"].get<int>(), 17);  // 15 s until it came, and it had to be the same for 2
+  EXPECT_TRUE(counts("cycles_total{status=\"ok\"} 7") && counts("cycles_total{status=\"degraded\"} 2") &&
+              counts("cycles_total{status=\"missed\"} 0"))
+      << metrics();
+}
+
+TEST_F(Watch, TheOrderOfArrivalChangesNothing) {
+  const auto issue = [&](const std::vector<int>& order, const fs::path& to) {
+    config_.output = to.string();
+    config_.input = (folder_ / ("in" + to.filename().string())).string();
+    fs::create_directories(config_.input);
+    World world(slot(23) + seconds(5));
+    for (const int i : order)
+      test::write_text(fs::path(config_.input) / std::to_string(i), bytes_of(frame(i)));
+    world.end(slot(23) + seconds(100));
+    const Arguments arguments = parse_arguments(watch_command().spec, {"watch.yaml", "--threads", "1"});
+    Service service(config_, arguments, world, nullptr, log_);
+    EXPECT_THROW(service.run(), Stopped);
+    return test::read_text(to / "products/nowcast_20240601T1355Z.nc");
+  };
+  std::vector<int> order;
+  for (int i = 0; i < 24; ++i) order.push_back(i);
+  const std::string ordered = issue(order, folder_ / "a");
+  std::shuffle(order.begin(), order.end(), std::mt19937(7));
+  EXPECT_EQ(issue(order, folder_ / "b"), ordered);
+  EXPECT_GT(ordered.size(), 1000U);
+}
+
+TEST_F(Watch, WithoutANewFrameItDegradesWithholdsAndGoesStale) {
+  feed(0, 6);
+  note(6, 12);
+  run(12);
+  EXPECT_EQ(notes_,
+            "6 OK advection\n7 DEGRADED advection\n8 WITHHELD withheld\n9 STALE withheld\n"
+            "10 STALE withheld\n11 STALE withheld\n12 STALE withheld\n");
+  const Json json = latest();
+  EXPECT_TRUE(json["product"].is_null());
+  EXPECT_NE(json["reason"].get<std::string>().find("12:30Z, 32:30 min old, and 10 min is allowed"),
+            std::string::npos)
+      << json;
+  EXPECT_EQ(products().back(), "nowcast_20240601T1235Z.nc");  // and nothing old was issued again
+  EXPECT_TRUE(counts("ready 0") && counts("live 1")) << metrics();
+}
+
+TEST_F(Watch, AGapIsFilledAndSaid) {
+  for (int i = 0; i <= 9; ++i)
+    if (i != 6) feed(i, i);
+  note(5, 9);
+  run(9);
+  EXPECT_EQ(notes_,
+            "5 OK advection\n6 DEGRADED advection\n7 DEGRADED advection\n8 DEGRADED advection\n9 DEGRADED "
+            "advection\n");
+  const io::Product made = product(8);
+  EXPECT_EQ(made.frames_filled, 1);
+  EXPECT_EQ(made.status, "DEGRADED");
+  EXPECT_EQ(made.frames_used.size(), 3U);  // 5, 7, 8
+  const Json json = latest();
+  EXPECT_EQ(json["frames_filled"], 1);
+  EXPECT_NE(json["reason"].get<std::string>().find("filled by advection"), std::string::npos) << json;
+  EXPECT_TRUE(counts("frames_filled_total 3")) << metrics();
+}
+
+TEST_F(Watch, ALateFrameIsThereForTheNextCycleAndARevisionOnlyWhereThatIsWanted) {
+  for (const bool revise : {false, true}) {
+    SCOPED_TRACE(revise);
+    World world(slot(-1));
+    config_.publish.revise = revise;
+    config_.output = (folder_ / (revise ? "revised" : "plain")).string();
+    for (const auto& old : fs::directory_iterator(in())) fs::remove(old.path());
+    for (int i = 0; i <= 8; ++i)
+      world.at(slot(i) + (i == 6 ? seconds(190) : seconds(15)), [this, i] { arrive(i); });
+    std::string text;
+    const auto look = [&] {
+      const Json json = Json::parse(test::read_text(fs::path(config_.output) / "latest.json"));
+      text += json["status"].get<std::string>() + " " + json["product"].get<std::string>() + "\n";
+    };
+    world.at(slot(6) + seconds(160), look);
+    world.at(slot(6) + seconds(230), look);
+    world.at(slot(7) + seconds(60), look);
+    world.end(slot(8));
+    const Arguments arguments = parse_arguments(watch_command().spec, {"watch.yaml", "--threads", "1"});
+    Service service(config_, arguments, world, nullptr, log_);
+    EXPECT_THROW(service.run(), Stopped);
+    const std::string first = "DEGRADED products/nowcast_20240601T1230Z.nc\n";
+    EXPECT_EQ(text, first + (revise ? "OK products/nowcast_20240601T1230Z_r1.nc\n" : first) +
+                        "OK products/nowcast_20240601T1235Z.nc\n");
+  }
+}
+
+TEST_F(Watch, AClockThatIsSetWrongNeitherStopsItNorRepeatsACycle) {
+  feed(0, 12);
+  world_.at(slot(5) + seconds(100), [&] { world_.set(slot(17) + seconds(100)); });  // an hour ahead
+  world_.at(slot(18), [&] { world_.set(slot(6)); });
+  world_.at(slot(8) + seconds(100), [&] { world_.set(slot(-4) + seconds(100)); });  // an hour back
+  world_.at(slot(-3), [&] { world_.set(slot(9)); });
+  run(12);
+  std::vector<std::string> names = products();
+  EXPECT_EQ(std::count(names.begin(), names.end(), "nowcast_20240601T1240Z.nc"), 1);
+  EXPECT_EQ(latest()["nominal"], "2024-06-01T13:00Z");
+  EXPECT_EQ(latest()["status"], "OK");
+  EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end());
+}
+
+TEST_F(Watch, AnotherTimeZoneChangesNothing) {
+  ASSERT_EQ(::setenv("TZ", "Europe/Berlin", 1), 0);
+  ::tzset();
+  feed(0, 5);
+  run(5);
+  ::unsetenv("TZ");
+  ::tzset();
+  EXPECT_EQ(latest()["product"], "products/nowcast_20240601T1225Z.nc");
+}
+
+TEST_F(Watch, AModelThatIsTooSlowIsPassedOver) {
+  config_.forecaster = "convlstm";
+  config_.cycle.budget_s = 0;  // no model is as fast as that
+  feed(0, 8);
+  run(8);
+  const Json json = latest();
+  EXPECT_EQ(json["status"], "DEGRADED");
+  EXPECT_EQ(json["rung"], "advection");
+  EXPECT_TRUE(json["model"].is_null());
+  EXPECT_NE(json["reason"].get<std::string>().find("convlstm"), std::string::npos) << json;
+  EXPECT_EQ(products().size(), 8U);
+}
+
+TEST_F(Watch, ANetworkSeesAsManyFramesAsThereAre) {
+  config_.forecaster = "convlstm";
+  feed(0, 6);
+  note(1, 6);
+  run(6);
+  EXPECT_EQ(notes_,
+            "1 DEGRADED convlstm, shorter history\n2 DEGRADED convlstm, shorter history\n"
+            "3 DEGRADED convlstm, shorter history\n4 OK convlstm\n5 OK convlstm\n6 OK convlstm\n");
+  EXPECT_EQ(product(2).frames_used.size(), 3U);
+  EXPECT_EQ(product(5).frames_used.size(), 5U);
+}
+
+TEST_F(Watch, AfterARestartNothingIsIssuedTwiceAndWhatWasMissedIsCounted) {
+  feed(0, 12);
+  run(5);
+  const std::string before = test::read_text(out() / "products/nowcast_20240601T1225Z.nc");
+  const auto written = fs::last_write_time(out() / "products/nowcast_20240601T1225Z.nc");
+  // Killed after a product was put there and before it was announced: it was never issued.
+  test::write_text(out() / "products/nowcast_20240601T1230Z.nc", "unannounced");
+  test::write_text(out() / "products/.nowcast_20240601T1230Z.nc.unchecked", "half");
+  test::write_text(out() / ".latest.json.123-4.tmp", "half");
+  world_.set(slot(5) + seconds(260));
+  run(5);  // at once again
+  EXPECT_EQ(fs::last_write_time(out() / "products/nowcast_20240601T1225Z.nc"), written);
+  EXPECT_FALSE(fs::exists(out() / "products/nowcast_20240601T1230Z.nc"));
+  EXPECT_FALSE(fs::exists(out() / "products/.nowcast_20240601T1230Z.nc.unchecked"));
+  EXPECT_FALSE(fs::exists(out() / ".latest.json.123-4.tmp"));
+  for (int i = 6; i <= 8; ++i) arrive(i);  // came while nobody watched
+  world_.set(slot(8) + seconds(30));
+  run(9);
+  EXPECT_EQ(test::read_text(out() / "products/nowcast_20240601T1225Z.nc"), before);
+  EXPECT_EQ(latest()["nominal"], "2024-06-01T12:45Z");
+  EXPECT_TRUE(counts("cycles_total{status=\"missed\"} 2")) << metrics();  // of 6 and 7
+}
+
+TEST_F(Watch, TwoServicesOnOneOutputAreOneTooMany) {
+  const Publication first(config_, log_);
+  try {
+    const Publication second(config_, log_);
+    FAIL() << "it was let in";
+  } catch (const UsageError& error) {
+    const std::string what = error.what();
+    EXPECT_NE(what.find("another raincell (process "), std::string::npos) << what;
+    EXPECT_NE(what.find("choose another output"), std::string::npos) << what;
+  }
+}
+
+TEST_F(Watch, OnlyItsOwnOldProductsAreRemoved) {
+  config_.publish.keep_s = 1240;
+  feed(0, 12);
+  run(3);
+  test::write_text(out() / "products/mine.nc", "a user's");
+  test::write_text(out() / "products/nowcast_20240601T9999Z.nc", "no time");
+  test::write_text(folder_ / "elsewhere.nc", "linked to");
+  fs::create_symlink(folder_ / "elsewhere.nc", out() / "products/nowcast_20240601T0000Z.nc");
+  fs::create_directories(folder_ / "pictures");
+  test::write_text(folder_ / "pictures/lead_005min.png", "linked to");
+  fs::create_directory_symlink(folder_ / "pictures", out() / "maps/20240601T1205Z");
+  run(12);
+  EXPECT_TRUE(fs::exists(out() / "products/mine.nc"));
+  EXPECT_TRUE(fs::exists(out() / "products/nowcast_20240601T9999Z.nc"));
+  EXPECT_TRUE(fs::is_symlink(out() / "products/nowcast_20240601T0000Z.nc"));
+  EXPECT_TRUE(fs::exists(folder_ / "elsewhere.nc"));
+  EXPECT_TRUE(fs::exists(folder_ / "pictures/lead_005min.png"));
+  EXPECT_FALSE(fs::exists(out() / "products/nowcast_20240601T1205Z.nc"));
+  EXPECT_TRUE(fs::exists(out() / "products/nowcast_20240601T1240Z.nc"));  // not 20 minutes and 40 seconds old
+  EXPECT_FALSE(fs::exists(out() / "products/nowcast_20240601T1235Z.nc"));
+
+  config_.publish.keep_s = 86400;
+  config_.publish.keep_products = 2;
+  feed(13, 14);
+  run(14);
+  std::int64_t ours = 0;
+  for (const std::string& name : products()) ours += name.find("T13") != std::string::npos ? 1 : 0;
+  EXPECT_EQ(ours, 2);
+  EXPECT_TRUE(fs::exists(out() / latest()["product"].get<std::string>()));
+}
+
+TEST_F(Watch, WhatCannotBeWrittenIsSaidAndTriedAgain) {
+  feed(0, 9);
+  world_.at(slot(5), [&] {  // a file where the folder was: as good as a full disk, for root as well
+    fs::rename(out() / "products", out() / "away");
+    test::write_text(out() / "products", "");
+  });
+  world_.at(slot(7), [&] {
+    EXPECT_EQ(latest()["nominal"], "2024-06-01T12:20Z");  // the last that there is
+    fs::remove(out() / "products");
+    fs::rename(out() / "away", out() / "products");
+  });
+  run(9);
+  EXPECT_EQ(latest()["nominal"], "2024-06-01T12:45Z");
+  EXPECT_TRUE(counts("cycles_total{status=\"failed\"} 2")) << metrics();
+  EXPECT_FALSE(fs::exists(out() / "products/nowcast_20240601T1230Z.nc"));
+  EXPECT_TRUE(fs::exists(out() / "products/nowcast_20240601T1235Z.nc"));
+}
+
+TEST_F(Watch, AnInputFolderThatGoesIsWaitedFor) {
+  feed(0, 3);
+  world_.at(slot(4), [&] { fs::rename(in(), folder_ / "gone"); });
+  world_.at(slot(6), [&] { fs::rename(folder_ / "gone", in()); });
+  feed(6, 10);
+  run(10);
+  EXPECT_EQ(latest()["nominal"], "2024-06-01T12:50Z");
+  EXPECT_FALSE(counts("input_folder_failures_total 0")) << metrics();
+}
+
+TEST_F(Watch, FilesThatAreNoFramesAreRefusedAndListed) {
+  feed(0, 6);
+  world_.at(slot(2), [&] {
+    write("notes.txt", "no radar file");
+    ASSERT_EQ(::mkfifo((in() / "pipe.h5").c_str(), 0600), 0);
+    fs::create_symlink("/etc/passwd", in() / "link.h5");
+    io::Frame other = frame(2);
+    other.grid.dx = other.grid.dy = 2000.;
+    write("other.h5", bytes_of(other));
+  });
+  run(6);
+  EXPECT_EQ(latest()["status"], "OK");
+  const std::string rejected = test::read_text(out() / "rejected.jsonl");
+  EXPECT_NE(rejected.find("notes.txt"), std::string::npos) << rejected;
+  EXPECT_NE(rejected.find("other.h5"), std::string::npos) << rejected;
+  EXPECT_EQ(rejected.find("passwd"), std::string::npos) << rejected;
+  EXPECT_TRUE(counts("input_files_total{result=\"foreign\"} 1")) << metrics();
+}
+
+/// Row by row of what health depends on.
+TEST(Health, IsLiveWhileItGoesRoundAndReadyWhileItsWordIsGood) {
+  for (int bits = 0; bits < 16; ++bits) {
+    Health health;
+    health.since_round = seconds((bits & 1) != 0 ? 10 : 900);
+    health.model_ready = (bits & 2) != 0;
+    health.output_writable = (bits & 4) != 0;
+    health.product_valid = (bits & 8) != 0;
+    EXPECT_EQ(health.live(), (bits & 1) != 0);
+    EXPECT_EQ(health.unready().empty(), bits == 15) << bits;
+  }
+}
+
+}  // namespace
+}  // namespace raincell::app
