@@ -58,7 +58,7 @@ constexpr const char* kPagePolicy =
 class Connection;
 
 /// What the connections of a server share. Only the counts are seen by other threads.
-struct Service {
+struct Shared {
   HttpSpec spec;
   HttpHandler handler;
   std::optional<std::string> own_host;  // of a loopback address, as a field Host has it
@@ -73,33 +73,33 @@ std::string_view view_of(beast::string_view text) {
 
 std::string_view view_of(const HttpResponse& response) {
   if (const auto* own = std::get_if<std::string>(&response.body)) return *own;
-  const auto& shared = std::get<std::shared_ptr<const std::string>>(response.body);
-  return shared ? std::string_view(*shared) : std::string_view();
+  const auto& common = std::get<std::shared_ptr<const std::string>>(response.body);
+  return common ? std::string_view(*common) : std::string_view();
 }
 
 HttpResponse refusal(int status, const std::string& why) {
   return {status, "text/plain; charset=utf-8", why + "\n"};
 }
 
-bool is_for_this_machine(const Service& service, std::string_view field) {
+bool is_for_this_machine(const Shared& shared, std::string_view field) {
   const std::optional<std::string> host = parse_host(field);
-  return host && (host == "localhost" || host == "127.0.0.1" || host == "[::1]" || host == service.own_host);
+  return host && (host == "localhost" || host == "127.0.0.1" || host == "[::1]" || host == shared.own_host);
 }
 
 /// Why a request gets no answer from the handler; nothing, and what is asked for, where it does.
-std::optional<HttpResponse> refusal_of(const Service& service, const Parser& parser, HttpRequest& asked) {
+std::optional<HttpResponse> refusal_of(const Shared& shared, const Parser& parser, HttpRequest& asked) {
   const auto& header = parser.get();
   if (header.method() != http::verb::get && header.method() != http::verb::head)
     return refusal(405, "only GET and HEAD are answered here");
   if (parser.content_length().value_or(0) > 0 || header.count(http::field::transfer_encoding) > 0)
     return refusal(413, "requests have no body here");
   const std::string_view target = view_of(header.target());
-  if (target.size() > service.spec.target_characters)
-    return refusal(414, fmt::format("a target has at most {} characters", service.spec.target_characters));
+  if (target.size() > shared.spec.target_characters)
+    return refusal(414, fmt::format("a target has at most {} characters", shared.spec.target_characters));
   // HTTP/1.0 knows no field Host; no browser speaks it.
   const std::size_t hosts = header.count(http::field::host);
   if (hosts > 1 || (hosts == 0 && header.version() > 10)) return refusal(400, "a request names one host");
-  if (hosts == 1 && service.own_host && !is_for_this_machine(service, view_of(header[http::field::host])))
+  if (hosts == 1 && shared.own_host && !is_for_this_machine(shared, view_of(header[http::field::host])))
     return refusal(421, "this server is for its own machine: ask for localhost or 127.0.0.1");
   std::optional<HttpRequest> parsed = parse_target(target);
   if (!parsed) return refusal(400, "the target is no path with a query in UTF-8");
@@ -107,9 +107,9 @@ std::optional<HttpResponse> refusal_of(const Service& service, const Parser& par
   return std::nullopt;
 }
 
-HttpResponse handled(const Service& service, const HttpRequest& asked) {
+HttpResponse handled(const Shared& shared, const HttpRequest& asked) {
   try {
-    return service.handler(asked);
+    return shared.handler(asked);
   } catch (const std::exception&) {  // its text may hold what is not for every client
     return refusal(500, "internal error");
   }
@@ -148,11 +148,11 @@ void set_fields(Message& message, const HttpResponse& response) {
 }
 
 /// One client. At any time one operation is under way; when it is done, the next begins, or the connection
-/// leaves the list of the service and is gone.
+/// leaves the list of the server and is gone.
 class Connection {
  public:
-  Connection(Service& service, tcp::socket socket)
-      : service_(service), stream_(std::move(socket)), buffer_(service.spec.header_bytes) {}
+  Connection(Shared& shared, tcp::socket socket)
+      : shared_(shared), stream_(std::move(socket)), buffer_(shared.spec.header_bytes) {}
 
   void serve();
   void refuse();
@@ -193,7 +193,7 @@ class Connection {
   void leave();
   void drain();
 
-  Service& service_;
+  Shared& shared_;
   beast::tcp_stream stream_;
   beast::flat_buffer buffer_;  // what the client sent and nobody read yet
   bool has_place_ = true;
@@ -208,7 +208,7 @@ class Connection {
 void Connection::enter(Phase phase) {
   phase_ = phase;
   since_ = Clock::now();
-  const HttpSpec& spec = service_.spec;
+  const HttpSpec& spec = shared_.spec;
   stream_.expires_after(phase == Phase::idle      ? spec.silence
                         : phase == Phase::reading ? spec.request
                         : phase == Phase::writing ? spec.answer
@@ -227,13 +227,13 @@ void Connection::refuse() {
 
 void Connection::end(error_code error) {
   if (error == beast::error::timeout && (phase_ == Phase::reading || phase_ == Phase::writing))
-    ++service_.overdue;
-  service_.connections.remove_if([this](const Connection& other) { return &other == this; });
+    ++shared_.overdue;
+  shared_.connections.remove_if([this](const Connection& other) { return &other == this; });
 }
 
 void Connection::expect_request(Phase phase) {
   parser_.emplace();
-  parser_->header_limit(static_cast<std::uint32_t>(service_.spec.header_bytes));
+  parser_->header_limit(static_cast<std::uint32_t>(shared_.spec.header_bytes));
   header_bytes_ = 0;
   enter(phase);
   buffer_.size() > 0 ? parse() : read();
@@ -250,7 +250,7 @@ void Connection::read() {
 
 void Connection::parse() {
   error_code error;
-  const std::size_t taken = parser_->put(buffer_.data(), error), limit = service_.spec.header_bytes;
+  const std::size_t taken = parser_->put(buffer_.data(), error), limit = shared_.spec.header_bytes;
   buffer_.consume(taken);
   header_bytes_ += taken;
   const bool unfinished = error == http::error::need_more;
@@ -263,9 +263,9 @@ void Connection::parse() {
   if (error == http::error::body_limit) return send(refusal(413, "requests have no body here"), false);
   if (error) return send(refusal(400, "this is no request of HTTP/1.1"), false);
   HttpRequest asked;
-  if (std::optional<HttpResponse> refused = refusal_of(service_, *parser_, asked))
+  if (std::optional<HttpResponse> refused = refusal_of(shared_, *parser_, asked))
     return send(std::move(*refused), false);
-  send(handled(service_, asked), parser_->keep_alive());
+  send(handled(shared_, asked), parser_->keep_alive());
 }
 
 void Connection::send(HttpResponse response, bool keep) {
@@ -285,7 +285,7 @@ void Connection::send(HttpResponse response, bool keep) {
   if (request.method() != http::verb::head) message_->body() = {body.data(), body.size()};
   message_->version(request.version() == 10 ? 10 : 11);
   message_->keep_alive(keep);
-  ++(has_place_ ? service_.answers.at(static_cast<std::size_t>(response_.status) / 100) : service_.refused);
+  ++(has_place_ ? shared_.answers.at(static_cast<std::size_t>(response_.status) / 100) : shared_.refused);
   enter(Phase::writing);
   http::async_write(stream_, *message_, then([this, keep](std::size_t) {
                       response_ = {};
@@ -334,7 +334,7 @@ class HttpServer::Listener {
   void admit(int descriptor);
   bool make_room();
 
-  Service service_;
+  Shared shared_;
   net::io_context context_{1};
   tcp::acceptor acceptor_{context_};
   net::steady_timer pause_{context_};
@@ -343,8 +343,8 @@ class HttpServer::Listener {
 };
 
 HttpServer::Listener::Listener(HttpSpec spec, HttpHandler handler)
-    : service_{std::move(spec), std::move(handler), {}} {
-  const std::string& wanted = service_.spec.address;
+    : shared_{std::move(spec), std::move(handler), {}} {
+  const std::string& wanted = shared_.spec.address;
   error_code error;
   net::ip::address address = net::ip::make_address(wanted, error);
   if (error)
@@ -355,8 +355,8 @@ HttpServer::Listener::Listener(HttpSpec spec, HttpHandler handler)
   if (address.is_v6() && address.to_v6().is_v4_mapped())  // the same place by another name
     address = net::ip::make_address_v4(net::ip::v4_mapped, address.to_v6());
   if (address.is_loopback())
-    service_.own_host = address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
-  place_ = {address, service_.spec.port};
+    shared_.own_host = address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
+  place_ = {address, shared_.spec.port};
   listen();
   accept_soon();
   thread_ = std::thread([this] {
@@ -375,20 +375,20 @@ HttpServer::Listener::Listener(HttpSpec spec, HttpHandler handler)
 HttpServer::Listener::~Listener() {
   context_.stop();
   thread_.join();
-  service_.connections.clear();
+  shared_.connections.clear();
 }
 
 HttpCounts HttpServer::Listener::counts() const {
   HttpCounts counts;
-  std::copy(service_.answers.begin(), service_.answers.end(), counts.answers.begin());
-  counts.refused = service_.refused;
-  counts.overdue = service_.overdue;
+  std::copy(shared_.answers.begin(), shared_.answers.end(), counts.answers.begin());
+  counts.refused = shared_.refused;
+  counts.overdue = shared_.overdue;
   return counts;
 }
 
 /// Asio's own calls make sockets that a child process would inherit.
 void HttpServer::Listener::listen() {
-  const auto refuse = [&](int error) { refuse_to_listen(service_.spec, error); };
+  const auto refuse = [&](int error) { refuse_to_listen(shared_.spec, error); };
   const int descriptor =
       ::socket(place_.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
   if (descriptor < 0) refuse(errno);
@@ -430,11 +430,11 @@ void HttpServer::Listener::admit(int descriptor) {
   }
   socket.set_option(tcp::no_delay(true), error);  // or not
   const bool welcome = make_room();
-  if (!welcome && service_.connections.size() >= service_.spec.connections + kRefusalsAtOnce) {
-    ++service_.refused;
+  if (!welcome && shared_.connections.size() >= shared_.spec.connections + kRefusalsAtOnce) {
+    ++shared_.refused;
     return;
   }
-  Connection& connection = service_.connections.emplace_back(service_, std::move(socket));
+  Connection& connection = shared_.connections.emplace_back(shared_, std::move(socket));
   welcome ? connection.serve() : connection.refuse();
 }
 
@@ -442,9 +442,9 @@ void HttpServer::Listener::admit(int descriptor) {
 /// server waiting longest gives way: browsers keep connections that they no longer need, an attack begins
 /// requests and does not end them, and a newcomer has its request at hand.
 bool HttpServer::Listener::make_room() {
-  auto& all = service_.connections;
+  auto& all = shared_.connections;
   const auto taken = std::count_if(all.begin(), all.end(), [](const Connection& c) { return c.has_place(); });
-  if (static_cast<std::size_t>(taken) < service_.spec.connections) return true;
+  if (static_cast<std::size_t>(taken) < shared_.spec.connections) return true;
   const auto longest = std::min_element(all.begin(), all.end(), [](const Connection& a, const Connection& b) {
     return a.waits_since() < b.waits_since();
   });

@@ -149,15 +149,17 @@ Comparison compare(const Scores& scores, const std::string& a, const std::string
 
 Verdict not_worse(const Comparison& both, std::int64_t min_cases) {
   if (both.cases < min_cases || both.cases == 0)
-    return {false, fmt::format("{} and {} have {} scored cases in common; {} are needed", both.a, both.b,
-                               both.cases, std::max<std::int64_t>(1, min_cases))};
+    return {false, false,
+            fmt::format("{} and {} have {} scored cases in common; {} are needed", both.a, both.b, both.cases,
+                        std::max<std::int64_t>(1, min_cases))};
   const double csi_a = mean_csi(both.of_a), csi_b = mean_csi(both.of_b);
   const double mse_a = both.of_a.sums.mse(), mse_b = both.of_b.sums.mse();
   if (std::isnan(csi_b))
-    return {false, fmt::format("no rain fell in the {} cases that {} and {} have in common", both.cases,
-                               both.a, both.b)};
+    return {false, false,
+            fmt::format("no rain fell in the {} cases that {} and {} have in common", both.cases, both.a,
+                        both.b)};
   const bool error = mse_a <= kErrorAllowed * mse_b, csi = csi_a >= csi_b - kCsiAllowed;
-  return {error && csi,
+  return {error && csi, true,
           fmt::format(
               "{} is {} than {}: squared error {:.4g} and {:.4g}, mean CSI {:.4f} and {:.4f} ({} cases, {} "
               "leads)",

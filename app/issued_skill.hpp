@@ -49,6 +49,7 @@ Comparison compare(const Scores&, const std::string& a, const std::string& b, io
 
 struct Verdict {
   bool not_worse = false;
+  bool known = true;   // false: there were too few cases, or no rain in them
   std::string reason;  // one sentence, with the numbers
 };
 /// a is not worse than b where its squared error is at most 1 % higher, and its CSI, mean over the thresholds

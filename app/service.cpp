@@ -19,6 +19,7 @@
 #include "app/service_view.hpp"
 #include "app/signals.hpp"
 #include "app/systemd.hpp"
+#include "app/weights_trial.hpp"
 #include "io/publish.hpp"
 #include "kernels/backend.hpp"
 
@@ -72,6 +73,7 @@ struct Service::State {
   Replay* replay;
   Log& log;
   Publication publication;
+  WeightsTrial trial;
   Ladder ladder;
   io::Intake intake;
   Arrivals arrivals;
@@ -96,7 +98,8 @@ struct Service::State {
         replay(replay_),
         log(log_),
         publication(config_, log_),
-        ladder(config_, std::make_shared<RollingModel>(config_, arguments, log_)),
+        trial(config_, arguments, publication.path("weights"), log_),
+        ladder(config_, trial.begin()),
         intake(config_.input, intake_spec(config_, ladder.model().wanted())),
         arrivals(config_.input),
         view(clock_) {
@@ -122,7 +125,8 @@ struct Service::State {
   void announce(Bulletin);
   void write_metrics(bool now);
   void show(const Decision&, const LadderResult&);
-  void remember(const Decision&, const LadderResult&, const Bulletin&);
+  void remember(const Decision&, std::shared_ptr<const LadderResult>, const Bulletin&);
+  void know_model();
   void score();
   void require_live_model();
   LadderInput history_of(const Decision&) const;
@@ -136,11 +140,7 @@ void Service::State::start() {
   spec.max_gap = config.cycle.max_gap;
   spec.wanted = ladder.model().wanted();
   spec.step = seconds(config.cycle.step_s);
-  if (const WeightsInfo* weights = ladder.model().weights()) {
-    metrics.model = weights->name;
-    metrics.model_sha256 = weights->hash;
-    metrics.model_loaded = clock.now().wall.time_since_epoch().count();
-  }
+  know_model();
   done.product = done.attempted = publication.newest_product();
   if (const auto& latest = publication.latest()) {
     if (latest->nominal && (!done.attempted || *latest->nominal > *done.attempted))
@@ -156,6 +156,14 @@ void Service::State::start() {
   write_metrics(true);
   say(fmt::format("watching {}; {} into {}", config.input, config.forecaster, config.output));
   tell_service_manager("READY=1\nSTATUS=waiting for radar frames");
+}
+
+void Service::State::know_model() {
+  const WeightsInfo* weights = ladder.model().weights();
+  if (weights == nullptr) return;
+  metrics.model = weights->name;
+  metrics.model_sha256 = weights->hash;
+  metrics.model_loaded = clock.now().wall.time_since_epoch().count();
 }
 
 std::vector<TimePoint> Service::State::frame_times() const {
@@ -268,7 +276,9 @@ void Service::State::withhold(const Decision& decision, const std::string& reaso
 }
 
 void Service::State::issue(const Decision& decision, SteadyClock::time_point begin) {
-  LadderResult made = ladder.climb(history_of(decision), begin + seconds(config.cycle.budget_s));
+  const auto shared = std::make_shared<LadderResult>(
+      ladder.climb(history_of(decision), begin + seconds(config.cycle.budget_s)));
+  LadderResult& made = *shared;
   if (!decision.reason.empty()) made.lacks.insert(made.lacks.begin(), decision.reason);
   if (made.origin.filled > 0)
     made.lacks.push_back(fmt::format("{} of {} frames were missing and are filled by advection",
@@ -322,7 +332,7 @@ void Service::State::issue(const Decision& decision, SteadyClock::time_point beg
   if (!writable) throw io::WriteError("latest.json could not be written");
 
   show(decision, made);
-  remember(decision, made, bulletin);
+  remember(decision, shared, bulletin);
   ++metrics.cycles[bulletin.status];
   ++metrics.rungs[bulletin.rung];
   if (bulletin.revision > 0) ++metrics.revisions;
@@ -386,7 +396,9 @@ void Service::State::show(const Decision& decision, const LadderResult& made) {
 }
 
 /// For the ledger: what is to be scored when the truth comes.
-void Service::State::remember(const Decision& decision, const LadderResult& made, const Bulletin& bulletin) {
+void Service::State::remember(const Decision& decision, std::shared_ptr<const LadderResult> shared,
+                              const Bulletin& bulletin) {
+  const LadderResult& made = *shared;
   if (!ledger || made.origin.quantity != io::Quantity::rain_rate) return;
   const io::Grid& grid = made.origin.grid;
   const auto pixels = static_cast<std::size_t>(grid.pixels());
@@ -403,6 +415,8 @@ void Service::State::remember(const Decision& decision, const LadderResult& made
   issued.model_sha256 = bulletin.model_sha256;
   issued.status = name_of(bulletin.status);
   ledger->expect(issued);
+  const bool full = made.rung == Rung::model && made.origin.filled == 0;
+  if (full) trial.follow({std::move(shared), std::move(issued)});
 }
 
 /// Forecasts whose truth has come.
@@ -508,6 +522,11 @@ bool Service::State::round() {
       if (again.action == Decision::Action::issue && again.nominal == *done.product) cycle(again);
     }
     score();
+  }
+  if (auto promoted = trial.round(clock.now(), ledger ? &*ledger : nullptr)) {
+    ladder.use(std::move(promoted));
+    spec.wanted = ladder.model().wanted();
+    know_model();
   }
   if (replay != nullptr && replay->over() && clock.now().wall > replay->last() + spec.max_wait &&
       intake.waiting() == 0)

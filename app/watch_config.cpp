@@ -95,6 +95,8 @@ std::vector<Field<WatchConfig>> own_fields() {
                "thresholds that forecasts are scored at, ascending; unit of the field"),
       integer<R>("ledger.hours", AT(ledger.hours), 1, 24 * 366, "of the rolling skill"),
       integer<R>("ledger.days", AT(ledger.days), 1, 3660, "that scores are kept"),
+      integer<R>("weights.min_cases", AT(weights.min_cases), 1, 100000,
+                 "nowcasts that new weights are tried on, beside those in use, before they may replace them"),
       text<R>("http.address", AT(http.address), "where the listener listens"),
       integer<R>("http.port", AT(http.port), 0, 65535, "of the listener with map page and metrics; 0: none"),
   };

@@ -35,6 +35,9 @@ struct WatchConfig {
     std::vector<double> thresholds_mm_h = {0.1, 0.5, 1., 2., 5., 10., 30.};
     std::int64_t hours = 24, days = 30;
   } ledger;
+  struct Weights {
+    std::int64_t min_cases = 24;
+  } weights;
   struct Http {
     std::string address = "127.0.0.1";
     std::int64_t port = 0;  // 0: no listener

@@ -4,7 +4,7 @@ import { RainMap } from "/map.js";
 import { Timeline } from "/timeline.js";
 import { Clock, age, kKinds, kMinute, lead, parse, place, rain, rainSentence } from "/words.js";
 
-const kEvery = 5000, kLongest = 60000;  // milliseconds between questions, and at most when nobody answers
+const kEvery = 5000, kEveryInReplay = 1000, kLongest = 60000;  // milliseconds between questions; the last when nobody answers
 const kPatience = 8000;                 // for an answer
 const kSkillEvery = 60000;
 const kTogether = 4;                    // images under way at a time
@@ -40,9 +40,9 @@ let point = null;      // /api/point of the chosen place
 let skill = null;
 let skillAsked = -kSkillEvery;
 
-/** The service's clock, which a replay lets run faster. */
+/** The service's clock. That of a replay runs faster while the service waits, and is asked more often. */
 function now() {
-  return latest ? parse(latest.now) + (performance.now() - heard) * (latest.speed ?? 1) : NaN;
+  return latest ? parse(latest.now) + (performance.now() - heard) : NaN;
 }
 const outlines = fetch("/outlines.json").then((answer) => answer.json());  // drawn below the first frame of rain, not before it
 outlines.catch(() => {});
@@ -86,7 +86,8 @@ async function poll() {
   }
   showStatus();
   if (failures === 0) await refresh();
-  setTimeout(poll, failures === 0 ? kEvery : Math.min(kLongest, (kEvery / 2) * 2 ** (failures - 1)));
+  const every = latest?.speed > 1 ? kEveryInReplay : kEvery;
+  setTimeout(poll, failures === 0 ? every : Math.min(kLongest, (kEvery / 2) * 2 ** (failures - 1)));
 }
 /** What hangs on the last word; what does not come now is asked for again at the next one. */
 async function refresh() {

@@ -99,6 +99,14 @@ TEST(HttpStrain, WhoReadsALongAnswerGetsAllOfIt) {
   EXPECT_TRUE(client.get("/big").body == std::string(kBigBytes, 'x'));
 }
 
+TEST(HttpStrain, AnAnswerIsNotLostSinceMoreWasSentThanTheServerReads) {
+  const HttpServer server({.answer = 60s}, handler());
+  Client client(server.port(), 4096);
+  client.send("GET /big HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" +
+              std::string(100'000, 'x'));
+  EXPECT_EQ(client.answer().body.size(), kBigBytes);
+}
+
 TEST(HttpStrain, TwoHundredRequestsASecondAreAllAnswered) {
   constexpr int kClients = 4, kRequests = 150;
   const HttpServer server({}, handler());

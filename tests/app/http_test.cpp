@@ -171,6 +171,11 @@ TEST(Http, ARequestThatArrivesInPiecesMeetsTheSameLimit) {
     client.send("Z: " + std::string(bytes - start.size() - 7, 'z') + "\r\n\r\n");
     EXPECT_EQ(client.answer().status, bytes == 8192 ? 200 : 431);
   }
+  Client endless(server.port());
+  endless.send(start);
+  ::usleep(20'000);
+  endless.send("Z: " + std::string(8189 - start.size(), 'z'));
+  EXPECT_EQ(endless.answer().status, 431);
 }
 
 TEST(Http, TargetsThatHideSomethingAreRefused) {

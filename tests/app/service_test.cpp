@@ -1,144 +1,10 @@
-// The rolling service in a world of the test's own: its clock, its frames, and what goes wrong with them.
-#include "app/service.hpp"
-
-#include <gtest/gtest.h>
+// The rolling service with what goes wrong with frames, clocks, folders and models.
 #include <sys/stat.h>
 
-#include <algorithm>
-#include <csignal>
-#include <fstream>
-#include <functional>
-#include <map>
-#include <nlohmann/json.hpp>
-#include <random>
-
-#include "app/commands.hpp"
-#include "app/errors.hpp"
-#include "app/publication.hpp"
-#include "app/service_view.hpp"
-#include "app/stored_products.hpp"
-#include "io/odim_out.hpp"
-#include "io/product.hpp"
-#include "io/publish.hpp"
-#include "io/simulate.hpp"
-#include "tests/app/program.hpp"
+#include "tests/app/watch_world.hpp"
 
 namespace raincell::app {
 namespace {
-
-using io::TimePoint;
-using std::chrono::milliseconds;
-using std::chrono::minutes;
-using std::chrono::seconds;
-using Json = nlohmann::json;
-namespace fs = std::filesystem;
-
-const TimePoint kNoon = *io::parse_time("2024-06-01T12:00Z");
-
-TimePoint slot(int number) {
-  return kNoon + minutes(5 * number);
-}
-
-/// Time passes while the service waits, and only then.
-class World : public ServiceClock {
- public:
-  explicit World(TimePoint begin) : now_{begin, milliseconds(0)} {}
-  io::Moment now() const override { return now_; }
-  void wait(milliseconds at_most, int) override {
-    now_.steady += std::max(at_most, milliseconds(1));
-    while (now_.steady - whole_ >= seconds(1)) {
-      whole_ += seconds(1);
-      now_.wall += seconds(1);
-    }
-    for (; !events_.empty() && events_.begin()->first <= now_.wall; events_.erase(events_.begin()))
-      events_.begin()->second();
-    if (now_.wall >= end_) throw Stopped(SIGTERM);
-  }
-  void at(TimePoint time, std::function<void()> happens) { events_.emplace(time, std::move(happens)); }
-  /// Set by hand, as clocks are.
-  void set(TimePoint time) { now_.wall = time; }
-  void end(TimePoint time) { end_ = time; }
-
- private:
-  io::Moment now_;
-  milliseconds whole_{0};
-  TimePoint end_ = TimePoint::max();
-  std::multimap<TimePoint, std::function<void()>> events_;
-};
-
-class Watch : public testing::Test {
- protected:
-  Watch() : world_(slot(-1)), simulator_(simulation()) {
-    fs::create_directories(in());
-    config_.input = in().string();
-    config_.output = out().string();
-    config_.forecaster = "advection";
-    config_.publish.pictures = false;
-  }
-  static io::SimulationSpec simulation() {
-    io::SimulationSpec spec;
-    spec.columns = 40;
-    spec.rows = 32;
-    spec.missing_region = false;
-    return spec;
-  }
-  fs::path in() const { return folder_ / "radar"; }
-  fs::path out() const { return folder_ / "out"; }
-  io::Frame frame(int number) const {
-    io::Frame made = simulator_.frame(number + 20);
-    made.valid_time = slot(number);
-    return made;
-  }
-  static std::string bytes_of(const io::Frame& frame) {
-    const std::vector<std::byte> bytes = io::odim_bytes(frame);
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  }
-  void write(const std::string& name, const std::string& bytes) const {
-    test::write_text(in() / name, bytes);
-  }
-  void arrive(int number, const std::string& name = "") const {
-    write(name.empty() ? "frame" + std::to_string(number) + ".h5" : name, bytes_of(frame(number)));
-  }
-  /// Frames [first, last] come `delay` after their time.
-  void feed(int first, int last, seconds delay = seconds(15)) {
-    for (int i = first; i <= last; ++i) world_.at(slot(i) + delay, [this, i] { arrive(i); });
-  }
-  /// After every slot's deadline: status, rung and product of latest.json.
-  void note(int first, int last) {
-    for (int i = first; i <= last; ++i)
-      world_.at(slot(i) + seconds(200),
-                [this, i] { notes_ += std::to_string(i) + " " + latest_text() + "\n"; });
-  }
-  Json latest() const { return Json::parse(test::read_text(out() / "latest.json")); }
-  std::string latest_text() const {
-    const Json json = latest();
-    return json["status"].get<std::string>() + " " + json["rung"].get<std::string>();
-  }
-  /// Until the end of the world, or of a slot.
-  void run(int until) {
-    world_.end(slot(until) + seconds(250));
-    const Arguments arguments = parse_arguments(watch_command().spec, {"watch.yaml", "--threads", "1"});
-    Service service(config_, arguments, world_, nullptr, log_);
-    EXPECT_THROW(service.run(), Stopped);
-    summary_ = service.summary().substr(0, service.summary().find(';'));
-  }
-  std::vector<std::string> products() const { return test::files_below(out() / "products"); }
-  std::string metrics() const { return test::read_text(out() / "metrics.prom"); }
-  io::Product product(int number) const {
-    const std::string bytes = io::read_file(out() / "products" / ("nowcast_" + stamp(slot(number)) + ".nc"));
-    return io::read_product(std::as_bytes(std::span(bytes)));
-  }
-  bool counts(const std::string& sample) const {
-    return ("\n" + metrics()).find("\nraincell_" + sample + "\n") != std::string::npos;
-  }
-
-  test::Folder folder_;
-  World world_;
-  io::Simulator simulator_;
-  WatchConfig config_;
-  Log log_;
-  std::string notes_, summary_;
-};
 
 TEST_F(Watch, IssuesANowcastForEachFrame) {
   feed(0, 9);
@@ -404,6 +270,58 @@ TEST_F(Watch, FilesThatAreNoFramesAreRefusedAndListed) {
   EXPECT_NE(rejected.find("other.h5"), std::string::npos) << rejected;
   EXPECT_EQ(rejected.find("passwd"), std::string::npos) << rejected;
   EXPECT_TRUE(counts("input_files_total{result=\"foreign\"} 1")) << metrics();
+}
+
+/// The shipped weights again, under another hash: as good as those in use to the last bit.
+std::string other_weights() {
+  const fs::path shipped = *shipped_weights();
+  test::Folder folder;
+  fs::copy_file(shipped, folder / "other.safetensors");
+  add_metadata(folder / "other.safetensors", {{"remark", "the same once more"}});
+  return test::read_text(folder / "other.safetensors");
+}
+
+TEST_F(Watch, NewWeightsAreTriedBesideTheOldAndUsedWhenTheyAreNotWorse) {
+  config_.forecaster = "convlstm";
+  config_.weights.min_cases = 4;
+  config_.model = (folder_ / "mine.safetensors").string();
+  fs::copy_file(*shipped_weights(), config_.model);
+  const std::string old_hash = read_weights_info(config_.model).hash;
+  feed(0, 60);
+  world_.at(slot(5) + seconds(60), [&] { test::write_text(config_.model, other_weights()); });
+  std::string hashes;
+  for (int i = 5; i <= 60; ++i)
+    world_.at(slot(i) + seconds(200), [&] {
+      const std::string hash = latest()["model_sha256"].get<std::string>();
+      hashes += hash == old_hash ? "o" : hash == read_weights_info(config_.model).hash ? "n" : "?";
+    });
+  run(60);
+  // Loading them takes as long as it takes; four nowcasts and a truth come after it, and then they are used.
+  const std::size_t turn = hashes.find('n');
+  ASSERT_NE(turn, std::string::npos) << hashes;
+  EXPECT_GE(turn, 6U);
+  EXPECT_EQ(hashes, std::string(turn, 'o') + std::string(hashes.size() - turn, 'n'));
+  EXPECT_EQ(latest()["status"], "OK");
+  // What was promoted stays in use after a restart.
+  world_.set(slot(61) - seconds(5));
+  feed(61, 62);
+  run(62);
+  EXPECT_NE(latest()["model_sha256"], old_hash);
+}
+
+TEST_F(Watch, BrokenOrForeignWeightsChangeNothing) {
+  config_.forecaster = "convlstm";
+  config_.weights.min_cases = 2;
+  config_.model = (folder_ / "mine.safetensors").string();
+  fs::copy_file(*shipped_weights(), config_.model);
+  const std::string hash = read_weights_info(config_.model).hash, whole = test::read_text(config_.model);
+  feed(0, 16);
+  world_.at(slot(5), [&] { test::write_text(config_.model, whole.substr(0, whole.size() / 2)); });
+  world_.at(slot(8), [&] { test::write_text(config_.model, "no weights"); });
+  world_.at(slot(11), [&] { fs::remove(config_.model); });
+  run(14);
+  EXPECT_EQ(latest()["model_sha256"], hash);
+  EXPECT_EQ(latest()["status"], "OK");
 }
 
 /// Row by row of what health depends on.

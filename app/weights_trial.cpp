@@ -1,0 +1,279 @@
+#include "app/weights_trial.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <nlohmann/json.hpp>
+
+#include "app/errors.hpp"
+#include "io/publish.hpp"
+#include "model/safetensors.hpp"
+
+namespace raincell::app {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+using std::chrono::milliseconds;
+namespace fs = std::filesystem;
+
+constexpr int kNiceness = 15;
+constexpr milliseconds kLookEvery{5000};
+constexpr std::chrono::hours kLongestTrial{24 * 7};  // without rain nothing is known
+constexpr std::size_t kHash = 64;
+
+std::string short_hash(const std::string& hash) {
+  return hash.substr(0, 12);
+}
+
+}  // namespace
+
+struct WeightsTrial::Candidate {
+  std::string hash, where, name;  // name: in the ledger
+  io::TimePoint since;
+  std::shared_ptr<RollingModel> model;  // once it is loaded
+  // Of the worker's job, to be looked at when it is idle:
+  std::optional<IssuedNowcast> nowcast;
+  std::optional<model::ForecastFrames> forecast;
+  std::string failure;
+};
+
+WeightsTrial::WeightsTrial(const WatchConfig& config, Arguments arguments, fs::path folder, Log& log)
+    : config_(config),
+      arguments_(std::move(arguments)),
+      folder_(std::move(folder)),
+      log_(log),
+      worker_(kNiceness) {}
+
+WeightsTrial::~WeightsTrial() = default;
+
+std::optional<WeightsTrial::Stamp> WeightsTrial::stamp_of(const fs::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return std::nullopt;
+  return Stamp{static_cast<std::uintmax_t>(info.st_size),
+               static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1000000000 + info.st_mtim.tv_nsec,
+               info.st_ino};
+}
+
+/// Copies a file into the folder, under its hash.
+std::string WeightsTrial::keep(const fs::path& path) const {
+  const std::string bytes = io::read_file(path);
+  const std::string hash = io::sha256(std::as_bytes(std::span(bytes)));
+  std::error_code none;
+  if (fs::file_size(file_of(hash), none) != bytes.size() || none) io::publish(file_of(hash), bytes);
+  return hash;
+}
+
+std::shared_ptr<RollingModel> WeightsTrial::begin() {
+  const bool network = config_.forecaster == "convlstm" || config_.forecaster == "blend";
+  if (!network) return std::make_shared<RollingModel>(config_, arguments_, log_);
+  configured_ = config_.model.empty() ? default_weights("watch") : fs::path(config_.model);
+  (void)read_weights_info(configured_);  // what is wrong with it is said under its own name
+  io::make_folder(folder_);
+  seen_ = settled_ = stamp_of(configured_);
+  configured_hash_ = keep(configured_);
+  in_use_ = configured_hash_;
+  io::TimePoint since{};
+  std::string tried, where;
+  std::error_code none;
+  if (fs::exists(folder_ / "state.json", none)) {
+    const Json state = Json::parse(io::read_file(folder_ / "state.json", 1 << 20), nullptr, false);
+    const auto text = [&](const char* key) {
+      return state.is_object() && state.value(key, Json()).is_string() ? state[key].get<std::string>() : "";
+    };
+    const std::string before = text("in_use");
+    if (before.size() == kHash && fs::exists(file_of(before), none)) in_use_ = before;
+    if (text("configured") != configured_hash_ && in_use_ != configured_hash_) {
+      tried = configured_hash_;
+      where = configured_.string();
+    } else if (text("candidate").size() == kHash && fs::exists(file_of(text("candidate")), none)) {
+      tried = text("candidate");
+      where = text("candidate_from");
+      since = io::parse_time(text("candidate_since")).value_or(io::TimePoint{});
+    }
+    last_decision_ = text("last_decision");
+  }
+  std::shared_ptr<RollingModel> loaded;
+  try {
+    loaded =
+        std::make_shared<RollingModel>(config_, arguments_.with("model", file_of(in_use_).string()), log_);
+  } catch (const model::WeightsError& error) {
+    if (in_use_ == configured_hash_) throw;
+    log_.warning(fmt::format("{}; the configured weights are used", error.what()));
+    in_use_ = configured_hash_;
+    loaded =
+        std::make_shared<RollingModel>(config_, arguments_.with("model", file_of(in_use_).string()), log_);
+    tried.clear();
+  }
+  if (!tried.empty() && tried != in_use_) {
+    candidate_ = std::make_unique<Candidate>();
+    candidate_->hash = tried;
+    candidate_->where = where;
+    candidate_->name = "candidate-" + short_hash(tried);
+    candidate_->since = since;
+    log_.info(fmt::format("weights of {} ({}) are tried beside {}, which is in use", where, short_hash(tried),
+                          short_hash(in_use_)));
+  } else if (in_use_ != configured_hash_) {
+    log_.info(fmt::format("using weights {}, which were promoted; remove {} to begin with {} again",
+                          short_hash(in_use_), folder_.string(), configured_.string()));
+  }
+  remember();
+  remove_others();
+  return loaded;
+}
+
+void WeightsTrial::remember() {
+  const Json state = {
+      {"in_use", in_use_},
+      {"configured", configured_hash_},
+      {"candidate", candidate_ ? Json(candidate_->hash) : Json(nullptr)},
+      {"candidate_from", candidate_ ? Json(candidate_->where) : Json(nullptr)},
+      {"candidate_since", candidate_ ? Json(io::format_time(candidate_->since)) : Json(nullptr)},
+      {"last_decision", last_decision_}};
+  try {
+    io::publish(folder_ / "state.json", json_text(state, 1) + "\n");
+  } catch (const io::WriteError& error) {
+    log_.warning(fmt::format("{}; after a restart the trial of weights begins anew", error.what()));
+  }
+}
+
+/// Copies that are of no use any more: of our names alone.
+void WeightsTrial::remove_others() const {
+  std::error_code none;
+  std::vector<fs::path> old;
+  for (const auto& entry : fs::directory_iterator(folder_, none)) {
+    const std::string stem = entry.path().stem().string();
+    const bool ours = stem.size() == kHash && entry.path().extension() == ".safetensors" &&
+                      stem.find_first_not_of("0123456789abcdef") == std::string::npos;
+    const bool needed =
+        stem == in_use_ || stem == configured_hash_ || (candidate_ && stem == candidate_->hash);
+    if (ours && !needed) old.push_back(entry.path());
+  }
+  for (const fs::path& file : old) fs::remove(file, none);
+}
+
+void WeightsTrial::propose(const fs::path& path, const std::string& where, io::TimePoint now) {
+  if (in_use_.empty()) return;
+  if (!worker_.idle()) {
+    proposed_ = {path, where};
+    return;
+  }
+  std::string hash;
+  try {
+    hash = keep(path);
+  } catch (const io::DataError& error) {
+    log_.warning(fmt::format("{}; the weights in use are kept", error.what()));
+    return;
+  } catch (const io::WriteError& error) {
+    log_.warning(fmt::format("{}; the weights in use are kept", error.what()));
+    return;
+  }
+  if (hash == in_use_ || (candidate_ && hash == candidate_->hash)) return;
+  candidate_ = std::make_unique<Candidate>();
+  candidate_->hash = hash;
+  candidate_->where = where;
+  candidate_->name = "candidate-" + short_hash(hash);
+  candidate_->since = now;
+  log_.info(fmt::format("weights of {} ({}) are tried beside {}, which is in use", where, short_hash(hash),
+                        short_hash(in_use_)));
+  remember();
+  remove_others();
+}
+
+void WeightsTrial::look(io::Moment now) {
+  if (in_use_.empty() || now.steady - looked_ < kLookEvery) return;
+  looked_ = now.steady;
+  const auto stamp = stamp_of(configured_);
+  const bool settled = stamp && stamp == seen_;
+  seen_ = stamp;
+  if (!settled || stamp == settled_) return;
+  settled_ = stamp;
+  const std::string before = configured_hash_;
+  try {
+    configured_hash_ = keep(configured_);
+  } catch (const std::runtime_error& error) {
+    log_.warning(fmt::format("{}; the weights in use are kept", error.what()));
+    return;
+  }
+  if (configured_hash_ != before) propose(configured_, configured_.string(), now.wall);
+}
+
+void WeightsTrial::follow(IssuedNowcast nowcast) {
+  if (!candidate_ || !worker_.idle() || candidate_->nowcast || !candidate_->failure.empty()) return;
+  Candidate& candidate = *candidate_;
+  if (nowcast.made->input->frames < nowcast.made->origin.filled + 2) return;
+  candidate.nowcast = std::move(nowcast);
+  candidate.forecast.reset();
+  worker_.start([this, &candidate] {
+    try {
+      if (!candidate.model)
+        candidate.model = std::make_shared<RollingModel>(
+            config_, arguments_.with("model", file_of(candidate.hash).string()), log_);
+      candidate.forecast =
+          candidate.model->forecast(*candidate.nowcast->made->input, candidate.nowcast->issued.leads);
+    } catch (const std::exception& error) {
+      candidate.failure = error.what();
+    }
+  });
+}
+
+void WeightsTrial::decide(const std::string& what, bool promote) {
+  const std::string hash = candidate_->hash;
+  last_decision_ = fmt::format("weights of {} ({}) {}: {}", candidate_->where, short_hash(hash),
+                               promote ? "are in use from now on" : "are left alone", what);
+  if (promote) {
+    promoted_model_ = candidate_->model;
+    in_use_ = hash;
+    ++promoted_;
+    log_.info(last_decision_);
+  } else {
+    ++rejected_;
+    log_.warning(last_decision_ + "; those in use are kept");
+  }
+  candidate_.reset();
+  remember();
+  remove_others();
+}
+
+std::shared_ptr<RollingModel> WeightsTrial::round(io::Moment now, Ledger* ledger) {
+  look(now);
+  if (!worker_.idle()) return nullptr;
+  if (proposed_) {
+    const auto [path, where] = *std::exchange(proposed_, std::nullopt);
+    propose(path, where, now.wall);
+  }
+  if (!candidate_) return nullptr;
+  Candidate& candidate = *candidate_;
+  if (candidate.since == io::TimePoint{}) candidate.since = now.wall;
+  if (!candidate.failure.empty()) {
+    decide(candidate.failure, false);
+    return nullptr;
+  }
+  if (ledger == nullptr) return nullptr;
+  if (candidate.nowcast && candidate.forecast) {
+    IssuedForecast both = candidate.nowcast->issued;
+    if (candidate.forecast->values.size() == both.forecasts.front().values.size()) {
+      both.forecasts.push_back({candidate.name, candidate.forecast->values});
+      ledger->expect(both);
+    } else {
+      candidate.failure = "it forecasts another number of leads";
+    }
+    candidate.nowcast.reset();
+    candidate.forecast.reset();
+  }
+  const Comparison comparison = ledger->comparison(candidate.name, config_.forecaster, candidate.since);
+  if (comparison.cases < config_.weights.min_cases) return nullptr;
+  const Verdict verdict = not_worse(comparison, config_.weights.min_cases);
+  if (!verdict.known && now.wall - candidate.since < kLongestTrial) return nullptr;
+  decide(verdict.reason, verdict.not_worse);
+  return std::exchange(promoted_model_, nullptr);
+}
+
+Json WeightsTrial::json() const {
+  return {{"in_use", in_use_.empty() ? Json(nullptr) : Json(in_use_)},
+          {"candidate", candidate_ ? Json(candidate_->hash) : Json(nullptr)},
+          {"candidate_from", candidate_ ? Json(candidate_->where) : Json(nullptr)},
+          {"last_decision", last_decision_.empty() ? Json(nullptr) : Json(last_decision_)}};
+}
+
+}  // namespace raincell::app
