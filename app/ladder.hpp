@@ -38,6 +38,7 @@ struct LadderResult {
   double prepare_s = 0., model_s = 0.;
   /// "convlstm", "convlstm, shorter history"
   std::string rung_text() const;
+  bool by_network() const { return rung == Rung::model || rung == Rung::shorter; }
   /// The newest frame, [rows, columns].
   std::span<const float> latest() const;
 };

@@ -92,7 +92,7 @@ std::uintmax_t bytes_of(const fs::path& folder) {
 /// Half-written by a service that was killed: hidden, and of our names.
 bool is_leftover(const std::string& name) {
   if (name.front() != '.' || !(name.ends_with(".tmp") || name.ends_with(kUnchecked))) return false;
-  const auto ours = {kPrefix, "latest.json.", "metrics.prom.", "lead_", "animation.webp."};
+  const auto ours = {kPrefix, "latest.json.", "metrics.prom.", "status.json.", "lead_", "animation.webp."};
   return std::any_of(ours.begin(), ours.end(), [&](const char* own) { return name.find(own) == 1; });
 }
 

@@ -1,6 +1,7 @@
 #include "app/service_metrics.hpp"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "app/forecast_memory.hpp"
 #include "app/version.hpp"
@@ -43,6 +44,17 @@ void StageTimes::add(double seconds) {
   ++counts[static_cast<std::size_t>(bound - kBounds.begin())];
   sum += seconds;
   last = seconds;
+}
+
+nlohmann::ordered_json ServiceMetrics::cycles_json() const {
+  nlohmann::ordered_json json;
+  for (const Status status : {Status::ok, Status::degraded, Status::withheld, Status::stale}) {
+    const auto found = cycles.find(status);
+    json[name_of(status)] = found == cycles.end() ? std::int64_t{0} : found->second;
+  }
+  json["failed"] = failed;
+  json["missed"] = missed;
+  return json;
 }
 
 void ServiceMetrics::write(Exposition& out) const {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,8 @@ struct ServiceMetrics {
   std::int64_t model_loaded = 0;
   bool live = true, ready = false;
 
+  /// By their end: {"OK": 70, ..., "failed": 0, "missed": 1}.
+  nlohmann::ordered_json cycles_json() const;
   /// The text of metrics.prom.
   void write(Exposition&) const;
 };

@@ -1,4 +1,4 @@
-// raincell status: how a training is getting on, from the files of its run.
+// raincell status: how a training is getting on, from the files of its run, or a rolling service.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -10,6 +10,7 @@
 #include "app/errors.hpp"
 #include "app/folder_lock.hpp"
 #include "app/run_directory.hpp"
+#include "app/watch_status.hpp"
 
 namespace raincell::app {
 
@@ -58,8 +59,9 @@ Json status_of(const fs::path& folder) {
   std::error_code none;
   if (!fs::is_directory(folder / "checkpoints", none) || !fs::exists(folder / "config.yaml", none)) {
     throw UsageError(
-        fmt::format("{}: is no folder of a training (config.yaml and checkpoints/ are missing); give "
-                    "what 'raincell train --run' was given",
+        fmt::format("{}: is neither the folder of a training (config.yaml, checkpoints/) nor the output of a "
+                    "service (latest.json, products/); give what 'raincell train --run' was given, or the "
+                    "output of 'raincell watch'",
                     folder.string()));
   }
   const Config config = load_config(folder / "config.yaml", {});
@@ -143,8 +145,11 @@ std::string text_of(const Json& json) {
 }
 
 int run(const Arguments& arguments, Log& log) {
-  const Json json = status_of(arguments.positional[0]);
-  log.result(arguments.has("json") ? json_text(json) : text_of(json));
+  const fs::path folder = arguments.positional[0];
+  const bool watching = is_watch_output(folder);
+  const Json json = watching ? watch_status(folder) : status_of(folder);
+  const bool as_json = arguments.has("json");
+  log.result(as_json ? json_text(json) : watching ? watch_status_text(json) : text_of(json));
   return kOk;
 }
 
@@ -152,8 +157,9 @@ int run(const Arguments& arguments, Log& log) {
 
 Command status_command() {
   return {{"status",
-           "Says how a training is getting on: step, loss, rate, time left, what happened.",
-           "  raincell status runs/radar",
+           "Says how a training or a rolling service is getting on.",
+           "  raincell status runs/radar\n"
+           "  raincell status nowcasts",
            "RUN",
            1,
            1,

@@ -40,6 +40,59 @@ Field<WatchConfig> duration(std::string key, Access at, std::int64_t min, std::i
           [=](const WatchConfig& config) { return text_of(at(const_cast<WatchConfig&>(config))); }};
 }
 
+/// "03:00" or [03:00, 15:00], kept as minutes of the day.
+template <class Access>
+Field<WatchConfig> times_of_day(std::string key, Access at, std::string meaning) {
+  return {std::move(key),
+          "list of times",
+          "00:00 to 23:59",
+          std::move(meaning),
+          [=](WatchConfig& config, const YamlNode& node, const Place& place) {
+            std::vector<std::int64_t> minutes;
+            for (const YamlNode& item : node.kind == NodeKind::list ? node.items : std::vector{node}) {
+              const auto time = item.kind == NodeKind::scalar && item.text.size() == 5
+                                    ? io::parse_time("1970-01-01T" + item.text + "Z")
+                                    : std::nullopt;
+              if (!time) {
+                place.problems.add(place.file, node.line, place.key,
+                                   seen(item) + "; expected times of the day, for example [\"03:00\"]");
+                return;
+              }
+              minutes.push_back(time->time_since_epoch().count() / 60);
+            }
+            at(config) = minutes;
+          },
+          [=](const WatchConfig& config) {
+            std::string list;
+            for (const std::int64_t minute : at(const_cast<WatchConfig&>(config)))
+              list += fmt::format("{}\"{:02}:{:02}\"", list.empty() ? "" : ", ", minute / 60, minute % 60);
+            return "[" + list + "]";
+          }};
+}
+
+template <class Access>
+Field<WatchConfig> memory(std::string key, Access at, std::string meaning) {
+  constexpr std::int64_t kMiB = 1 << 20;
+  return {std::move(key),
+          "size",
+          "0, or from 64MiB",
+          std::move(meaning),
+          [=](WatchConfig& config, const YamlNode& node, const Place& place) {
+            const auto bytes = node.kind == NodeKind::scalar ? parse_bytes(node.text) : std::nullopt;
+            if (!bytes || (*bytes != 0 && *bytes < 64 * kMiB)) {
+              place.problems.add(place.file, node.line, place.key,
+                                 seen(node) + "; expected 0 or a size from 64MiB, for example 2GiB");
+              return;
+            }
+            at(config) = *bytes;
+          },
+          [=](const WatchConfig& config) {
+            const std::int64_t bytes = at(const_cast<WatchConfig&>(config));
+            return bytes % kMiB == 0 && bytes > 0 ? fmt::format("{}MiB", bytes / kMiB)
+                                                  : fmt::format("{}", bytes);
+          }};
+}
+
 /// A key of the training's table with the same meaning here.
 Field<WatchConfig> shared(const Field<Config>& field) {
   return {field.key,
@@ -97,6 +150,27 @@ std::vector<Field<WatchConfig>> own_fields() {
       integer<R>("ledger.days", AT(ledger.days), 1, 3660, "that scores are kept"),
       integer<R>("weights.min_cases", AT(weights.min_cases), 1, 100000,
                  "nowcasts that new weights are tried on, beside those in use, before they may replace them"),
+      text<R>("schedule.config", AT(schedule.config),
+              "configuration of a training that goes on from the weights in use, at set times; empty: none"),
+      times_of_day("schedule.at", AT(schedule.at_minutes), "when it begins, UTC"),
+      text<R>("schedule.archive", AT(schedule.archive),
+              "packed archive that the frames of the input are added to; it grows, and nothing in it is "
+              "removed; empty: archive in the output folder"),
+      integer<R>("schedule.steps", AT(schedule.steps), 1, 1000000000, "updates of the weights in use"),
+      real<R>("schedule.learning_rate", AT(schedule.learning_rate), 1e-9, 100., "largest, of these steps"),
+      duration("schedule.holdout", AT(schedule.holdout_s), 600, 100 * kDay,
+               "newest frames, not trained on: new and old weights are scored on them"),
+      duration("schedule.history", AT(schedule.history_s), 600, 100 * kYear,
+               "how far back from them it trains"),
+      integer<R>("schedule.threads", AT(schedule.threads), 0, 4096, "of the training; 0: half of the cores"),
+      integer<R>("schedule.niceness", AT(schedule.niceness), 0, 19, "of the training"),
+      memory("schedule.memory", AT(schedule.memory_bytes),
+             "that the training may plan for, and on the processor may have; 0: what is free"),
+      choice<R>("schedule.backend", AT(schedule.backend),
+                {{"auto", "auto"}, {"cpu", "cpu"}, {"cuda", "cuda"}},
+                "what it computes on; a GPU is shared with the nowcasts"),
+      duration("schedule.longest", AT(schedule.longest_s), 60, 100 * kDay,
+               "a step of it (packing, training, scoring) that takes longer is ended"),
       text<R>("http.address", AT(http.address), "where the listener listens"),
       integer<R>("http.port", AT(http.port), 0, 65535, "of the listener with map page and metrics; 0: none"),
   };
@@ -134,6 +208,15 @@ void check_whole(const WatchConfig& config, const std::string& file, Problems& p
   if (thresholds.empty() || !std::is_sorted(thresholds.begin(), thresholds.end()) ||
       std::adjacent_find(thresholds.begin(), thresholds.end()) != thresholds.end())
     problems.add(file, 0, "ledger.thresholds", "expected one or more, ascending");
+  if (!config.schedule.config.empty()) {
+    if (config.schedule.at_minutes.empty())
+      problems.add(file, 0, "schedule.at", "expected one time of the day or more, for example [\"03:00\"]");
+    if (config.forecaster != "convlstm" && config.forecaster != "blend")
+      problems.add(file, 0, "schedule.config",
+                   fmt::format("there are no weights to train, since the forecaster is {}; expected convlstm "
+                               "or blend, or no schedule",
+                               config.forecaster));
+  }
   if (config.intake.oldest_s < config.cycle.max_age_s)
     problems.add(file, 0, "intake.oldest", "must not be less than cycle.max_age");
 }

@@ -38,6 +38,18 @@ struct WatchConfig {
   struct Weights {
     std::int64_t min_cases = 24;
   } weights;
+  struct Schedule {
+    std::string config;                            // of the training; empty: no schedule
+    std::vector<std::int64_t> at_minutes = {180};  // of the day, UTC
+    std::string archive;                           // empty: in the output folder
+    std::int64_t steps = 1000;
+    double learning_rate = 1e-4;
+    std::int64_t holdout_s = 86400, history_s = 30 * 86400, longest_s = 6 * 3600;
+    std::int64_t threads = 0;  // 0: half of the cores
+    std::int64_t niceness = 15;
+    std::int64_t memory_bytes = 0;  // 0: what is free
+    std::string backend = "cpu";
+  } schedule;
   struct Http {
     std::string address = "127.0.0.1";
     std::int64_t port = 0;  // 0: no listener

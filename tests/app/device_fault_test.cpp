@@ -53,6 +53,24 @@ class DeviceFault : public testing::Test {
   Folder folder_;
 };
 
+TEST_F(DeviceFault, ALostGpuEndsAServiceWithCode8AndAWordAboutIt) {
+  run(train("run"), 0);
+  write_text(folder_ / "watch.yaml",
+             "input: in\noutput: out\nmodel: run/last.safetensors\npublish: {pictures: false}\n");
+  const std::vector<std::string> watch = {"watch",   "watch.yaml", "--replay",  "radar",
+                                          "--speed", "5000x",      "--backend", "cuda"};
+  {
+    const Variable lost("RAINCELL_TEST_GPU_LOST",
+                        (folder_ / "out/products/nowcast_20240601T0020Z.nc").string());
+    const Outcome outcome = run(watch, 8);
+    EXPECT_TRUE(says(outcome, "cudaErrorIllegalAddress") && says(outcome, "start it again")) << outcome.err;
+  }
+  const std::string latest = read_text(folder_ / "out/latest.json");
+  EXPECT_NE(latest.find("\"WITHHELD\""), std::string::npos) << latest;
+  EXPECT_NE(latest.find("cudaErrorIllegalAddress"), std::string::npos) << latest;
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "out/products/nowcast_20240601T0020Z.nc"));
+}
+
 /// No retry in the process: whoever supervises it starts it again, and it goes on from the last checkpoint.
 TEST_F(DeviceFault, ALostGpuEndsTrainingWithCode8AndTheNextRunEndsInTheSameBytes) {
   run(train("whole"), 0);

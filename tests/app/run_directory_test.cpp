@@ -424,7 +424,7 @@ TEST_F(Run, TwoTrainersOnOneFolderAreOneTooMany) {
   EXPECT_NE(text.out.find("stopped by a signal at step"), std::string::npos) << text.out;
   const auto nowhere = run_raincell(folder_.path(), {"status", "radar"});
   EXPECT_EQ(nowhere.code, 2);
-  EXPECT_TRUE(says(nowhere, "radar: is no folder of a training")) << nowhere.err;
+  EXPECT_TRUE(says(nowhere, "radar: is neither the folder of a training")) << nowhere.err;
 }
 
 }  // namespace

@@ -96,6 +96,7 @@ class Program {
   }
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
+  void signal(int signal) const { ::kill(pid_, signal); }
   /// The exit code, 128 + signal when it was killed.
   int end(int signal) {
     ::kill(pid_, signal);
@@ -142,6 +143,66 @@ TEST_F(Watching, EndsWellWhenItIsAskedTo) {
     EXPECT_EQ(program.end(signal), 128 + signal);
     fs::remove(folder_ / "out/latest.json");
   }
+}
+
+TEST_F(Watching, ATerminalThatClosesDoesNotEndIt) {
+  Radar radar(folder_ / "radar");
+  Program program(folder_.path(), {"watch", "watch.yaml", "--threads", "1"});
+  EXPECT_TRUE(until([&] { return issued(); })) << latest();
+  program.signal(SIGHUP);
+  const std::string before = latest();
+  EXPECT_TRUE(until([&] { return latest() != before && issued(); })) << latest();
+  EXPECT_EQ(program.end(SIGTERM), 143);
+}
+
+TEST_F(Watching, ADiskThatIsFullLosesWhatDoesNotFitAndNothingElse) {
+  io::SimulationSpec spec;
+  spec.columns = spec.rows = 64;
+  spec.frames = 30;
+  io::simulate(spec, folder_ / "archive");
+  fs::create_directories(folder_ / "disk");
+  const auto outcome =
+      test::run_raincell(folder_.path(),
+                         {"watch", "watch.yaml", "--set", "output=disk", "--set", "cycle.step=0s", "--set",
+                          "cycle.max_wait=150s", "--set", "cycle.max_age=10min", "--set", "horizon=30min",
+                          "--replay", "archive", "--speed", "20000x", "--threads", "1"},
+                         {.disk = folder_ / "disk", .disk_bytes = 400000});
+  if (!outcome.no_disk.empty()) GTEST_SKIP() << "no disk of its own: " << outcome.no_disk;
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("No space left on device"), std::string::npos) << outcome.err;
+  EXPECT_EQ(outcome.out.find(" 0 failed"), std::string::npos) << outcome.out;
+  bool latest = false, products = false;
+  for (const std::string& name : outcome.disk_files) {
+    latest = latest || name == "latest.json";
+    products = products || name.find("products/nowcast_") == 0;
+    EXPECT_TRUE(name.find(".tmp") == std::string::npos && name.find(".unchecked") == std::string::npos)
+        << name;
+  }
+  EXPECT_TRUE(latest && products);
+}
+
+TEST_F(Watching, HostileFilesAreRefusedAndTheNowcastGoesOn) {
+  const char* const data = std::getenv("RAINCELL_TEST_DATA");
+  if (data == nullptr)
+    GTEST_SKIP() << "needs hostile files: set RAINCELL_TEST_DATA to the folder of real files";
+  Radar radar(folder_ / "radar");
+  Program program(folder_.path(), {"watch", "watch.yaml", "--threads", "1", "--set", "intake.tries=1"});
+  EXPECT_TRUE(until([&] { return issued(); })) << latest();
+  std::size_t hostile = 0;
+  for (const char* kind : {"hostile/hdf5-cve", "hostile/bombs"})
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(data) / kind)) {
+      if (!entry.is_regular_file() || entry.file_size() > 1000000) continue;
+      fs::copy_file(entry.path(), folder_ / ("radar/x" + std::to_string(hostile++) + ".h5"));
+      std::this_thread::sleep_for(milliseconds(40));  // a folder that fills at once is a backfill
+    }
+  const auto rejected = [&] {
+    const std::string text = test::read_text(folder_ / "out/rejected.jsonl");
+    return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+  };
+  EXPECT_TRUE(until([&] { return fs::exists(folder_ / "out/rejected.jsonl") && rejected() >= hostile; }))
+      << rejected() << " of " << hostile;
+  EXPECT_TRUE(until([&] { return issued(); })) << latest();
+  EXPECT_EQ(program.end(SIGTERM), 143);
 }
 
 TEST_F(Watching, ASecondOneOnTheSameOutputIsRefused) {
@@ -219,6 +280,67 @@ TEST_F(Watching, KilledAtRandomMomentsEveryCycleIsPublishedOnceOrCountedAsMissed
     EXPECT_EQ(seen.count("products/" + name), 1U) << name;  // and no leftovers
   std::cout << nominals.size() << " published, " << withheld.size() << " withheld, " << missed
             << " missed of " << slots << " cycles, " << WATCH_KILLS << " kills\n";
+}
+
+int connect_to(int port) {
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return socket;
+  ::close(socket);
+  return -1;
+}
+
+/// The status of the answer; 0: there was none.
+int get(int port, const std::string& target) {
+  const int socket = connect_to(port);
+  if (socket < 0) return 0;
+  const std::string request = "GET " + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+  std::string answer;
+  if (::send(socket, request.data(), request.size(), MSG_NOSIGNAL) > 0) {
+    char part[4096];
+    for (ssize_t got = 0; (got = ::recv(socket, part, sizeof part, 0)) > 0;)
+      answer.append(part, static_cast<std::size_t>(got));
+  }
+  ::close(socket);
+  return answer.size() > 12 ? std::stoi(answer.substr(9, 3)) : 0;
+}
+
+/// Two hundred requests a second, and clients that never finish theirs.
+TEST_F(Watching, CrowdsOfClientsDelayNoCycle) {
+  Radar radar(folder_ / "radar");
+  const int port = 20000 + ::getpid() % 20000;
+  Program program(folder_.path(),
+                  {"watch", "watch.yaml", "--threads", "1", "--set", "http.port=" + std::to_string(port)});
+  EXPECT_TRUE(until([&] { return issued() && get(port, "/api/map") == 200; })) << latest();
+  std::vector<int> slow;
+  for (int i = 0; i < 40; ++i) {
+    slow.push_back(connect_to(port));
+    EXPECT_EQ(::send(slow.back(), "GET /", 5, MSG_NOSIGNAL), 5);
+  }
+  const std::vector<std::string> targets = {"/api/latest", "/api/map", "/api/point?lat=52&lon=10.1",
+                                            "/metrics", "/"};
+  std::map<int, int> answers;
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 1600; ++i) {
+    ++answers[get(port, targets[static_cast<std::size_t>(i) % targets.size()])];
+    std::this_thread::sleep_until(begin + (i + 1) * milliseconds(5));
+  }
+  for (const char* odd :
+       {"/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/page.css/../../x",
+        "/api/image/../../latest.json", "/latest.json", "/metrics.prom", "/api/point?lat=x"}) {
+    const int status = get(port, odd);
+    EXPECT_TRUE(status >= 400 && status < 500) << odd << ": " << status;
+  }
+  for (const int socket : slow) ::close(socket);
+  EXPECT_EQ(answers[200], 1600);
+  const std::string metrics = test::read_text(folder_ / "out/metrics.prom");
+  EXPECT_NE(metrics.find("cycles_total{status=\"missed\"} 0"), std::string::npos) << metrics;
+  EXPECT_NE(metrics.find("cycles_total{status=\"withheld\"} 0"), std::string::npos) << metrics;
+  EXPECT_TRUE(issued());
+  EXPECT_EQ(program.end(SIGTERM), 143);
 }
 
 struct Wrong {
