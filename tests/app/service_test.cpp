@@ -27,6 +27,26 @@ TEST_F(Watch, IssuesANowcastForEachFrame) {
       << metrics();
 }
 
+/// Rates stand for the time since the lead before them.
+TEST_F(Watch, RainIsSummedFromTheLatestFrameOn) {
+  config_.publish.accumulations_min = {10., 25., 61.};  // the last is no lead
+  feed(0, 5);
+  run(5);
+  const io::Product made = product(5);
+  ASSERT_EQ(made.accumulations.size(), 2U);
+  EXPECT_EQ(made.accumulations[1].to_s, 1500);
+  const auto pixels = static_cast<std::size_t>(made.grid.pixels());
+  double most = 0.;
+  for (std::size_t i = 0; i < pixels; ++i) {
+    const double sum = (made.values[i] + made.values[pixels + i]) / 12.;
+    const double there = made.accumulations[0].values[i];
+    if (std::isnan(sum)) continue;
+    EXPECT_NEAR(there, sum, 0.007);
+    most = std::max(most, there);
+  }
+  EXPECT_GT(most, 0.05);
+}
+
 TEST_F(Watch, TheOrderOfArrivalChangesNothing) {
   const auto issue = [&](const std::vector<int>& order, const fs::path& to) {
     config_.output = to.string();
