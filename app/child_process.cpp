@@ -190,10 +190,12 @@ std::optional<ChildProcess::End> ChildProcess::ended() {
                                   signal == SIGKILL ? "; out of memory?" : "")};
   }
   if (WEXITSTATUS(status) == 0) return End{true, ""};
+  const int code = WEXITSTATUS(status);
   const std::string said = last_words(log_);
-  return End{false, said.empty() ? fmt::format("it ended with exit code {} and said nothing in {}",
-                                               WEXITSTATUS(status), log_.string())
-                                 : said};
+  return End{false, !said.empty()
+                        ? said
+                        : fmt::format("it ended with exit code {} and said nothing in {}{}", code,
+                                      log_.string(), code == kResources ? "; is the disk full?" : "")};
 }
 
 void end_with_parent() {

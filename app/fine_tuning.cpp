@@ -230,6 +230,16 @@ void FineTuning::go_on(io::Moment now, const fs::path& weights_in_use) {
     const auto scores = [&](const char* name) { return read_scores(run_folder() / name); };
     switch (run_->step) {
       case RunStep::pack:
+        // Blocks to choose on are cut from the whole range: none of it may lie before the frames.
+        if (const auto first = begin_of_archive(config_))
+          run_->train_from = std::max(run_->train_from, *first);
+        if (run_->train_from >= run_->held_out) {
+          conclude(Outcome::failed,
+                   fmt::format("the archive begins at {}, and what is older than {} "
+                               "(schedule.holdout) is trained on",
+                               io::format_time(run_->train_from), io::format_time(run_->held_out)));
+          return;
+        }
         run_->step = RunStep::score_in_use;
         break;
       case RunStep::score_in_use: {

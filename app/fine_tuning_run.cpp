@@ -26,6 +26,12 @@ constexpr const char* kSteps[] = {"pack", "score in use", "train", "score new"};
 constexpr std::int64_t kLooks = 10;  // of a training at its validation, and checkpoints, until its end
 constexpr std::int64_t kMostReaders = 64;
 
+/// form: 0 stands for a digit.
+bool has_form(std::string_view text, std::string_view form) {
+  return std::equal(text.begin(), text.end(), form.begin(), form.end(),
+                    [](char c, char wanted) { return wanted == '0' ? c >= '0' && c <= '9' : c == wanted; });
+}
+
 std::int64_t threads_of(const WatchConfig& config) {
   if (config.schedule.threads > 0) return config.schedule.threads;
   return std::max<std::int64_t>(1, std::thread::hardware_concurrency() / 2);
@@ -134,9 +140,21 @@ std::string FineTuningRun::name() const {
 }
 
 bool is_run_name(const std::string& name) {
-  constexpr std::string_view kForm = "00000000T0000Z";
-  return std::equal(name.begin(), name.end(), kForm.begin(), kForm.end(),
-                    [](char c, char form) { return form == '0' ? c >= '0' && c <= '9' : c == form; });
+  return has_form(name, "00000000T0000Z");
+}
+
+std::optional<io::TimePoint> begin_of_archive(const WatchConfig& config) {
+  std::optional<io::TimePoint> begin;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(archive_of(config), none)) {
+    const std::string name = entry.path().filename().string();  // part_20240601T0000Z_20240601T0455Z.nc
+    if (!has_form(name.substr(0, 18), "part_00000000T0000")) continue;
+    const auto first =
+        io::parse_time(fmt::format("{}-{}-{}T{}:{}Z", name.substr(5, 4), name.substr(9, 2),
+                                   name.substr(11, 2), name.substr(14, 2), name.substr(16, 2)));
+    if (first && (!begin || *first < *begin)) begin = first;
+  }
+  return begin;
 }
 
 Json FineTuningRun::json() const {

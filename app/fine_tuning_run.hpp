@@ -43,6 +43,8 @@ inline constexpr const char* kScoresNew = "scores_new.json";
 /// What `raincell` is started with for the run's step. folder: that of the run.
 std::vector<std::string> arguments_of(const FineTuningRun&, const WatchConfig&,
                                       const std::filesystem::path& folder);
+/// When the frames of the archive begin, by the names of its parts; nothing when none says so.
+std::optional<io::TimePoint> begin_of_archive(const WatchConfig&);
 /// Whether a name is that of a run's folder.
 bool is_run_name(const std::string&);
 

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "app/errors.hpp"
+#include "app/signals.hpp"
 #include "kernels/backend.hpp"
 
 namespace raincell::app {
@@ -14,6 +15,8 @@ namespace raincell::app {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kGrace{4};  // for a forecast that is under way when the end is asked for
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -98,7 +101,14 @@ void Ladder::ask_model(LadderResult& result, std::int64_t leads, Clock::time_poi
       answer->error = std::current_exception();
     }
   });
-  const bool done = worker_.wait_until(deadline);
+  bool done = false;
+  std::optional<Clock::time_point> asked;  // to end
+  while (!done && Clock::now() < deadline) {
+    done = worker_.wait_until(std::min(deadline, Clock::now() + std::chrono::milliseconds(100)));
+    if (done || pending_signal() == 0) continue;
+    if (!asked) asked = Clock::now();
+    if (Clock::now() - *asked > kGrace) stop_if_asked();
+  }
   result.model_s = seconds_since(begin);
   if (!done) {
     result.lacks.push_back(

@@ -1,6 +1,7 @@
 // The only place that prints: stdout carries results, stderr carries messages.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -40,7 +41,8 @@ class Log {
   friend class Progress;
   void message(std::string_view color, std::string_view prefix, std::string_view text);
   void raw(std::string_view text);
-  bool terminal_ = false, color_ = false, bar_shown_ = false, reports_ = true;
+  bool terminal_ = false, color_ = false, reports_ = true;
+  std::atomic<bool> bar_shown_ = false;  // threads may speak at any time, a line each
   std::string who_;
 };
 

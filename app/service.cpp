@@ -26,10 +26,11 @@ using SteadyClock = std::chrono::steady_clock;
 
 constexpr milliseconds kRound{1000};  // between two looks at the folder
 constexpr seconds kMetricsEvery{10};
-constexpr seconds kStartup{15};             // for files that lie there already, before a cycle is withheld
-constexpr seconds kGrace{5};                // for a model that is at work when the end is asked for
-constexpr seconds kLongestModel{600};       // after which it is taken for dead
-constexpr std::size_t kFramesAtLeast = 14;  // in memory: an hour of them for the page
+constexpr seconds kStartup{15};        // for files that lie there already, before a cycle is withheld
+constexpr seconds kGrace{2};           // for a model that is at work when the end comes
+constexpr seconds kLongestModel{600};  // after which it is taken for dead
+constexpr std::uintmax_t kLongestList = 4 << 20;  // bytes of rejected.jsonl
+constexpr std::size_t kFramesAtLeast = 14;        // in memory: an hour of them for the page
 
 io::IntakeSpec intake_spec(const WatchConfig& config, std::int64_t wanted) {
   io::IntakeSpec spec;
@@ -151,11 +152,15 @@ void Service::State::judge(const io::IntakeEvent& event) {
   }
   if (event.verdict != io::Verdict::refused && event.verdict != io::Verdict::foreign) return;
   try {
+    const auto file = publication.path("rejected.jsonl");
+    std::error_code none;
+    if (const auto bytes = std::filesystem::file_size(file, none); !none && bytes > kLongestList)
+      std::filesystem::rename(file, publication.path("rejected.before.jsonl"), none);
     const nlohmann::ordered_json line = {{"time", io::format_time(now)},
                                          {"file", event.file.string()},
                                          {"result", io::name_of(event.verdict)},
                                          {"reason", event.reason}};
-    io::append_line(publication.path("rejected.jsonl"), json_text(line));
+    io::append_line(file, json_text(line));
   } catch (const io::WriteError&) {  // the log has it, and a full disk is said elsewhere
   }
 }
@@ -225,7 +230,8 @@ bool Service::State::round() {
   Decision decision;
   decision.until = clock.now().wall + seconds(1);
   if (know_step()) {
-    if (!ledger) {
+    if (!ledger || ledger_step != spec.step) {
+      ledger_step = spec.step;
       ledger.emplace(publication.path("ledger"),
                      LedgerSpec{config.ledger.thresholds_mm_h, spec.step.count(),
                                 static_cast<int>(config.ledger.hours), static_cast<int>(config.ledger.days)},

@@ -227,6 +227,10 @@ void Service::State::score() {
   for (const TimePoint time : std::exchange(truths, {})) {
     const auto frame = intake.frames().find(time);
     const auto slot = slot_of(spec, time);
+    if (!slot)
+      warn(fmt::format("the frame of {} lies beside the slots every {}, by more than {}; it is not used",
+                       io::format_time(time), format_duration(static_cast<double>(spec.step.count())),
+                       format_duration(static_cast<double>(spec.tolerance().count()))));
     if (frame == intake.frames().end() || !slot || frame->second.quantity != io::Quantity::rain_rate)
       continue;
     ledger->arrived(*slot, frame->second.values, io::describe(frame->second.grid));

@@ -31,6 +31,7 @@ struct Service::State {
   Arrivals arrivals;
   ServiceMetrics metrics;
   ServiceView view;
+  std::chrono::seconds ledger_step{0};
   std::optional<Ledger> ledger;       // once the step is known
   std::vector<io::TimePoint> truths;  // frames that forecasts have not been scored with
   std::optional<HttpServer> server;   // after what it shows

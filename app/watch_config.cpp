@@ -154,7 +154,7 @@ std::vector<Field<WatchConfig>> own_fields() {
               "configuration of a training that goes on from the weights in use, at set times; empty: none"),
       times_of_day("schedule.at", AT(schedule.at_minutes), "when it begins, UTC"),
       text<R>("schedule.archive", AT(schedule.archive),
-              "packed archive that the frames of the input are added to; it grows, and nothing in it is "
+              "folder of the packed archive that the frames of the input are added to, from which nothing is "
               "removed; empty: archive in the output folder"),
       integer<R>("schedule.steps", AT(schedule.steps), 1, 1000000000, "updates of the weights in use"),
       real<R>("schedule.learning_rate", AT(schedule.learning_rate), 1e-9, 100., "largest, of these steps"),
@@ -211,6 +211,10 @@ void check_whole(const WatchConfig& config, const std::string& file, Problems& p
   if (!config.schedule.config.empty()) {
     if (config.schedule.at_minutes.empty())
       problems.add(file, 0, "schedule.at", "expected one time of the day or more, for example [\"03:00\"]");
+    if (config.schedule.archive.ends_with(".nc"))
+      problems.add(file, 0, "schedule.archive",
+                   fmt::format("'{}' is a file, which would be written anew each day; expected a folder",
+                               config.schedule.archive));
     if (config.forecaster != "convlstm" && config.forecaster != "blend")
       problems.add(file, 0, "schedule.config",
                    fmt::format("there are no weights to train, since the forecaster is {}; expected convlstm "

@@ -2,7 +2,9 @@
 #include "app/fine_tuning.hpp"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include <chrono>
@@ -50,8 +52,10 @@ class FineTune : public testing::Test {
                                                         "--size", "40x36", "--seed", "3"}));
     test::expect_ok(test::run_raincell(world_->path(), {"pack", "radar", "--output", "archive.nc"}));
     test::write_text(*world_ / "small.yaml", test::kSmallConfig);
-    test::expect_ok(test::run_raincell(world_->path(), {"train", "small.yaml", "--run", "run", "--set",
-                                                        "data.archive=archive.nc", "--threads", "1"}));
+    for (const auto& [run, rate] : {std::pair{"run", "0.001"}, {"spoilt", "0.5"}})
+      test::expect_ok(test::run_raincell(
+          world_->path(), {"train", "small.yaml", "--run", run, "--set", "data.archive=archive.nc",
+                           "--threads", "1", "--set", std::string("optimizer.learning_rate=") + rate}));
     fs::current_path(world_->path());
   }
   static void TearDownTestSuite() {
@@ -134,6 +138,9 @@ class FineTune : public testing::Test {
 };
 
 TEST_F(FineTune, NewFramesAreAppendedTrainedOnAndWeightsThatAreNotWorsePromoted) {
+  in_use_ = *world_ / "spoilt/best.safetensors";  // can only become better
+  config_.schedule.learning_rate = 0.01;
+  config_.schedule.steps = 60;
   const std::size_t open = descriptors();
   ASSERT_TRUE(whole_run()) << state();
   ASSERT_EQ(results_.size(), 1U) << decision();
@@ -147,9 +154,9 @@ TEST_F(FineTune, NewFramesAreAppendedTrainedOnAndWeightsThatAreNotWorsePromoted)
   EXPECT_NE(after.hash, before.hash);
   EXPECT_NE(said("packing").find("60 frames"), std::string::npos) << said("packing");
   const std::string& trained = after.config;  // what was held out, 03:00 to 05:00, is no part of it
-  EXPECT_NE(trained.find("2024-05-02T03:00Z/2024-06-01T02:59:59Z"), std::string::npos) << trained;
-  EXPECT_NE(trained.find("learning_rate: 0.0001"), std::string::npos);
-  EXPECT_NE(trained.find("steps: 20"), std::string::npos);
+  EXPECT_NE(trained.find("2024-06-01T00:00Z/2024-06-01T02:59:59Z"), std::string::npos) << trained;
+  EXPECT_NE(trained.find("learning_rate: 0.01"), std::string::npos);
+  EXPECT_NE(trained.find("steps: 60"), std::string::npos);
   const auto scores = nlohmann::json::parse(test::read_text(run_folder() / "scores_new.json"));
   EXPECT_EQ(scores["cases"], 24 - 3 - 3 + 1);  // frames from 03:00 to 04:55
   EXPECT_FALSE(fs::exists(run_folder() / "training/checkpoints"));
@@ -270,9 +277,54 @@ TEST_F(FineTune, AShortArchiveIsAReason) {
   config_.schedule.holdout_s = 4 * 3600 + 45 * 60;  // leaves two frames
   ASSERT_TRUE(whole_run());
   EXPECT_TRUE(decided("training failed: ") && decided("no window of 3 + 3 consecutive frames")) << decision();
+  config_.schedule.holdout_s = 30 * 3600;
+  round_at("2024-06-02T05:00Z");
+  ASSERT_TRUE(until("idle"));
+  EXPECT_TRUE(decided("the archive begins at 2024-06-01T00:00Z")) << decision();
+}
+
+TEST_F(FineTune, AFolderThatCannotBeWrittenIsAReason) {
+  test::write_text(folder_ / "fine-tuning", "in the way");
+  ASSERT_NO_THROW(begin_again());
+  round_at("2024-06-01T04:50Z");
+  round_at("2024-06-01T05:00Z");
+  EXPECT_EQ(state(), "idle");
+  EXPECT_TRUE(decided("fine-tuning")) << decision();
+  EXPECT_EQ(count("failed"), 1);
+  round_at("2024-06-01T05:01Z");
+  EXPECT_EQ(count("failed"), 1);
+}
+
+TEST_F(FineTune, AFullDiskIsAReasonAtWhateverStep) {
+  fs::create_directories(folder_ / "fine-tuning");
+  for (const int size : {4, 32, 64, 128, 256}) {  // KiB
+    const pid_t service = ::fork();               // a file system of its own
+    ASSERT_GE(service, 0);
+    if (service == 0) {
+      const std::string option = "size=" + std::to_string(size) + "k";
+      if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+          ::mount("none", (folder_ / "fine-tuning").c_str(), "tmpfs", 0, option.c_str()) != 0)
+        ::_exit(2);
+      begin_again();
+      round_at("2024-06-01T04:50Z");
+      round_at("2024-06-01T05:00Z");
+      const bool ended = until("idle") && results_.empty() && count("failed") == 1;
+      test::write_text(folder_ / std::to_string(size), decision());
+      tuning_.reset();
+      ::_exit(ended ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(service, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 2) GTEST_SKIP() << "no file system may be mounted here";
+    const std::string reason = test::read_text(folder_ / std::to_string(size));
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << size << ": " << reason;
+    EXPECT_TRUE(reason.find("disk") != std::string::npos || reason.find("make room") != std::string::npos)
+        << size << ": " << reason;
+  }
 }
 
 TEST_F(FineTune, OtherWeightsInUseMeanwhileAreKept) {
+  config_.schedule.learning_rate = 1e-6;
   round_at("2024-06-01T04:50Z");
   round_at("2024-06-01T05:00Z");
   ASSERT_TRUE(until("training"));
@@ -423,6 +475,7 @@ TEST(ScheduleKeys, AreReadAndWrittenBack) {
   for (const char* at : {"24:00", "[3:00]", "[\"03:60\"]", "3", "[]", "[[03:00]]"})
     EXPECT_NE(refused(std::string("schedule.at=") + at).find("schedule.at"), std::string::npos) << at;
   EXPECT_NE(refused("schedule.memory=3").find("expected 0 or a size"), std::string::npos);
+  EXPECT_NE(refused("schedule.archive=a.nc").find("expected a folder"), std::string::npos);
   EXPECT_NE(refused("forecaster=advection").find("there are no weights to train"), std::string::npos);
 }
 

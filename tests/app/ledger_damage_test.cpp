@@ -18,7 +18,7 @@ using test::write_text;
 
 /// Scores of the folder, after all truths of the day came.
 std::pair<std::size_t, std::string> scored_in(const fs::path& folder, const Day& day) {
-  Log log = silent();
+  SilentLog log;
   Ledger ledger(folder, {}, log);
   std::size_t scored = 0;
   for (std::int64_t t = 0; t < day.frames; ++t) scored += ledger.arrived(at_step(t), day.truth(t), "grid");
@@ -74,7 +74,7 @@ TEST(Ledger, NoDamageToTheScoresMakesAWrongOne) {
   }
   const std::string bytes = read_text(file);
   ASSERT_EQ(std::count(bytes.begin(), bytes.end(), '\n'), 2);
-  Log log = silent();
+  SilentLog log;
   const std::vector<double> thresholds = LedgerSpec().thresholds;
   const Scores right = ScoreLog(file, thresholds, log).scores();
   const auto try_bytes = [&](const std::string& damaged, bool last, const std::string& what) {
@@ -213,7 +213,7 @@ TEST(Ledger, AForecastStaysUntilItsScoresAreWritten) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "needs /dev/full";
   const Day day(14, 12, 3, 4, 4);
   const Folder folder;
-  Log log = silent();
+  SilentLog log;
   fs::create_symlink("/dev/full", folder / "scores.jsonl");
   const auto feed = [&] {
     Ledger ledger(folder.path(), {}, log);

@@ -124,7 +124,7 @@ TEST(Ledger, AKilledServiceGoesOnAsIfNothingHadHappened) {
     const Folder folder;
     const fs::path scores = folder / "scores.jsonl";
     const auto run = [&] {
-      Log log = silent();
+      SilentLog log;
       Ledger ledger(folder.path(), {}, log);
       for (std::int64_t t = 0; t < day.frames; ++t) {
         ledger.arrived(at_step(t), day.truth(t), "grid");
@@ -248,7 +248,7 @@ long resident_kb() {
 TEST(Ledger, ThousandsOfCyclesLeaveAFlatFolderAndFlatMemory) {
   const Day day(15, 50, 2, 4, 4);  // again and again
   const Folder folder;
-  Log log = silent();
+  SilentLog log;
   LedgerSpec spec;
   spec.thresholds = {0.5, 5};
   spec.days = 1;
