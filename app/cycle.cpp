@@ -22,11 +22,10 @@ TimePoint floor_slot(const CycleSpec& spec, TimePoint time) {
   return time - seconds(into);
 }
 
-/// The key that occurs most often; of several, the smallest.
-seconds most_frequent(const std::map<seconds, int>& counts) {
-  const auto most = std::max_element(counts.begin(), counts.end(),
-                                     [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == counts.end() ? seconds(0) : most->first;
+/// How far a time is from the slots of a phase.
+seconds off_slot(TimePoint time, seconds step, seconds phase) {
+  const std::int64_t into = (((time.time_since_epoch() - phase) % step) + step).count() % step.count();
+  return seconds(std::min(into, step.count() - into));
 }
 
 /// The frame nearest to each slot.
@@ -69,19 +68,42 @@ std::string age_text(seconds age) {
 
 }  // namespace
 
-Rhythm rhythm_of(const std::vector<TimePoint>& times) {
-  std::map<seconds, int> steps;
-  for (std::size_t i = 1; i < times.size(); ++i)
-    if (times[i] > times[i - 1]) ++steps[times[i] - times[i - 1]];
-  const seconds step = most_frequent(steps);
-  return {step, phase_of(times, step)};
+seconds step_of(const std::vector<TimePoint>& times) {
+  const auto differences = [](const std::vector<TimePoint>& sorted) {
+    std::vector<seconds> found;
+    for (std::size_t i = 1; i < sorted.size(); ++i)
+      if (sorted[i] > sorted[i - 1]) found.push_back(sorted[i] - sorted[i - 1]);
+    std::sort(found.begin(), found.end());
+    return found;
+  };
+  const std::vector<seconds> all = differences(times);
+  if (all.empty()) return seconds(0);
+  // Of two sources that are some seconds apart, one.
+  const seconds near = all[all.size() * 3 / 4] / 10;
+  std::vector<TimePoint> apart;
+  for (const TimePoint time : times)
+    if (apart.empty() || time - apart.back() > near) apart.push_back(time);
+  const std::vector<seconds> found = differences(apart);
+  if (found.empty()) return seconds(0);
+  const seconds middle = found[(found.size() - 1) / 2];
+  const auto minutes = std::chrono::round<std::chrono::minutes>(middle);
+  const seconds off = middle > minutes ? middle - minutes : minutes - middle;
+  return minutes.count() > 0 && off * 10 <= middle ? seconds(minutes) : middle;
 }
 
-seconds phase_of(const std::vector<TimePoint>& times, seconds step) {
-  std::map<seconds, int> phases;
-  if (step.count() > 0)
-    for (const TimePoint time : times) ++phases[time.time_since_epoch() % step];
-  return most_frequent(phases);
+seconds phase_of(const std::vector<TimePoint>& times, seconds step, seconds before) {
+  if (step.count() <= 0) return seconds(0);
+  const auto fit = [&](seconds phase) {
+    return std::count_if(times.begin(), times.end(),
+                         [&](TimePoint time) { return off_slot(time, step, phase) <= step / 10; });
+  };
+  const auto most = static_cast<std::ptrdiff_t>(times.size() + 1) / 2;
+  if (fit(before) >= most) return before;
+  if (fit(seconds(0)) >= most) return seconds(0);
+  seconds best = before;
+  for (const TimePoint time : times)
+    if (const seconds phase = time.time_since_epoch() % step; fit(phase) > fit(best)) best = phase;
+  return best;
 }
 
 std::optional<TimePoint> slot_of(const CycleSpec& spec, TimePoint frame) {
@@ -125,8 +147,7 @@ Decision decide(const CycleSpec& spec, const std::vector<TimePoint>& frames, Tim
                                         age_text(spec.max_age))
                           : std::string("there is no frame");
   }
-  if (attempted && decision.nominal > *attempted)
-    decision.missed = (decision.nominal - *attempted) / spec.step - 1;
+  if (attempted) decision.missed = std::max<std::int64_t>(0, (decision.nominal - *attempted) / spec.step - 1);
   return decision;
 }
 

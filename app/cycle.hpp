@@ -23,14 +23,12 @@ struct CycleSpec {
   std::chrono::seconds tolerance() const { return step / 5; }
 };
 
-/// Most frequent difference between neighbours, the shorter one of two; 0 for fewer than two. And the most
-/// frequent place in the step.
-struct Rhythm {
-  std::chrono::seconds step{0}, phase{0};
-};
-Rhythm rhythm_of(const std::vector<io::TimePoint>& times);
-/// The same where the step is known.
-std::chrono::seconds phase_of(const std::vector<io::TimePoint>& times, std::chrono::seconds step);
+/// Between frames that come with some jitter, now and then not at all, or twice: the median difference, in
+/// whole minutes where it is near to that; 0 for fewer than two.
+std::chrono::seconds step_of(const std::vector<io::TimePoint>& times);
+/// Where most frames lie in the step: `before` as long as that is so, else 0, else where most others are.
+std::chrono::seconds phase_of(const std::vector<io::TimePoint>& times, std::chrono::seconds step,
+                              std::chrono::seconds before);
 
 /// The slot of a frame, which may be off by the tolerance. Empty: it belongs to none.
 std::optional<io::TimePoint> slot_of(const CycleSpec&, io::TimePoint frame);

@@ -57,15 +57,15 @@ std::vector<float> fill_gaps(const LadderInput& input, const model::MotionSpec& 
   return past;
 }
 
-/// What is no forecast of rain: less than none.
-std::int64_t raise_negatives(std::span<float> values) {
-  std::int64_t raised = 0;
-  for (float& value : values) {
-    if (!(value < 0.F)) continue;
-    value = 0.F;
-    ++raised;
+constexpr float kMostRain = 327.67F;  // mm/h: what a product holds, and more than any radar sees
+
+/// What is no forecast of rain: less than none, or more than there is.
+void keep_possible(LadderResult& result) {
+  for (float& value : result.forecast.values) {
+    if (value < 0.F) ++result.raised;
+    if (value > kMostRain) ++result.lowered;
+    if (!std::isnan(value)) value = std::clamp(value, 0.F, kMostRain);
   }
-  return raised;
 }
 
 }  // namespace
@@ -165,7 +165,7 @@ LadderResult Ladder::climb(const LadderInput& input, Clock::time_point deadline)
     result.forecaster = advect ? "advection" : "persistence";
     result.forecast = advect ? result.advected : model::Persistence().forecast(past, leads);
   }
-  if (input.quantity != io::Quantity::reflectivity) result.raised = raise_negatives(result.forecast.values);
+  if (input.quantity == io::Quantity::rain_rate) keep_possible(result);
   return result;
 }
 

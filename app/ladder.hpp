@@ -34,7 +34,7 @@ struct LadderResult {
   std::vector<bool> filled;                   // one a frame of it
   model::ForecastFrames forecast;             // [leads, rows, columns]
   model::ForecastFrames advected;             // empty where there is one frame
-  std::int64_t raised = 0;                    // values below 0 that were set to it
+  std::int64_t raised = 0, lowered = 0;       // values below 0 that were set to it, and above what is rain
   double prepare_s = 0., model_s = 0.;
   /// "convlstm", "convlstm, shorter history"
   std::string rung_text() const;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "app/child_process.hpp"
 #include "app/commands.hpp"
 #include "app/errors.hpp"
 #include "app/openmp.hpp"
@@ -92,6 +93,7 @@ bool computes(const std::string& name) {
 int main(int argc, char** argv) {
   if (argc > 1 && raincell::app::computes(argv[1])) raincell::app::settle_openmp(argv);
   raincell::app::install_signal_handlers();
+  raincell::app::end_with_parent();
   raincell::app::Log log;
   return raincell::app::run(std::vector<std::string>(argv + 1, argv + argc), log);
 }

@@ -50,28 +50,29 @@ std::optional<PointRain> rain_of(const std::vector<PointValue>& series) {
   const auto first = std::find_if(coming.begin(), coming.end(), is_wet);
   if (first == coming.end()) return std::nullopt;
   const auto last = std::find_if(coming.rbegin(), coming.rend(), is_wet).base();  // behind it
+  const bool then_dry = last != coming.end() && (*last)->rain_mm_h;
   const auto most = std::max_element(first, last, [](const PointValue* a, const PointValue* b) {
     return a->rain_mm_h.value_or(0.) < b->rain_mm_h.value_or(0.);
   });
   rain.from = (*first)->time;
   rain.heaviest = (*most)->time;
   rain.heaviest_mm_h = (*most)->rain_mm_h.value_or(0.);
-  if (last != coming.end()) rain.until = (*last)->time;
+  if (then_dry) rain.until = (*last)->time;
   return rain;
 }
 
 std::string sentence_of(const std::vector<PointValue>& series) {
-  const bool known = std::any_of(series.begin(), series.end(), [](const PointValue& value) {
+  const auto known = std::find_if(series.rbegin(), series.rend(), [](const PointValue& value) {
     return value.kind == FrameKind::forecast && value.rain_mm_h;
   });
-  if (!known) return "There is no forecast here: no radar sees this place.";
+  if (known == series.rend()) return "There is no forecast here: no radar sees this place.";
+  const std::string end = clock_of(known->time);  // as far as anything is known
   const auto rain = rain_of(series);
-  if (!rain) return fmt::format("No rain until {} UTC.", clock_of(series.back().time));
+  if (!rain) return fmt::format("No rain until {} UTC.", end);
   return fmt::format("{}, heaviest {:.2g} mm/h at {}, {} UTC.",
                      rain->now ? std::string("Rain now") : "Rain from " + clock_of(rain->from),
                      rain->heaviest_mm_h, clock_of(rain->heaviest),
-                     rain->until ? "ends about " + clock_of(*rain->until)
-                                 : "goes on beyond " + clock_of(series.back().time));
+                     rain->until ? "ends about " + clock_of(*rain->until) : "goes on beyond " + end);
 }
 
 }  // namespace raincell::app

@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "app/errors.hpp"
 #include "app/signals.hpp"
 #include "io/catalogue.hpp"
 #include "io/publish.hpp"
@@ -21,7 +22,7 @@ void empty_folder(const fs::path& folder) {
   io::make_folder(folder);
   std::error_code none;
   if (!fs::exists(folder / kMark, none) && !fs::is_empty(folder, none))
-    throw io::DataError(fmt::format(
+    throw UsageError(fmt::format(
         "{}: holds files already, and a replay would mix its own with them; give an empty folder as input",
         folder.string()));
   for (const auto& entry : fs::directory_iterator(folder))
@@ -41,6 +42,10 @@ Replay::Replay(const fs::path& from, fs::path to, const io::SourceOptions& optio
     progress.total(all);
     progress.update(done);
   });
+  std::error_code none;
+  if (fs::equivalent(from, to_, none))
+    throw UsageError(
+        fmt::format("--replay {}: is the input of the service itself; choose another input", from.string()));
   std::map<fs::path, io::TimePoint> last;
   for (const io::CatalogueEntry& entry : catalogue.frames) last[entry.key.file] = entry.key.valid_time;
   for (const auto& [file, time] : last) files_.emplace(time, file);

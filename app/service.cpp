@@ -30,7 +30,8 @@ constexpr seconds kStartup{15};        // for files that lie there already, befo
 constexpr seconds kGrace{2};           // for a model that is at work when the end comes
 constexpr seconds kLongestModel{600};  // after which it is taken for dead
 constexpr std::uintmax_t kLongestList = 4 << 20;  // bytes of rejected.jsonl
-constexpr std::size_t kFramesAtLeast = 14;        // in memory: an hour of them for the page
+constexpr std::size_t kFramesForAStep = 6;
+constexpr std::size_t kFramesAtLeast = 14;  // in memory: an hour of them for the page
 
 io::IntakeSpec intake_spec(const WatchConfig& config, std::int64_t wanted) {
   io::IntakeSpec spec;
@@ -63,6 +64,7 @@ Service::State::State(const WatchConfig& config_, const Arguments& arguments, Se
       log(log_),
       publication(config_, log_),
       trial(config_, arguments, publication.path("weights"), log_),
+      tuning(config_, publication.path("fine-tuning"), log_),
       ladder(config_, trial.begin()),
       intake(config_.input, intake_spec(config_, ladder.model().wanted())),
       arrivals(config_.input),
@@ -84,6 +86,10 @@ void Service::State::start() {
   spec.step = seconds(config.cycle.step_s);
   know_model();
   done.product = done.attempted = publication.newest_product();
+  if (replay != nullptr && done.product && *done.product >= replay->first())
+    throw UsageError(fmt::format(
+        "{}: holds nowcasts up to {}, and the replay begins at {}; choose another output, or remove that one",
+        config.output, io::format_time(*done.product), io::format_time(replay->first())));
   if (const auto& latest = publication.latest()) {
     if (latest->nominal && (!done.attempted || *latest->nominal > *done.attempted))
       done.attempted = latest->nominal;
@@ -110,24 +116,25 @@ void Service::State::know_model() {
 
 std::vector<TimePoint> Service::State::frame_times() const {
   std::vector<TimePoint> times;
-  for (const auto& [time, frame] : intake.frames()) times.push_back(time);
+  // A frame without an observed pixel is a gap.
+  for (const auto& [time, frame] : intake.frames())
+    if (std::any_of(frame.values.begin(), frame.values.end(), [](float v) { return !std::isnan(v); }))
+      times.push_back(time);
   return times;
 }
 
 /// From the frames, or else from the weights.
 bool Service::State::know_step() {
   const std::vector<TimePoint> times = frame_times();
-  if (times.empty()) return spec.step.count() > 0;
   if (config.cycle.step_s == 0) {
     // What was seen once stays: a gap in a short history is not another step.
-    if (const Rhythm rhythm = rhythm_of(times);
-        rhythm.step.count() > 0 && (spec.step.count() == 0 || times.size() >= 6))
-      spec.step = rhythm.step;
+    const seconds seen = step_of(times);
+    if (seen.count() > 0 && (spec.step.count() == 0 || times.size() >= kFramesForAStep)) spec.step = seen;
     const WeightsInfo* weights = ladder.model().weights();
     if (spec.step.count() == 0 && weights != nullptr && weights->steps.shortest_s == weights->steps.longest_s)
       spec.step = seconds(weights->steps.shortest_s);
   }
-  spec.phase = phase_of(times, spec.step);
+  spec.phase = phase_of(times, spec.step, spec.phase);
   return spec.step.count() > 0;
 }
 
@@ -194,13 +201,12 @@ void Service::State::write_metrics(bool now) {
   Exposition out;
   metrics.write(out);
   if (ledger) ledger->add_metrics(out, moment.wall);
+  tuning.add_metrics(out);
   if (server) add_metrics(out, server->counts());
   view.write(out.text(), ledger ? json_text(ledger->skill(moment.wall)) : "{}");
-  nlohmann::ordered_json status = {{"time", io::format_time(moment.wall)},
-                                   {"since", io::format_time(begun)},
-                                   {"cycles", metrics.cycles_json()},
-                                   {"weights", trial.json()},
-                                   {"drift", nullptr}};
+  nlohmann::ordered_json status = {{"time", io::format_time(moment.wall)}, {"since", io::format_time(begun)},
+                                   {"cycles", metrics.cycles_json()},      {"weights", trial.json()},
+                                   {"fine_tuning", tuning.json()},         {"drift", nullptr}};
   if (ledger)
     if (const auto drift = ledger->drift(moment.wall)) status["drift"] = *drift;
   try {
@@ -210,13 +216,28 @@ void Service::State::write_metrics(bool now) {
   }
 }
 
+/// A nowcast of an earlier service, where no frame says when the next one is due.
+void Service::State::expire() {
+  const auto& latest = publication.latest();
+  const TimePoint now = clock.now().wall;
+  if (spec.step.count() > 0 || !latest || latest->status == Status::stale || now < valid_until) return;
+  Bulletin bulletin;
+  bulletin.nominal = latest->nominal;
+  bulletin.created = now;
+  bulletin.reason = fmt::format("no radar frame has come to {} since", config.input);
+  announce(bulletin);
+}
+
 /// A device that hangs does not answer; only a new process can ask it again.
 void Service::State::require_live_model() {
-  if (ladder.overdue() < std::max(kLongestModel, 10 * seconds(config.cycle.budget_s))) return;
+  if (std::max(ladder.overdue(), trial.overdue()) <
+      std::max(kLongestModel, 10 * seconds(config.cycle.budget_s)))
+    return;
   log.error(
       fmt::format("{} has been at work on one nowcast for {}; the device does not answer: this process "
                   "ends, to be started again",
                   config.forecaster, format_duration(static_cast<double>(ladder.overdue().count()))));
+  tuning.stop();
   std::_Exit(kDevice);
 }
 
@@ -257,11 +278,14 @@ bool Service::State::round() {
     }
     score();
   }
+  if (const auto tuned = tuning.round(clock.now(), trial.in_use()))
+    trial.promote(tuned->weights, "fine-tuning", tuned->reason, clock.now().wall);
   if (auto promoted = trial.round(clock.now(), ledger ? &*ledger : nullptr)) {
     ladder.use(std::move(promoted));
     spec.wanted = ladder.model().wanted();
     know_model();
   }
+  expire();
   if (replay != nullptr && replay->over() && clock.now().wall > replay->last() + spec.max_wait &&
       intake.waiting() == 0)
     return false;
@@ -287,14 +311,20 @@ void Service::run() {
   try {
     while (state_->round()) {
     }
-  } catch (const Stopped& stop) {
+  } catch (...) {
     tell_service_manager("STOPPING=1");
     state_->write_metrics(true);
+    state_->tuning.stop();
+    // Whoever waits for a model that does not answer does not end.
     const SteadyClock::time_point begin = SteadyClock::now();
-    while (state_->ladder.overdue().count() > 0 && SteadyClock::now() - begin < kGrace)
-      std::this_thread::sleep_for(milliseconds(50));
-    if (state_->ladder.overdue().count() > 0) std::_Exit(128 + stop.signal());
-    throw;
+    const auto busy = [&] {
+      return state_->ladder.overdue().count() > 0 || state_->trial.overdue().count() > 0;
+    };
+    while (busy() && SteadyClock::now() - begin < kGrace) std::this_thread::sleep_for(milliseconds(50));
+    if (!busy()) throw;
+    const Failure failure = failure_of(std::current_exception());
+    if (!failure.what.empty()) state_->log.error(failure.what);
+    std::_Exit(failure.code);
   }
 }
 

@@ -115,6 +115,7 @@ void Service::State::count(const LadderResult& made, const Bulletin& bulletin) {
   if (bulletin.revision > 0) ++metrics.revisions;
   metrics.filled += made.origin.filled;
   metrics.raised_values += made.raised;
+  metrics.lowered_values += made.lowered;
   if (ladder.overdue().count() > 0) ++metrics.late_models;
   metrics.last_product = bulletin.created->time_since_epoch().count();
   metrics.last_nominal = bulletin.nominal->time_since_epoch().count();
@@ -192,6 +193,7 @@ void Service::State::show(const Decision& decision, const LadderResult& made) {
     view.show(made.origin.grid, made.origin.quantity, spec.step, frames);
   } catch (const io::DataError& error) {
     if (!map_refused) warn(std::string("no map on the page: ") + error.what());
+    view.hide();
     map_refused = true;
   }
 }
@@ -255,7 +257,11 @@ void Service::State::cycle(const Decision& decision) {
   } catch (const kernels::DeviceError& error) {
     withhold(decision, error.what());  // and the end: only a new process can ask the device again
     throw;
-  } catch (const io::WriteError& error) {
+  } catch (const Stopped&) {
+    throw;
+  } catch (const ResourceError&) {
+    throw;
+  } catch (const std::exception& error) {  // of this cycle alone
     ++metrics.failed;
     warn(fmt::format("no nowcast of {}: {}; the next cycle tries again", io::format_time(decision.nominal),
                      error.what()));
@@ -263,7 +269,8 @@ void Service::State::cycle(const Decision& decision) {
   }
   if (decision.action == Decision::Action::issue) done.product = decision.nominal;
   score();
-  metrics.pruned += publication.prune(clock.now().wall, log);
+  // By the newest nowcast: a clock that is set wrong must not cost them all.
+  if (done.product) metrics.pruned += publication.prune(*done.product, log);
   write_metrics(true);
 }
 

@@ -101,6 +101,8 @@ void ServiceMetrics::write(Exposition& out) const {
           number(late_models));
   out.add("forecast_raised_values_total", "counter", "Negative values that were set to 0.",
           number(raised_values));
+  out.add("forecast_lowered_values_total", "counter", "Values above 327.67 mm/h that were set to it.",
+          number(lowered_values));
   for (std::size_t i = 0; i < kStages; ++i) {
     if (stages[i].counts.empty()) continue;
     out.histogram("cycle_duration_seconds", "Time that the parts of a cycle took.", kBounds, stages[i].counts,

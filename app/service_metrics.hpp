@@ -30,7 +30,8 @@ struct ServiceMetrics {
   std::map<Status, std::int64_t> cycles;
   std::int64_t failed = 0, missed = 0;  // cycles
   std::map<std::string, std::int64_t> rungs;
-  std::int64_t filled = 0, late_models = 0, raised_values = 0, revisions = 0, pruned = 0, list_failures = 0;
+  std::int64_t filled = 0, late_models = 0, raised_values = 0, lowered_values = 0, revisions = 0, pruned = 0,
+               list_failures = 0;
   std::array<StageTimes, kStages> stages;
   std::int64_t newest_frame = 0, last_arrival = 0, last_product = 0,
                last_nominal = 0;  // Unix seconds; 0: none

@@ -9,6 +9,7 @@
 
 #include "app/arrivals.hpp"
 #include "app/cycle.hpp"
+#include "app/fine_tuning.hpp"
 #include "app/ladder.hpp"
 #include "app/ledger.hpp"
 #include "app/publication.hpp"
@@ -26,6 +27,7 @@ struct Service::State {
   Log& log;
   Publication publication;
   WeightsTrial trial;
+  FineTuning tuning;
   Ladder ladder;
   io::Intake intake;
   Arrivals arrivals;
@@ -68,6 +70,7 @@ struct Service::State {
   void know_model();
   void score();
   void require_live_model();
+  void expire();
   LadderInput history_of(const Decision&) const;
   std::vector<io::TimePoint> frame_times() const;
 };

@@ -130,12 +130,22 @@ void ServiceView::show(const io::Grid& grid, io::Quantity quantity, std::chrono:
   shown_ = std::move(next);
 }
 
+void ServiceView::hide() {
+  const std::lock_guard lock(mutex_);
+  shown_.reset();
+}
+
+/// Ahead of a clock that was set back nothing is known to hold.
+static bool still_valid(TimePoint now, TimePoint valid_until, std::chrono::seconds step) {
+  return now < valid_until && valid_until - now <= 4 * step;
+}
+
 Health ServiceView::health() const {
   const TimePoint now = clock_.now().wall;
   const std::lock_guard lock(mutex_);
   Health health = health_;
   health.since_round = std::chrono::duration_cast<std::chrono::seconds>(SteadyClock::now() - round_);
-  health.product_valid = now < valid_until_;
+  health.product_valid = still_valid(now, valid_until_, health.step);
   return health;
 }
 

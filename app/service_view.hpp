@@ -46,6 +46,8 @@ class ServiceView {
   void announce(const Bulletin&, io::TimePoint valid_until);
   /// Frames by time, all of one grid.
   void show(const io::Grid&, io::Quantity, std::chrono::seconds step, const std::vector<ViewFrame>&);
+  /// What is shown is of no use any more, and there is nothing else.
+  void hide();
   void write(std::string metrics, std::string skill);
 
   /// By the server's thread.
@@ -58,7 +60,6 @@ class ServiceView {
   HttpResponse latest() const;
   HttpResponse map(const Shown&) const;
   HttpResponse point(const Shown&, const HttpRequest&) const;
-  std::string latest_text(nlohmann::ordered_json*) const;
 
   const ServiceClock& clock_;
   std::shared_ptr<Picture> picture_;  // of a grid: shared with what was shown, which outlives a change of it

@@ -56,7 +56,7 @@ Command watch_command() {
   return {{"watch",
            "Follows a folder and publishes a nowcast for each new frame, day and night.",
            "  raincell watch watch.yaml\n"
-           "  raincell watch watch.yaml --replay radar --speed 60x",
+           "  raincell watch watch.yaml --replay archive --set input=replayed --speed 60x",
            "CONFIG",
            1,
            1,

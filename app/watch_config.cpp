@@ -150,6 +150,16 @@ std::vector<Field<WatchConfig>> own_fields() {
       integer<R>("ledger.days", AT(ledger.days), 1, 3660, "that scores are kept"),
       integer<R>("weights.min_cases", AT(weights.min_cases), 1, 100000,
                  "nowcasts that new weights are tried on, beside those in use, before they may replace them"),
+      text<R>("http.address", AT(http.address), "where the listener listens"),
+      integer<R>("http.port", AT(http.port), 0, 65535, "of the listener with map page and metrics; 0: none"),
+  };
+}
+
+/// Of the fine-tuning.
+std::vector<Field<WatchConfig>> schedule_fields() {
+  using R = WatchConfig;
+  constexpr std::int64_t kDay = 86400, kYear = 366 * kDay;
+  return {
       text<R>("schedule.config", AT(schedule.config),
               "configuration of a training that goes on from the weights in use, at set times; empty: none"),
       times_of_day("schedule.at", AT(schedule.at_minutes), "when it begins, UTC"),
@@ -171,8 +181,6 @@ std::vector<Field<WatchConfig>> own_fields() {
                 "what it computes on; a GPU is shared with the nowcasts"),
       duration("schedule.longest", AT(schedule.longest_s), 60, 100 * kDay,
                "a step of it (packing, training, scoring) that takes longer is ended"),
-      text<R>("http.address", AT(http.address), "where the listener listens"),
-      integer<R>("http.port", AT(http.port), 0, 65535, "of the listener with map page and metrics; 0: none"),
   };
 }
 #undef AT
@@ -180,6 +188,7 @@ std::vector<Field<WatchConfig>> own_fields() {
 const std::vector<Field<WatchConfig>>& watch_fields() {
   static const std::vector<Field<WatchConfig>> fields = [] {
     std::vector<Field<WatchConfig>> all = own_fields();
+    for (Field<WatchConfig>& field : schedule_fields()) all.push_back(std::move(field));
     for (const Field<Config>& field : config_fields()) {
       const bool motion = field.key == "advection.frames" || field.key == "advection.smoothing_pixels";
       if (motion || field.key == "precision" || field.key.rfind("source.", 0) == 0)

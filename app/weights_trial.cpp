@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 constexpr int kNiceness = 15;
 constexpr milliseconds kLookEvery{5000};
 constexpr std::chrono::hours kLongestTrial{24 * 7};  // without rain nothing is known
+constexpr int kTries = 5;                            // where it is the machine that fails
 constexpr std::size_t kHash = 64;
 
 std::string short_hash(const std::string& hash) {
@@ -30,12 +31,15 @@ std::string short_hash(const std::string& hash) {
 
 struct WeightsTrial::Candidate {
   std::string hash, where, name;  // name: in the ledger
+  std::string proven;             // why it needs no trial; empty: it does
   io::TimePoint since;
   std::shared_ptr<RollingModel> model;  // once it is loaded
   // Of the worker's job, to be looked at when it is idle:
   std::optional<IssuedNowcast> nowcast;
   std::optional<model::ForecastFrames> forecast;
   std::string failure;
+  bool final_failure = false;  // of the weights themselves, not of the machine
+  int failures = 0;
 };
 
 WeightsTrial::WeightsTrial(const WatchConfig& config, Arguments arguments, fs::path folder, Log& log)
@@ -59,9 +63,16 @@ std::optional<WeightsTrial::Stamp> WeightsTrial::stamp_of(const fs::path& path) 
 std::string WeightsTrial::keep(const fs::path& path) const {
   const std::string bytes = io::read_file(path);
   const std::string hash = io::sha256(std::as_bytes(std::span(bytes)));
-  std::error_code none;
-  if (fs::file_size(file_of(hash), none) != bytes.size() || none) io::publish(file_of(hash), bytes);
+  if (!is_whole(hash)) io::publish(file_of(hash), bytes);
   return hash;
+}
+
+/// Whether the copy of that name is there and is what its name says.
+bool WeightsTrial::is_whole(const std::string& hash) const {
+  std::error_code none;
+  if (hash.size() != kHash || !fs::exists(file_of(hash), none)) return false;
+  const std::string bytes = io::read_file(file_of(hash));
+  return io::sha256(std::as_bytes(std::span(bytes))) == hash;
 }
 
 std::shared_ptr<RollingModel> WeightsTrial::begin() {
@@ -82,11 +93,17 @@ std::shared_ptr<RollingModel> WeightsTrial::begin() {
       return state.is_object() && state.value(key, Json()).is_string() ? state[key].get<std::string>() : "";
     };
     const std::string before = text("in_use");
-    if (before.size() == kHash && fs::exists(file_of(before), none)) in_use_ = before;
+    if (is_whole(before)) {
+      in_use_ = before;
+    } else if (!before.empty() && before != configured_hash_) {
+      log_.warning(fmt::format(
+          "{}: the weights that were in use ({}) are gone or changed; the configured ones are used",
+          folder_.string(), short_hash(before)));
+    }
     if (text("configured") != configured_hash_ && in_use_ != configured_hash_) {
       tried = configured_hash_;
       where = configured_.string();
-    } else if (text("candidate").size() == kHash && fs::exists(file_of(text("candidate")), none)) {
+    } else if (is_whole(text("candidate"))) {
       tried = text("candidate");
       where = text("candidate_from");
       since = io::parse_time(text("candidate_since")).value_or(io::TimePoint{});
@@ -117,12 +134,11 @@ std::shared_ptr<RollingModel> WeightsTrial::begin() {
     log_.info(fmt::format("using weights {}, which were promoted; remove {} to begin with {} again",
                           short_hash(in_use_), folder_.string(), configured_.string()));
   }
-  remember();
-  remove_others();
+  if (remember()) remove_others();
   return loaded;
 }
 
-void WeightsTrial::remember() {
+bool WeightsTrial::remember() {
   const Json state = {
       {"in_use", in_use_},
       {"configured", configured_hash_},
@@ -132,9 +148,15 @@ void WeightsTrial::remember() {
       {"last_decision", last_decision_}};
   try {
     io::publish(folder_ / "state.json", json_text(state, 1) + "\n");
+    return true;
   } catch (const io::WriteError& error) {
     log_.warning(fmt::format("{}; after a restart the trial of weights begins anew", error.what()));
+    return false;
   }
+}
+
+std::chrono::seconds WeightsTrial::overdue() const {
+  return std::chrono::duration_cast<std::chrono::seconds>(worker_.at_work() + milliseconds(999));
 }
 
 /// Copies that are of no use any more: of our names alone.
@@ -155,7 +177,7 @@ void WeightsTrial::remove_others() const {
 void WeightsTrial::propose(const fs::path& path, const std::string& where, io::TimePoint now) {
   if (in_use_.empty()) return;
   if (!worker_.idle()) {
-    proposed_ = {path, where};
+    proposed_ = {path, where, ""};
     return;
   }
   std::string hash;
@@ -176,8 +198,32 @@ void WeightsTrial::propose(const fs::path& path, const std::string& where, io::T
   candidate_->since = now;
   log_.info(fmt::format("weights of {} ({}) are tried beside {}, which is in use", where, short_hash(hash),
                         short_hash(in_use_)));
-  remember();
-  remove_others();
+  if (remember()) remove_others();
+}
+
+void WeightsTrial::promote(const fs::path& path, const std::string& where, const std::string& reason,
+                           io::TimePoint now) {
+  if (!worker_.idle()) {
+    proposed_ = {path, where, reason};
+    return;
+  }
+  propose(path, where, now);
+  if (!candidate_ || candidate_->where != where) return;  // refused, or in use already
+  candidate_->proven = reason;
+  load();
+}
+
+/// In the worker, so that no cycle waits for it.
+void WeightsTrial::load() {
+  worker_.start([this, &candidate = *candidate_] {
+    try {
+      candidate.model = std::make_shared<RollingModel>(
+          config_, arguments_.with("model", file_of(candidate.hash).string()), log_);
+    } catch (const std::exception& error) {
+      candidate.failure = error.what();
+      candidate.final_failure = true;
+    }
+  });
 }
 
 void WeightsTrial::look(io::Moment now) {
@@ -200,6 +246,7 @@ void WeightsTrial::look(io::Moment now) {
 
 void WeightsTrial::follow(IssuedNowcast nowcast) {
   if (!candidate_ || !worker_.idle() || candidate_->nowcast || !candidate_->failure.empty()) return;
+  if (!candidate_->proven.empty()) return;
   Candidate& candidate = *candidate_;
   if (nowcast.made->input->frames < nowcast.made->origin.filled + 2) return;
   candidate.nowcast = std::move(nowcast);
@@ -211,6 +258,12 @@ void WeightsTrial::follow(IssuedNowcast nowcast) {
             config_, arguments_.with("model", file_of(candidate.hash).string()), log_);
       candidate.forecast =
           candidate.model->forecast(*candidate.nowcast->made->input, candidate.nowcast->issued.leads);
+    } catch (const model::WeightsError& error) {
+      candidate.failure = error.what();
+      candidate.final_failure = true;
+    } catch (const model::NonFiniteForecast& error) {
+      candidate.failure = error.what();
+      candidate.final_failure = true;
     } catch (const std::exception& error) {
       candidate.failure = error.what();
     }
@@ -231,23 +284,36 @@ void WeightsTrial::decide(const std::string& what, bool promote) {
     log_.warning(last_decision_ + "; those in use are kept");
   }
   candidate_.reset();
-  remember();
-  remove_others();
+  if (remember()) remove_others();
 }
 
 std::shared_ptr<RollingModel> WeightsTrial::round(io::Moment now, Ledger* ledger) {
   look(now);
   if (!worker_.idle()) return nullptr;
   if (proposed_) {
-    const auto [path, where] = *std::exchange(proposed_, std::nullopt);
-    propose(path, where, now.wall);
+    const Proposal proposal = *std::exchange(proposed_, std::nullopt);
+    if (proposal.proven.empty()) {
+      propose(proposal.path, proposal.where, now.wall);
+    } else {
+      promote(proposal.path, proposal.where, proposal.proven, now.wall);
+    }
   }
   if (!candidate_) return nullptr;
   Candidate& candidate = *candidate_;
   if (candidate.since == io::TimePoint{}) candidate.since = now.wall;
   if (!candidate.failure.empty()) {
-    decide(candidate.failure, false);
-    return nullptr;
+    const std::string what = std::exchange(candidate.failure, "");
+    if (candidate.final_failure || ++candidate.failures >= kTries) {
+      decide(what, false);
+      return nullptr;
+    }
+    candidate.nowcast.reset();
+    candidate.model.reset();
+  }
+  if (!candidate.proven.empty()) {
+    if (!candidate.model) return nullptr;
+    decide(std::string(candidate.proven), true);
+    return std::exchange(promoted_model_, nullptr);
   }
   if (ledger == nullptr) return nullptr;
   if (candidate.nowcast && candidate.forecast) {
@@ -257,14 +323,16 @@ std::shared_ptr<RollingModel> WeightsTrial::round(io::Moment now, Ledger* ledger
       ledger->expect(both);
     } else {
       candidate.failure = "it forecasts another number of leads";
+      candidate.final_failure = true;
     }
     candidate.nowcast.reset();
     candidate.forecast.reset();
   }
   const Comparison comparison = ledger->comparison(candidate.name, config_.forecaster, candidate.since);
-  if (comparison.cases < config_.weights.min_cases) return nullptr;
+  const bool too_long = now.wall - candidate.since >= kLongestTrial;
+  if (comparison.cases < config_.weights.min_cases && !too_long) return nullptr;
   const Verdict verdict = not_worse(comparison, config_.weights.min_cases);
-  if (!verdict.known && now.wall - candidate.since < kLongestTrial) return nullptr;
+  if (!verdict.known && !too_long) return nullptr;
   decide(verdict.reason, verdict.not_worse);
   return std::exchange(promoted_model_, nullptr);
 }

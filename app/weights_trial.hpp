@@ -37,6 +37,13 @@ class WeightsTrial {
   /// Other weights are to be tried; what is wrong with them is said, and they are left alone. Those of a
   /// trial under way are given up. `where` they come from, for people.
   void propose(const std::filesystem::path&, const std::string& where, io::TimePoint now);
+  /// Weights that are known not to be worse, and why: used as soon as they are loaded.
+  void promote(const std::filesystem::path&, const std::string& where, const std::string& reason,
+               io::TimePoint now);
+  /// The copy of the weights in use; empty without a network.
+  std::filesystem::path in_use() const {
+    return in_use_.empty() ? std::filesystem::path() : file_of(in_use_);
+  }
   /// A nowcast was issued: the candidate forecasts the same, without anybody waiting for it.
   void follow(IssuedNowcast);
   /// Between cycles: sees whether the configured file has changed, takes what the candidate has forecast to
@@ -45,6 +52,8 @@ class WeightsTrial {
 
   /// What was decided last, and what is being tried: for people, JSON and metrics.
   nlohmann::ordered_json json() const;
+  /// How long a forecast of the candidate has been under way; 0: there is none.
+  std::chrono::seconds overdue() const;
   std::int64_t promoted() const { return promoted_; }
   std::int64_t rejected() const { return rejected_; }
 
@@ -57,11 +66,13 @@ class WeightsTrial {
     bool operator==(const Stamp&) const = default;
   };
   void look(io::Moment);
+  void load();
   void decide(const std::string& what, bool promote);
-  void remember();
+  bool remember();  // false: it could not be written
   void remove_others() const;
   std::filesystem::path file_of(const std::string& hash) const { return folder_ / (hash + ".safetensors"); }
   std::string keep(const std::filesystem::path&) const;
+  bool is_whole(const std::string& hash) const;
   static std::optional<Stamp> stamp_of(const std::filesystem::path&);
 
   const WatchConfig& config_;
@@ -72,7 +83,11 @@ class WeightsTrial {
   std::optional<Stamp> seen_, settled_;
   std::chrono::milliseconds looked_{-1000000};
   std::unique_ptr<Candidate> candidate_;
-  std::optional<std::pair<std::filesystem::path, std::string>> proposed_;  // while the worker is busy
+  struct Proposal {
+    std::filesystem::path path;
+    std::string where, proven;
+  };
+  std::optional<Proposal> proposed_;  // while the worker is busy
   std::shared_ptr<RollingModel> promoted_model_;
   std::int64_t promoted_ = 0, rejected_ = 0;
   Worker worker_;  // last: its job uses the candidate

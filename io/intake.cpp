@@ -16,6 +16,9 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
+constexpr std::chrono::seconds kLongestLook{2};
+constexpr std::size_t kManyFiles = 1000;  // of which those that were judged are not looked at every time
+
 /// Of values and of what is missing: a file that was copied again holds the same.
 std::string hash_of(const Frame& frame) {
   const auto values = std::as_bytes(std::span(frame.values));
@@ -47,7 +50,9 @@ const char* name_of(Verdict verdict) {
 }
 
 Intake::Intake(fs::path folder, IntakeSpec spec)
-    : folder_(std::move(folder)), spec_(std::move(spec)), reader_(spec_.source) {}
+    : folder_(folder.has_filename() ? folder : folder.parent_path()),
+      spec_(std::move(spec)),
+      reader_(spec_.source) {}
 
 std::optional<Intake::Stamp> Intake::stamp_of(const fs::path& path) {
   struct stat info {};
@@ -114,7 +119,7 @@ bool Intake::list(Moment now) {
 std::vector<Intake::Read> Intake::due(Moment now, bool listed) {
   std::vector<Read> found;
   for (auto& [path, file] : files_) {
-    if (file.done && !file.due && !listed) continue;  // a folder may hold 100,000 of these
+    if (file.done && !file.due && !listed && files_.size() > kManyFiles) continue;
     const auto stamp = stamp_of(path);
     if (!stamp) continue;  // the next list leaves it out
     if (*stamp != file.stamp) {
@@ -137,10 +142,13 @@ std::vector<Intake::Read> Intake::due(Moment now, bool listed) {
 
 std::vector<IntakeEvent> Intake::look(Moment now) {
   const bool listed = list(now);
-  trim(now);
   std::vector<IntakeEvent> events;
   std::vector<Read> files = due(now, listed);
-  std::erase_if(files, [&](Read& file) { return !read(file, now, events); });
+  // A look that takes long ends; what is left is still due at the next.
+  const auto begun = std::chrono::steady_clock::now();
+  std::erase_if(files, [&](Read& file) {
+    return std::chrono::steady_clock::now() - begun > kLongestLook || !read(file, now, events);
+  });
   const Kind kind = kind_of(files);
   // Of two files for one time the one that was written later counts, also after a restart.
   std::reverse(files.begin(), files.end());
@@ -149,7 +157,7 @@ std::vector<IntakeEvent> Intake::look(Moment now) {
       if (auto event = judge(file, std::move(frame), kind, now)) events.push_back(std::move(*event));
     }
     file.frames.clear();
-    trim(now);
+    trim();
   }
   std::stable_sort(events.begin(), events.end(),
                    [](const IntakeEvent& a, const IntakeEvent& b) { return a.time < b.time; });
@@ -192,12 +200,18 @@ Intake::Kind Intake::kind_of(const std::vector<Read>& files) const {
   return most == kinds.end() ? Kind{} : Kind{most->first->quantity, most->first->grid};
 }
 
-void Intake::trim(Moment now) {
+/// By the newest frame, not by a clock that may be set wrong.
+void Intake::trim() {
+  bool any = false;
   while (!frames_.empty() &&
-         (frames_.size() > spec_.kept || frames_.begin()->first < now.wall - spec_.oldest)) {
+         (frames_.size() > spec_.kept || frames_.begin()->first < frames_.rbegin()->first - spec_.oldest)) {
     origins_.erase(frames_.begin()->first);
     frames_.erase(frames_.begin());
+    any = true;
   }
+  if (!any) return;
+  for (auto& [path, file] : files_)
+    file.hashes.erase(file.hashes.begin(), file.hashes.lower_bound(frames_.begin()->first));
 }
 
 std::optional<IntakeEvent> Intake::judge(const Read& from, Frame&& frame, const Kind& kind, Moment now) {

@@ -109,7 +109,7 @@ class Intake {
   Kind kind_of(const std::vector<Read>&) const;
   /// Nothing for a frame that this file has brought already, and waited since.
   std::optional<IntakeEvent> judge(const Read&, Frame&&, const Kind&, Moment now);
-  void trim(Moment now);
+  void trim();
   static std::optional<Stamp> stamp_of(const std::filesystem::path&);
 
   std::filesystem::path folder_;

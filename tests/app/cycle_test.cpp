@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace raincell::app {
 namespace {
 
@@ -156,12 +158,46 @@ TEST(Cycle, StepAndPhaseAreThoseOfMostFrames) {
   std::vector<io::TimePoint> times;
   for (int i = 0; i < 10; ++i)
     if (i != 4 && i != 7) times.push_back(slot(i) + seconds(120));
-  EXPECT_EQ(rhythm_of(times).step, minutes(5));
-  EXPECT_EQ(rhythm_of(times).phase, seconds(120));
-  EXPECT_EQ(rhythm_of({kNoon}).step, seconds(0));
+  EXPECT_EQ(step_of(times), minutes(5));
+  EXPECT_EQ(phase_of(times, minutes(5), seconds(0)), seconds(120));
+  EXPECT_EQ(phase_of(frames({0, 1, 2}), minutes(5), seconds(20)), seconds(20));  // near enough stays
+  EXPECT_EQ(step_of({kNoon}), seconds(0));
   CycleSpec spec;
   spec.phase = seconds(120);
   EXPECT_EQ(slot_of(spec, slot(1) + seconds(110)), slot(1) + seconds(120));
+}
+
+/// Seconds of jitter, frames that are missing, a second source: never a frame that is not issued from.
+TEST(Cycle, JitterOfSecondsNeitherMovesTheStepNorLosesACycle) {
+  std::mt19937 random(3);
+  for (const auto& [step, jitter] : {std::pair{120, 5}, {120, 10}, {300, 30}, {600, 50}, {300, 0}}) {
+    SCOPED_TRACE(testing::Message() << step << " s, jitter " << jitter << " s");
+    CycleSpec spec;
+    std::vector<io::TimePoint> times;
+    Done done;
+    int issued = 0;
+    for (int i = 0; i < 300; ++i) {
+      const io::TimePoint time =
+          kNoon + seconds(step * i + static_cast<int>(random() % static_cast<unsigned>(jitter + 1)));
+      times.push_back(time);
+      if (i % 7 == 3) times.push_back(time + seconds(5));  // of a second radar
+      while (times.size() > 14) times.erase(times.begin());
+      if (times.size() < 4) continue;
+      if (spec.step = step_of(times); done.product) {
+        EXPECT_EQ(spec.step, seconds(step));
+      }
+      spec.phase = phase_of(times, spec.step, spec.phase);
+      spec.max_wait = seconds(step / 2);
+      const Decision decision = decide(spec, times, time + seconds(12), done);
+      ASSERT_EQ(decision.action, Action::issue);
+      EXPECT_EQ(decision.missed, 0);
+      EXPECT_EQ(decision.reason, "");
+      EXPECT_EQ(decision.filled(), 0);
+      done = {decision.nominal, decision.nominal};
+      ++issued;
+    }
+    EXPECT_GE(issued, 296);
+  }
 }
 
 /// Of ten minutes where five are wanted, every other slot is a gap: filled, and said.

@@ -85,6 +85,48 @@ TEST_F(Watch, WithoutANewFrameItDegradesWithholdsAndGoesStale) {
   EXPECT_TRUE(counts("ready 0") && counts("live 1")) << metrics();
 }
 
+TEST_F(Watch, ANowcastOfAnEarlierServiceGoesStaleWithoutAFrame) {
+  feed(0, 5);
+  run(5);
+  EXPECT_EQ(latest()["status"], "OK");
+  for (const auto& old : fs::directory_iterator(in())) fs::remove(old.path());
+  world_.go_to(slot(40));
+  run(40);
+  EXPECT_EQ(latest()["status"], "STALE");
+  EXPECT_EQ(latest()["nominal"], "2024-06-01T12:25Z");
+  EXPECT_TRUE(latest()["product"].is_null());
+}
+
+/// A month ahead for a moment: nothing is thrown away.
+TEST_F(Watch, AClockThatIsFarAheadForAMomentCostsNoProductAndNoHistory) {
+  feed(0, 10);
+  world_.at(slot(7) + seconds(100), [&] { world_.set_wrong(std::chrono::hours(24 * 30)); });
+  world_.at(slot(7) + seconds(103), [&] { world_.set_wrong(seconds(0)); });
+  run(10);
+  EXPECT_EQ(products().size(), 10U);
+  EXPECT_EQ(latest()["status"], "OK");
+  EXPECT_EQ(latest()["nominal"], "2024-06-01T12:50Z");
+}
+
+TEST_F(Watch, AFrameWithoutAnObservedPixelIsAGap) {
+  for (int i = 0; i <= 8; ++i) {
+    if (i != 6) {
+      feed(i, i);
+      continue;
+    }
+    world_.at(slot(i) + seconds(15), [this, i] {
+      io::Frame off = frame(i);
+      std::fill(off.values.begin(), off.values.end(), io::kMissing);
+      std::fill(off.states.begin(), off.states.end(), io::PixelState::missing);
+      write("off.h5", bytes_of(off));
+    });
+  }
+  run(8);
+  EXPECT_EQ(latest()["status"], "DEGRADED");
+  EXPECT_EQ(latest()["frames_filled"], 1);
+  EXPECT_EQ(product(8).frames_used.size(), 3U);
+}
+
 TEST_F(Watch, AGapIsFilledAndSaid) {
   for (int i = 0; i <= 9; ++i)
     if (i != 6) feed(i, i);
@@ -131,17 +173,22 @@ TEST_F(Watch, ALateFrameIsThereForTheNextCycleAndARevisionOnlyWhereThatIsWanted)
 }
 
 TEST_F(Watch, AClockThatIsSetWrongNeitherStopsItNorRepeatsACycle) {
-  feed(0, 12);
-  world_.at(slot(5) + seconds(100), [&] { world_.set(slot(17) + seconds(100)); });  // an hour ahead
-  world_.at(slot(18), [&] { world_.set(slot(6)); });
-  world_.at(slot(8) + seconds(100), [&] { world_.set(slot(-4) + seconds(100)); });  // an hour back
-  world_.at(slot(-3), [&] { world_.set(slot(9)); });
-  run(12);
+  feed(0, 20);
+  world_.at(slot(5) + seconds(100), [&] { world_.set_wrong(std::chrono::hours(1)); });
+  world_.at(slot(8), [&] { world_.set_wrong(seconds(0)); });
+  world_.at(slot(12) + seconds(100), [&] { world_.set_wrong(-std::chrono::hours(1)); });
+  world_.at(slot(14) + seconds(100), [&] { world_.set_wrong(seconds(0)); });
+  std::string states;
+  for (const int i : {5, 9, 12, 15, 20})
+    world_.at(slot(i) + seconds(40),
+              [&] { states += latest()["nominal"].get<std::string>().substr(11, 5) + " "; });
+  run(20);
+  // An hour ahead, frames are too old; an hour back, they wait; and then it goes on at once.
+  EXPECT_EQ(states, "12:25 12:45 13:00 13:15 13:40 ");
   std::vector<std::string> names = products();
-  EXPECT_EQ(std::count(names.begin(), names.end(), "nowcast_20240601T1240Z.nc"), 1);
-  EXPECT_EQ(latest()["nominal"], "2024-06-01T13:00Z");
-  EXPECT_EQ(latest()["status"], "OK");
   EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end());
+  for (const std::string& name : names) EXPECT_EQ(name.find("_r1"), std::string::npos) << name;
+  EXPECT_EQ(latest()["status"], "OK");
 }
 
 TEST_F(Watch, AnotherTimeZoneChangesNothing) {
@@ -188,14 +235,14 @@ TEST_F(Watch, AfterARestartNothingIsIssuedTwiceAndWhatWasMissedIsCounted) {
   test::write_text(out() / "products/nowcast_20240601T1230Z.nc", "unannounced");
   test::write_text(out() / "products/.nowcast_20240601T1230Z.nc.unchecked", "half");
   test::write_text(out() / ".latest.json.123-4.tmp", "half");
-  world_.set(slot(5) + seconds(260));
+  world_.go_to(slot(5) + seconds(260));
   run(5);  // at once again
   EXPECT_EQ(fs::last_write_time(out() / "products/nowcast_20240601T1225Z.nc"), written);
   EXPECT_FALSE(fs::exists(out() / "products/nowcast_20240601T1230Z.nc"));
   EXPECT_FALSE(fs::exists(out() / "products/.nowcast_20240601T1230Z.nc.unchecked"));
   EXPECT_FALSE(fs::exists(out() / ".latest.json.123-4.tmp"));
   for (int i = 6; i <= 8; ++i) arrive(i);  // came while nobody watched
-  world_.set(slot(8) + seconds(30));
+  world_.go_to(slot(8) + seconds(30));
   run(9);
   EXPECT_EQ(test::read_text(out() / "products/nowcast_20240601T1225Z.nc"), before);
   EXPECT_EQ(latest()["nominal"], "2024-06-01T12:45Z");
@@ -323,7 +370,7 @@ TEST_F(Watch, NewWeightsAreTriedBesideTheOldAndUsedWhenTheyAreNotWorse) {
   EXPECT_EQ(hashes, std::string(turn, 'o') + std::string(hashes.size() - turn, 'n'));
   EXPECT_EQ(latest()["status"], "OK");
   // What was promoted stays in use after a restart.
-  world_.set(slot(61) - seconds(5));
+  world_.go_to(slot(61) - seconds(5));
   feed(61, 62);
   run(62);
   EXPECT_NE(latest()["model_sha256"], old_hash);
@@ -342,6 +389,8 @@ TEST_F(Watch, BrokenOrForeignWeightsChangeNothing) {
   run(14);
   EXPECT_EQ(latest()["model_sha256"], hash);
   EXPECT_EQ(latest()["status"], "OK");
+  const std::string decided = test::read_text(out() / "weights/state.json");
+  EXPECT_NE(decided.find("are left alone"), std::string::npos) << decided;
 }
 
 /// Row by row of what health depends on.

@@ -41,29 +41,36 @@ inline TimePoint slot(int number) {
   return kNoon + minutes(5 * number);
 }
 
-/// Time passes while the service waits, and only then.
+/// Time passes while the service waits, and only then. What happens in the world happens by its own time,
+/// whatever the clock on the wall is set to.
 class World : public ServiceClock {
  public:
-  explicit World(TimePoint begin) : now_{begin, milliseconds(0)} {}
-  io::Moment now() const override { return now_; }
+  explicit World(TimePoint begin) : time_(begin) {}
+  io::Moment now() const override { return {time_ + wrong_, steady_}; }
   void wait(milliseconds at_most, int) override {
-    now_.steady += std::max(at_most, milliseconds(1));
-    while (now_.steady - whole_ >= seconds(1)) {
-      whole_ += seconds(1);
-      now_.wall += seconds(1);
-    }
-    for (; !events_.empty() && events_.begin()->first <= now_.wall; events_.erase(events_.begin()))
+    pass(std::max(at_most, milliseconds(1)));
+    for (; !events_.empty() && events_.begin()->first <= time_; events_.erase(events_.begin()))
       events_.begin()->second();
-    if (now_.wall >= end_) throw Stopped(SIGTERM);
+    if (time_ >= end_) throw Stopped(SIGTERM);
   }
   void at(TimePoint time, std::function<void()> happens) { events_.emplace(time, std::move(happens)); }
-  /// Set by hand, as clocks are.
-  void set(TimePoint time) { now_.wall = time; }
+  /// The clock on the wall is wrong by so much from now on.
+  void set_wrong(seconds by) { wrong_ = by; }
+  /// The time passes, and nothing happens in between.
+  void go_to(TimePoint time) { pass(time - time_); }
   void end(TimePoint time) { end_ = time; }
 
  private:
-  io::Moment now_;
-  milliseconds whole_{0};
+  void pass(milliseconds by) {
+    steady_ += by;
+    while (steady_ - whole_ >= seconds(1)) {
+      whole_ += seconds(1);
+      time_ += seconds(1);
+    }
+  }
+  TimePoint time_;
+  seconds wrong_{0};
+  milliseconds steady_{0}, whole_{0};
   TimePoint end_ = TimePoint::max();
   std::multimap<TimePoint, std::function<void()>> events_;
 };
