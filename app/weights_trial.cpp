@@ -67,6 +67,16 @@ std::string WeightsTrial::keep(const fs::path& path) const {
   return hash;
 }
 
+void WeightsTrial::begin_trial(const std::string& hash, const std::string& where, io::TimePoint since) {
+  candidate_ = std::make_unique<Candidate>();
+  candidate_->hash = hash;
+  candidate_->where = where;
+  candidate_->name = "candidate-" + short_hash(hash);
+  candidate_->since = since;
+  log_.info(fmt::format("weights of {} ({}) are tried beside {}, which is in use", where, short_hash(hash),
+                        short_hash(in_use_)));
+}
+
 /// Whether the copy of that name is there and is what its name says.
 bool WeightsTrial::is_whole(const std::string& hash) const {
   std::error_code none;
@@ -123,13 +133,7 @@ std::shared_ptr<RollingModel> WeightsTrial::begin() {
     tried.clear();
   }
   if (!tried.empty() && tried != in_use_) {
-    candidate_ = std::make_unique<Candidate>();
-    candidate_->hash = tried;
-    candidate_->where = where;
-    candidate_->name = "candidate-" + short_hash(tried);
-    candidate_->since = since;
-    log_.info(fmt::format("weights of {} ({}) are tried beside {}, which is in use", where, short_hash(tried),
-                          short_hash(in_use_)));
+    begin_trial(tried, where, since);
   } else if (in_use_ != configured_hash_) {
     log_.info(fmt::format("using weights {}, which were promoted; remove {} to begin with {} again",
                           short_hash(in_use_), folder_.string(), configured_.string()));
@@ -191,13 +195,7 @@ void WeightsTrial::propose(const fs::path& path, const std::string& where, io::T
     return;
   }
   if (hash == in_use_ || (candidate_ && hash == candidate_->hash)) return;
-  candidate_ = std::make_unique<Candidate>();
-  candidate_->hash = hash;
-  candidate_->where = where;
-  candidate_->name = "candidate-" + short_hash(hash);
-  candidate_->since = now;
-  log_.info(fmt::format("weights of {} ({}) are tried beside {}, which is in use", where, short_hash(hash),
-                        short_hash(in_use_)));
+  begin_trial(hash, where, now);
   if (remember()) remove_others();
 }
 

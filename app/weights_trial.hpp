@@ -65,6 +65,7 @@ class WeightsTrial {
     std::uint64_t inode = 0;
     bool operator==(const Stamp&) const = default;
   };
+  void begin_trial(const std::string& hash, const std::string& where, io::TimePoint since);
   void look(io::Moment);
   void load();
   void decide(const std::string& what, bool promote);
