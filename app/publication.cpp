@@ -8,6 +8,7 @@
 #include <span>
 
 #include "app/errors.hpp"
+#include "app/product_name.hpp"
 #include "app/stored_products.hpp"
 #include "io/publish.hpp"
 
@@ -22,7 +23,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kProducts = "products";
 constexpr const char* kMaps = "maps";
-constexpr const char* kPrefix = "nowcast_";
 constexpr const char* kUnchecked = ".unchecked";  // behind the name of a product that is still to be compared
 constexpr std::uint64_t kLargestBulletin = 1 << 20;
 
@@ -49,30 +49,6 @@ std::int64_t number_in(const Json& json, const char* key, std::int64_t otherwise
   return value.is_number_integer() ? value.get<std::int64_t>() : otherwise;
 }
 
-/// "nowcast_20100826T0600Z.nc", and "nowcast_20100826T0600Z_r1.nc" of a revision.
-std::string product_name(TimePoint nominal, std::int64_t revision) {
-  return kPrefix + stamp(nominal) + (revision > 0 ? fmt::format("_r{}", revision) : "") + ".nc";
-}
-
-struct ProductName {
-  TimePoint nominal;
-  std::string stem;  // with the revision
-};
-std::optional<ProductName> parse_product_name(const std::string& name) {
-  const std::string prefix = kPrefix;
-  if (name.rfind(prefix, 0) != 0 || !name.ends_with(".nc")) return std::nullopt;
-  const std::string stem = name.substr(prefix.size(), name.size() - prefix.size() - 3);
-  std::string time = stem;
-  if (const std::size_t at = stem.find("_r"); at != std::string::npos) {
-    const auto revision = parse_integer(stem.substr(at + 2));
-    if (!revision || *revision < 1) return std::nullopt;
-    time = stem.substr(0, at);
-  }
-  const auto nominal = parse_stamp(time);
-  if (!nominal) return std::nullopt;
-  return ProductName{*nominal, stem};
-}
-
 /// Files that draw() makes, and nothing else.
 bool is_picture(const std::string& name) {
   return name == "animation.webp" || (name.rfind("lead_", 0) == 0 && name.ends_with("min.png"));
@@ -92,7 +68,7 @@ std::uintmax_t bytes_of(const fs::path& folder) {
 /// Half-written by a service that was killed: hidden, and of our names.
 bool is_leftover(const std::string& name) {
   if (name.front() != '.' || !(name.ends_with(".tmp") || name.ends_with(kUnchecked))) return false;
-  const auto ours = {kPrefix, "latest.json.", "metrics.prom.", "status.json.", "lead_", "animation.webp."};
+  const auto ours = {"nowcast_", "latest.json.", "metrics.prom.", "status.json.", "lead_", "animation.webp."};
   return std::any_of(ours.begin(), ours.end(), [&](const char* own) { return name.find(own) == 1; });
 }
 
@@ -126,20 +102,6 @@ const char* name_of(Status status) {
       break;
   }
   return "STALE";
-}
-
-std::string stamp(TimePoint time) {
-  std::string text = io::format_time(time);
-  std::erase_if(text, [](char c) { return c == '-' || c == ':'; });
-  return text;
-}
-
-std::optional<TimePoint> parse_stamp(const std::string& text) {
-  // 20100826T0600Z or 20100826T060030Z
-  if ((text.size() != 14 && text.size() != 16) || text[8] != 'T' || text.back() != 'Z') return std::nullopt;
-  std::string iso = text.substr(0, 4) + "-" + text.substr(4, 2) + "-" + text.substr(6, 5) + ":" +
-                    text.substr(11, 2) + (text.size() == 16 ? ":" + text.substr(13, 2) : "") + "Z";
-  return io::parse_time(iso);
 }
 
 Json Bulletin::json() const {
@@ -222,9 +184,9 @@ std::vector<Publication::Kept> Publication::products() const {
   std::vector<Kept> kept;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(folder_ / kProducts, none)) {
-    const auto name = parse_product_name(entry.path().filename().string());
+    const auto name = ProductName::parse(entry.path().filename().string());
     if (!name || !fs::is_regular_file(entry.symlink_status(none))) continue;
-    const fs::path maps = folder_ / kMaps / name->stem;
+    const fs::path maps = folder_ / kMaps / name->stem();
     kept.push_back({entry.path(), maps, name->nominal, entry.file_size(none) + bytes_of(maps)});
   }
   std::sort(kept.begin(), kept.end(), [](const Kept& a, const Kept& b) {
@@ -243,7 +205,7 @@ void Publication::require_own() const {
 
 void Publication::write(io::Product& product, const model::ForecastFrames& forecast, Bulletin& bulletin) {
   require_own();
-  const std::string name = product_name(*bulletin.nominal, bulletin.revision);
+  const std::string name = ProductName{*bulletin.nominal, bulletin.revision}.file();
   const fs::path target = folder_ / kProducts / name,
                  unchecked = folder_ / kProducts / ("." + name + kUnchecked);
   io::make_folder(target.parent_path());
@@ -308,7 +270,7 @@ void Publication::compare(const fs::path& file, const io::Product& product,
 
 void Publication::draw(const io::Product& product, const LadderResult& made, const Bulletin& bulletin) {
   if (!spec_.pictures) return;
-  const auto name = parse_product_name(fs::path(bulletin.product).filename().string());
+  const ProductName name{*bulletin.nominal, bulletin.revision};
   // The observed frames alone: what was filled is no observation.
   const auto pixels = static_cast<std::size_t>(product.grid.pixels());
   std::vector<float> observed;
@@ -322,7 +284,7 @@ void Publication::draw(const io::Product& product, const LadderResult& made, con
   const auto lead = [&](std::size_t l) {
     return std::span<const float>(made.forecast.values).subspan(l * pixels, pixels);
   };
-  draw_product(product, past, lead, folder_ / kMaps / name->stem, [](std::int64_t) {});
+  draw_product(product, past, lead, folder_ / kMaps / name.stem(), [](std::int64_t) {});
 }
 
 void Publication::announce(const Bulletin& bulletin) {

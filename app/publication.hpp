@@ -81,9 +81,4 @@ class Publication {
   io::FrameReader reader_;
 };
 
-/// "20100826T0600Z", with seconds where there are any.
-std::string stamp(io::TimePoint);
-/// Back; empty for anything else.
-std::optional<io::TimePoint> parse_stamp(const std::string&);
-
 }  // namespace raincell::app

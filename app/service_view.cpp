@@ -8,6 +8,7 @@
 
 #include "app/cli.hpp"
 #include "app/page_files.hpp"
+#include "app/product_name.hpp"
 #include "io/colours.hpp"
 #include "io/publish.hpp"
 

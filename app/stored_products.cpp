@@ -8,6 +8,8 @@
 #include <optional>
 #include <utility>
 
+#include "app/product_name.hpp"
+
 namespace raincell::app {
 
 namespace {
@@ -48,9 +50,18 @@ StoredProducts::StoredProducts(std::string name, const fs::path& folder, Log& lo
     }
     if (!reference) continue;
     const auto [place, is_new] = files_.emplace(*reference, file);
-    if (!is_new)
+    if (is_new) continue;
+    // A service that had no newer frame forecasts from the same one again; the one of that frame's cycle
+    // counts.
+    const auto rank = [&](const fs::path& product) {
+      const auto own = ProductName::parse(product.filename().string());
+      return own ? std::pair(own->nominal == *reference ? 2 : 1, own->revision)
+                 : std::pair(0, std::int64_t{0});
+    };
+    if (rank(file) == rank(place->second))
       throw io::DataError(fmt::format("{} and {}: both forecast from {}; keep one of them",
                                       place->second.string(), file.string(), io::format_time(*reference)));
+    if (rank(file) > rank(place->second)) place->second = file;
   }
   if (files_.empty())
     throw io::DataError(fmt::format(

@@ -169,6 +169,10 @@ bool Intake::read(Read& what, Moment now, std::vector<IntakeEvent>& events) {
   file.due.reset();
   try {
     what.frames = reader_.read(*what.path);
+  } catch (const ReaderFailure& error) {  // no fault of the file
+    file.next = now.steady + spec_.pause;
+    events.push_back({*what.path, Verdict::unreadable, now.wall, error.what()});
+    return false;
   } catch (const DataError& error) {
     file.next = now.steady + spec_.pause * (1 << std::min(file.tries, 20));
     file.done = ++file.tries >= spec_.tries;

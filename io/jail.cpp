@@ -32,6 +32,8 @@ Descriptor open_input(const fs::path& path, struct stat& info) {
     const int error = errno;
     if (error == ELOOP) throw DataError("reader: /: is a symbolic link; expected the file itself");
     if (error == ENOENT) throw DataError("reader: /: not found; check the path");
+    if (error == EMFILE || error == ENFILE || error == ENOMEM)
+      throw ReaderFailure(fmt::format("reader: /: cannot be opened: {}", std::strerror(error)));
     throw DataError(
         fmt::format("reader: /: cannot be opened: {}; check the permissions", std::strerror(error)));
   }
@@ -84,10 +86,10 @@ SharedMemory::SharedMemory(std::uint64_t bytes)
     : descriptor_(::memfd_create("raincell-frames", MFD_CLOEXEC | MFD_ALLOW_SEALING)), bytes_(bytes) {
   if (!descriptor_.open() || ::ftruncate(descriptor_.get(), static_cast<off_t>(bytes)) != 0 ||
       ::fcntl(descriptor_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    throw DataError(fmt::format("reader: shared memory: no {} bytes: {}", bytes, std::strerror(errno)));
+    throw ReaderFailure(fmt::format("reader: shared memory: no {} bytes: {}", bytes, std::strerror(errno)));
   }
   void* const at = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, descriptor_.get(), 0);
-  if (at == MAP_FAILED) throw DataError(fmt::format("reader: shared memory: cannot map {} bytes", bytes));
+  if (at == MAP_FAILED) throw ReaderFailure(fmt::format("reader: shared memory: cannot map {} bytes", bytes));
   at_ = static_cast<const std::byte*>(at);
 }
 
@@ -143,7 +145,7 @@ void Jail::ensure() {
   if (pid_ > 0) return;
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-    throw DataError(fmt::format("reader: socket: {}", std::strerror(errno)));
+    throw ReaderFailure(fmt::format("reader: socket: {}", std::strerror(errno)));
   }
   Descriptor ours(ends[0]), theirs(ends[1]);
   const fs::path program = reader_executable();
@@ -164,7 +166,7 @@ void Jail::ensure() {
   const int error = ::posix_spawn(&pid, program.c_str(), &files.actions, nullptr, arguments.data(),
                                   environment_pointers.data());
   if (error != 0) {
-    throw DataError(
+    throw ReaderFailure(
         fmt::format("reader: {}: cannot be started: {}; install it beside raincell or set RAINCELL_READER",
                     program.string(), std::strerror(error)));
   }
@@ -271,6 +273,8 @@ std::vector<Frame> Jail::read(const fs::path& path, const SourceOptions& options
       throw DataError("reader: /: changed while it was read; try again when it is complete");
     }
     return frames;
+  } catch (const ReaderFailure& error) {
+    throw ReaderFailure(path.string() + ": " + error.what());
   } catch (const DataError& error) {
     throw DataError(path.string() + ": " + error.what());
   }

@@ -41,6 +41,11 @@ struct FrameKey {
   TimePoint valid_time;
 };
 
+/// The reader could not be asked: of the machine (memory, descriptors, processes), not of the file.
+class ReaderFailure : public DataError {
+  using DataError::DataError;
+};
+
 /// Reads through the jail. Serves many files with one child; a crash, time-out or refusal is a DataError for
 /// that file and the child is replaced. Not thread-safe: one a thread.
 class FrameReader {

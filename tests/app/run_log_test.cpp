@@ -83,7 +83,7 @@ TEST(Prometheus, EveryLineIsOfTheExpositionFormat) {
   state.loss = 0.5;
   state.validation_loss = NAN;
   const std::string text = app::prometheus_text(state, "0.1 \"x\"\n\\");
-  const std::regex sample(R"(raincell_[a-z_]+(\{[a-z_]+="[^"\\]*"\})? [-+0-9.e]+)"),
+  const std::regex sample(R"(raincell_[a-z_]+(\{[a-z_]+="([^"\\]|\\["\\n])*"\})? [-+0-9.e]+)"),
       comment("# (HELP|TYPE) raincell_.*");
   std::istringstream lines(text);
   std::map<std::string, std::string> values;
@@ -91,6 +91,7 @@ TEST(Prometheus, EveryLineIsOfTheExpositionFormat) {
     EXPECT_TRUE(std::regex_match(line, sample) || std::regex_match(line, comment)) << line;
     values[line.substr(0, line.rfind(' '))] = line.substr(line.rfind(' ') + 1);
   }
+  EXPECT_EQ(values[R"(raincell_build_info{version="0.1 \"x\"\n\\"})"], "1");
   EXPECT_EQ(values["raincell_train_step"], "12");
   EXPECT_EQ(values["raincell_train_updates_skipped_total{reason=\"non_finite\"}"], "3");
   EXPECT_EQ(values["raincell_train_updates_skipped_total{reason=\"no_valid_pixel\"}"], "0");

@@ -1,6 +1,8 @@
 // The rolling service with what goes wrong with frames, clocks, folders and models.
 #include <sys/stat.h>
 
+#include <cstring>
+
 #include "tests/app/watch_world.hpp"
 
 namespace raincell::app {
@@ -172,6 +174,21 @@ TEST_F(Watch, ALateFrameIsThereForTheNextCycleAndARevisionOnlyWhereThatIsWanted)
   }
 }
 
+/// Of two products from one frame, that of its own cycle.
+TEST_F(Watch, ItsProductsCanBeVerified) {
+  for (int i = 0; i <= 9; ++i) feed(i, i, i == 6 ? seconds(190) : seconds(15));
+  run(9);
+  EXPECT_EQ(product(6).reference_time, slot(5));
+  StoredProducts stored("watch", out() / "products", log_);
+  EXPECT_TRUE(stored.has(slot(5)) && stored.has(slot(7)));
+  EXPECT_FALSE(stored.has(slot(6)));
+  stored.choose(slot(5), product(5).grid, io::Quantity::rain_rate, 300);
+  const auto pixels = static_cast<std::size_t>(product(5).grid.pixels());
+  const std::vector<float> last(pixels);
+  const auto forecast = stored.forecast({1, 32, 40, last}, 1);
+  EXPECT_NEAR(forecast.values[100], product(5).values[100], 0.006);
+}
+
 TEST_F(Watch, AClockThatIsSetWrongNeitherStopsItNorRepeatsACycle) {
   feed(0, 20);
   world_.at(slot(5) + seconds(100), [&] { world_.set_wrong(std::chrono::hours(1)); });
@@ -212,6 +229,26 @@ TEST_F(Watch, AModelThatIsTooSlowIsPassedOver) {
   EXPECT_TRUE(json["model"].is_null());
   EXPECT_NE(json["reason"].get<std::string>().find("convlstm"), std::string::npos) << json;
   EXPECT_EQ(products().size(), 8U);
+}
+
+/// Numbers that are each fine, and of which no forecast can be made.
+TEST_F(Watch, AModelWhoseForecastIsNotFiniteIsPassedOver) {
+  std::string bytes = test::read_text(*shipped_weights());
+  std::uint64_t header = 0;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  const float huge = 3e38F;
+  for (std::size_t at = 8 + header; at + sizeof huge <= bytes.size(); at += sizeof huge)
+    std::memcpy(bytes.data() + at, &huge, sizeof huge);
+  config_.forecaster = "convlstm";
+  config_.model = (folder_ / "huge.safetensors").string();
+  test::write_text(config_.model, bytes);
+  feed(0, 6);
+  run(6);
+  const Json json = latest();
+  EXPECT_EQ(json["status"], "DEGRADED");
+  EXPECT_EQ(json["rung"], "advection");
+  EXPECT_NE(json["reason"].get<std::string>().find("not finite"), std::string::npos) << json;
+  for (const float value : product(6).values) EXPECT_FALSE(std::isinf(value));
 }
 
 TEST_F(Watch, ANetworkSeesAsManyFramesAsThereAre) {

@@ -16,6 +16,7 @@
 
 #include "app/commands.hpp"
 #include "app/errors.hpp"
+#include "app/product_name.hpp"
 #include "app/publication.hpp"
 #include "app/service_view.hpp"
 #include "app/stored_products.hpp"
