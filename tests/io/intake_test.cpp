@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <fstream>
 #include <random>
+#include <thread>
 
 #include "io/odim_out.hpp"
 #include "tests/io/archive_support.hpp"
@@ -266,6 +267,7 @@ TEST_F(Arrivals, AFullFolderAtTheStartCostsWhatIsNeeded) {
   EXPECT_EQ(text(settled(intake)), "f1.h5 old\n");
   // Last week's files, copied in at once: no more than a few are looked at, and the newest frame is not late.
   for (int i = 0; i < 200; ++i) write("week" + std::to_string(i), "x");
+  std::this_thread::sleep_for(milliseconds(20));  // a file system's clock ticks in milliseconds
   write("f10.h5", odim(10));
   const std::string seen = text(settled(intake));
   EXPECT_NE(seen.find("f10.h5 accepted\n"), std::string::npos) << seen;
