@@ -7,6 +7,7 @@
 
 #include "app/errors.hpp"
 #include "app/issued_skill.hpp"
+#include "app/json_fields.hpp"
 #include "app/weights.hpp"
 #include "io/publish.hpp"
 
@@ -85,11 +86,8 @@ void FineTuning::load() {
         fmt::format("{}: cannot be read; the next fine-tuning is that of the next set time", file.string()));
     return;
   }
-  const auto text = [&](const char* key) {
-    return state.value(key, Json()).is_string() ? state[key].get<std::string>() : std::string();
-  };
-  last_ = io::parse_time(text("last_set_time"));
-  last_decision_ = text("last_decision");
+  last_ = time_in(state, "last_set_time");
+  last_decision_ = text_in(state, "last_decision");
   run_ = run_of(state.value("run", Json()));
   if (!run_) return;
   const Json child = state.value("child", Json());

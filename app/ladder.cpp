@@ -18,10 +18,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kGrace{4};  // for a forecast that is under way when the end is asked for
 
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
 /// What the model's thread leaves behind, also when nobody waits for it any more.
 struct Answer {
   std::optional<model::ForecastFrames> forecast;
@@ -70,6 +66,10 @@ void keep_possible(LadderResult& result) {
 
 }  // namespace
 
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
 std::string LadderResult::rung_text() const {
   return rung == Rung::shorter ? forecaster + ", shorter history" : forecaster;
 }
@@ -80,10 +80,6 @@ std::span<const float> LadderResult::latest() const {
 
 Ladder::Ladder(const WatchConfig& config, std::shared_ptr<RollingModel> model)
     : config_(config), model_(std::move(model)) {}
-
-std::chrono::seconds Ladder::overdue() const {
-  return std::chrono::duration_cast<std::chrono::seconds>(worker_.at_work() + std::chrono::milliseconds(999));
-}
 
 /// Fills forecast and forecaster, or says why not.
 void Ladder::ask_model(LadderResult& result, std::int64_t leads, Clock::time_point deadline) {

@@ -43,6 +43,9 @@ struct LadderResult {
   std::span<const float> latest() const;
 };
 
+/// Seconds since a moment of the steady clock.
+double seconds_since(std::chrono::steady_clock::time_point begin);
+
 class Ladder {
  public:
   Ladder(const WatchConfig&, std::shared_ptr<RollingModel>);
@@ -54,7 +57,7 @@ class Ladder {
   /// Withheld when the newest frame has no observed pixel.
   LadderResult climb(const LadderInput&, std::chrono::steady_clock::time_point deadline);
   /// How long the model has been at work on a forecast that was not waited for; 0: it is not.
-  std::chrono::seconds overdue() const;
+  std::chrono::seconds overdue() const { return worker_.at_work(); }
 
  private:
   void ask_model(LadderResult&, std::int64_t leads, std::chrono::steady_clock::time_point deadline);

@@ -147,14 +147,6 @@ void Ledger::write() {
   trouble_ = trouble;
 }
 
-std::vector<io::TimePoint> Ledger::awaited() const {
-  std::set<io::TimePoint> times;
-  for (const auto& [time, one] : pending_.cases())
-    for (std::int64_t lead = 0; lead < one.leads; ++lead)
-      if (!scores_.has({time, one.lead_s(lead)})) times.insert(one.valid(lead));
-  return {times.begin(), times.end()};
-}
-
 std::vector<LeadSkill> Ledger::summary(io::TimePoint now) const {
   return skill_of(scores_.scores(), {now - std::chrono::hours(spec_.hours), now});
 }

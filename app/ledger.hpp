@@ -47,8 +47,6 @@ class Ledger {
   /// Scores every lead that is valid at this time on this grid. Returns how many. A lead is scored once: a
   /// truth that is revised later changes nothing.
   std::size_t arrived(io::TimePoint, std::span<const float> truth, const std::string& grid);
-  /// Times whose truth is waited for: after a restart, those of frames that came in between.
-  std::vector<io::TimePoint> awaited() const;
 
   /// Of the last hours. By forecaster, then lead.
   std::vector<LeadSkill> summary(io::TimePoint now) const;

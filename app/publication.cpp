@@ -8,6 +8,7 @@
 #include <span>
 
 #include "app/errors.hpp"
+#include "app/json_fields.hpp"
 #include "app/product_name.hpp"
 #include "app/stored_products.hpp"
 #include "io/publish.hpp"
@@ -32,21 +33,6 @@ Json time_of(const std::optional<TimePoint>& time) {
 
 Json text_of(const std::string& text) {
   return text.empty() ? Json(nullptr) : Json(text);
-}
-
-std::optional<TimePoint> time_in(const Json& json, const char* key) {
-  const Json value = json.value(key, Json());
-  return value.is_string() ? io::parse_time(value.get<std::string>()) : std::nullopt;
-}
-
-std::string text_in(const Json& json, const char* key) {
-  const Json value = json.value(key, Json());
-  return value.is_string() ? value.get<std::string>() : "";
-}
-
-std::int64_t number_in(const Json& json, const char* key, std::int64_t otherwise) {
-  const Json value = json.value(key, Json());
-  return value.is_number_integer() ? value.get<std::int64_t>() : otherwise;
 }
 
 /// Files that draw() makes, and nothing else.
@@ -136,19 +122,19 @@ Bulletin Bulletin::parse(const std::string& text) {
   bulletin.nominal = time_in(json, "nominal");
   bulletin.created = time_in(json, "created");
   bulletin.valid_until = time_in(json, "valid_until");
-  bulletin.input_age_s = number_in(json, "input_age_s", -1);
+  bulletin.input_age_s = integer_in(json, "input_age_s", -1);
   bulletin.forecaster = text_in(json, "forecaster");
   bulletin.rung = text_in(json, "rung");
   if (const Json used = json.value("frames_used", Json()); used.is_array())
     for (const Json& one : used)
       if (const auto time = one.is_string() ? io::parse_time(one.get<std::string>()) : std::nullopt)
         bulletin.frames_used.push_back(*time);
-  bulletin.frames_filled = number_in(json, "frames_filled", 0);
+  bulletin.frames_filled = integer_in(json, "frames_filled", 0);
   bulletin.model = text_in(json, "model");
   bulletin.model_sha256 = text_in(json, "model_sha256");
   bulletin.product = text_in(json, "product");
   bulletin.sha256 = text_in(json, "sha256");
-  bulletin.revision = number_in(json, "revision", 0);
+  bulletin.revision = integer_in(json, "revision", 0);
   return bulletin;
 }
 
@@ -187,7 +173,11 @@ std::vector<Publication::Kept> Publication::products() const {
     const auto name = ProductName::parse(entry.path().filename().string());
     if (!name || !fs::is_regular_file(entry.symlink_status(none))) continue;
     const fs::path maps = folder_ / kMaps / name->stem();
-    kept.push_back({entry.path(), maps, name->nominal, entry.file_size(none) + bytes_of(maps)});
+    // A week of products has 26,000 pictures, which do not change once they are drawn.
+    const auto known = bytes_.find(entry.path());
+    const std::uintmax_t bytes =
+        known != bytes_.end() ? known->second : entry.file_size(none) + bytes_of(maps);
+    kept.push_back({entry.path(), maps, name->nominal, bytes});
   }
   std::sort(kept.begin(), kept.end(), [](const Kept& a, const Kept& b) {
     return std::pair(a.nominal, a.product) > std::pair(b.nominal, b.product);
@@ -298,13 +288,17 @@ std::int64_t Publication::prune(TimePoint now, Log& log) {
   std::int64_t removed = 0;
   std::uintmax_t bytes = 0;
   std::int64_t count = 0;
+  std::map<fs::path, std::uintmax_t> left;
   const auto most = static_cast<std::uintmax_t>(spec_.keep_gib * 1073741824.);
   for (const Kept& kept : products()) {
     bytes += kept.bytes;
     ++count;
     const bool too_many = count > spec_.keep_products || bytes > most;
     const bool announced = latest_ && latest_->product.ends_with("/" + kept.product.filename().string());
-    if (announced || (!too_many && kept.nominal >= now - seconds(spec_.keep_s))) continue;
+    if (announced || (!too_many && kept.nominal >= now - seconds(spec_.keep_s))) {
+      left.emplace(kept.product, kept.bytes);
+      continue;
+    }
     std::error_code error;
     remove_pictures(kept.maps);
     fs::remove(kept.product, error);
@@ -313,6 +307,7 @@ std::int64_t Publication::prune(TimePoint now, Log& log) {
     else
       ++removed;
   }
+  bytes_ = std::move(left);
   return removed;
 }
 

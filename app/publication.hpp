@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -79,6 +80,7 @@ class Publication {
   std::optional<Bulletin> latest_;
   std::optional<io::TimePoint> newest_product_;
   io::FrameReader reader_;
+  std::map<std::filesystem::path, std::uintmax_t> bytes_;  // of products with their pictures
 };
 
 }  // namespace raincell::app

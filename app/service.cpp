@@ -124,8 +124,7 @@ std::vector<TimePoint> Service::State::frame_times() const {
 }
 
 /// From the frames, or else from the weights.
-bool Service::State::know_step() {
-  const std::vector<TimePoint> times = frame_times();
+bool Service::State::know_step(const std::vector<TimePoint>& times) {
   if (config.cycle.step_s == 0) {
     // What was seen once stays: a gap in a short history is not another step.
     const seconds seen = step_of(times);
@@ -203,16 +202,15 @@ void Service::State::write_metrics(bool now) {
   if (ledger) ledger->add_metrics(out, moment.wall);
   tuning.add_metrics(out);
   if (server) add_metrics(out, server->counts());
-  view.write(out.text(), ledger ? json_text(ledger->skill(moment.wall)) : "{}");
+  view.write(out.text(), json_text(skill));
   nlohmann::ordered_json status = {{"time", io::format_time(moment.wall)}, {"since", io::format_time(begun)},
                                    {"cycles", metrics.cycles_json()},      {"weights", trial.json()},
                                    {"fine_tuning", tuning.json()},         {"drift", nullptr}};
-  if (ledger)
-    if (const auto drift = ledger->drift(moment.wall)) status["drift"] = *drift;
+  if (drift) status["drift"] = *drift;
   try {
     io::publish(publication.path("metrics.prom"), out.text());
     io::publish(publication.path("status.json"), json_text(status, 1) + "\n");
-  } catch (const io::WriteError&) {  // said by the next cycle
+  } catch (const io::WriteError&) {  // latest.json cannot be written either, which is said
   }
 }
 
@@ -236,7 +234,8 @@ void Service::State::require_live_model() {
   log.error(
       fmt::format("{} has been at work on one nowcast for {}; the device does not answer: this process "
                   "ends, to be started again",
-                  config.forecaster, format_duration(static_cast<double>(ladder.overdue().count()))));
+                  config.forecaster,
+                  format_duration(static_cast<double>(std::max(ladder.overdue(), trial.overdue()).count()))));
   tuning.stop();
   std::_Exit(kDevice);
 }
@@ -250,7 +249,8 @@ bool Service::State::round() {
   require_live_model();
   Decision decision;
   decision.until = clock.now().wall + seconds(1);
-  if (know_step()) {
+  const std::vector<TimePoint> times = frame_times();
+  if (know_step(times)) {
     if (!ledger || ledger_step != spec.step) {
       ledger_step = spec.step;
       ledger.emplace(publication.path("ledger"),
@@ -261,10 +261,10 @@ bool Service::State::round() {
     if (!done.attempted) {
       // The first cycle of a service is that of a frame, or the next one that is due.
       Done none;
-      const Decision first = decide(spec, frame_times(), clock.now().wall, none);
+      const Decision first = decide(spec, times, clock.now().wall, none);
       if (first.action != Decision::Action::issue) done.attempted = first.nominal;
     }
-    decision = decide(spec, frame_times(), clock.now().wall, done);
+    decision = decide(spec, times, clock.now().wall, done);
     const bool settling = intake.waiting() > 0 && clock.now().steady - started < kStartup;
     if (decision.action == Decision::Action::issue ||
         (decision.action == Decision::Action::withhold && !settling)) {
@@ -273,7 +273,7 @@ bool Service::State::round() {
     }
     if (std::exchange(revision_due, false)) {
       const TimePoint before = *done.product - spec.step;
-      const Decision again = decide(spec, frame_times(), clock.now().wall, {before, before});
+      const Decision again = decide(spec, times, clock.now().wall, {before, before});
       if (again.action == Decision::Action::issue && again.nominal == *done.product) cycle(again);
     }
     score();

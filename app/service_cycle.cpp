@@ -23,10 +23,6 @@ constexpr float kWet = 0.1F;             // mm/h
 
 }  // namespace
 
-double seconds_since(SteadyClock::time_point begin) {
-  return std::chrono::duration<double>(SteadyClock::now() - begin).count();
-}
-
 LadderInput Service::State::history_of(const Decision& decision) const {
   LadderInput input;
   for (const HistorySlot& slot : decision.history)
@@ -237,6 +233,10 @@ void Service::State::score() {
       continue;
     ledger->arrived(*slot, frame->second.values, io::describe(frame->second.grid));
   }
+  // Over all that is kept: not for every look at the metrics.
+  const TimePoint now = clock.now().wall;
+  skill = ledger->skill(now);
+  drift = ledger->drift(now);
   metrics.stages[static_cast<std::size_t>(Stage::ledger)].add(seconds_since(begin));
 }
 
@@ -245,7 +245,9 @@ void Service::State::cycle(const Decision& decision) {
   metrics.missed += decision.missed;
   done.attempted = decision.nominal;
   if (decision.missed > 0)
-    warn(fmt::format("{} cycles before {} were missed", decision.missed, io::format_time(decision.nominal)));
+    warn(fmt::format("{} before {} missed",
+                     decision.missed == 1 ? "1 cycle" : fmt::format("{} cycles", decision.missed),
+                     io::format_time(decision.nominal)));
   try {
     if (decision.action == Decision::Action::issue) {
       issue(decision, begin);

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,7 +37,9 @@ struct Service::State {
   std::chrono::seconds ledger_step{0};
   std::optional<Ledger> ledger;       // once the step is known
   std::vector<io::TimePoint> truths;  // frames that forecasts have not been scored with
-  std::optional<HttpServer> server;   // after what it shows
+  nlohmann::ordered_json skill = nlohmann::ordered_json::object();  // as of the newest truth
+  std::optional<std::string> drift;
+  std::optional<HttpServer> server;  // after what it shows
   CycleSpec spec;
   Done done;
   io::TimePoint valid_until;  // of the newest product
@@ -56,7 +59,7 @@ struct Service::State {
   bool round();
   void look();
   void judge(const io::IntakeEvent&);
-  bool know_step();
+  bool know_step(const std::vector<io::TimePoint>& times);
   void cycle(const Decision&);
   void issue(const Decision&, std::chrono::steady_clock::time_point begin);
   Bulletin bulletin_of(const Decision&, LadderResult&) const;
@@ -74,8 +77,5 @@ struct Service::State {
   LadderInput history_of(const Decision&) const;
   std::vector<io::TimePoint> frame_times() const;
 };
-
-/// Seconds since a moment of the steady clock.
-double seconds_since(std::chrono::steady_clock::time_point begin);
 
 }  // namespace raincell::app

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/folder_lock.hpp"
+#include "app/json_fields.hpp"
 #include "io/publish.hpp"
 
 namespace raincell::app {
@@ -21,11 +22,6 @@ Json read_json(const fs::path& file) {
   if (!fs::exists(file, none)) return nullptr;
   const Json json = Json::parse(io::read_file(file, kLargest), nullptr, false);
   return json.is_object() ? json : Json(nullptr);
-}
-
-std::string text_in(const Json& json, const char* key) {
-  const Json value = json.is_object() ? json.value(key, Json()) : Json();
-  return value.is_string() ? value.get<std::string>() : "";
 }
 
 std::string line(const char* name, const std::string& value) {

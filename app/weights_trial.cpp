@@ -1,11 +1,11 @@
 #include "app/weights_trial.hpp"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <nlohmann/json.hpp>
 
 #include "app/errors.hpp"
+#include "app/json_fields.hpp"
 #include "io/publish.hpp"
 #include "model/safetensors.hpp"
 
@@ -39,6 +39,7 @@ struct WeightsTrial::Candidate {
   std::optional<model::ForecastFrames> forecast;
   std::string failure;
   bool final_failure = false;  // of the weights themselves, not of the machine
+  std::int64_t judged = -1;    // when so many leads were scored
   int failures = 0;
 };
 
@@ -50,14 +51,6 @@ WeightsTrial::WeightsTrial(const WatchConfig& config, Arguments arguments, fs::p
       worker_(kNiceness) {}
 
 WeightsTrial::~WeightsTrial() = default;
-
-std::optional<WeightsTrial::Stamp> WeightsTrial::stamp_of(const fs::path& path) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) return std::nullopt;
-  return Stamp{static_cast<std::uintmax_t>(info.st_size),
-               static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1000000000 + info.st_mtim.tv_nsec,
-               info.st_ino};
-}
 
 /// Copies a file into the folder, under its hash.
 std::string WeightsTrial::keep(const fs::path& path) const {
@@ -91,7 +84,7 @@ std::shared_ptr<RollingModel> WeightsTrial::begin() {
   configured_ = config_.model.empty() ? default_weights("watch") : fs::path(config_.model);
   (void)read_weights_info(configured_);  // what is wrong with it is said under its own name
   io::make_folder(folder_);
-  seen_ = settled_ = stamp_of(configured_);
+  seen_ = settled_ = io::stamp_behind(configured_);
   configured_hash_ = keep(configured_);
   in_use_ = configured_hash_;
   io::TimePoint since{};
@@ -99,9 +92,7 @@ std::shared_ptr<RollingModel> WeightsTrial::begin() {
   std::error_code none;
   if (fs::exists(folder_ / "state.json", none)) {
     const Json state = Json::parse(io::read_file(folder_ / "state.json", 1 << 20), nullptr, false);
-    const auto text = [&](const char* key) {
-      return state.is_object() && state.value(key, Json()).is_string() ? state[key].get<std::string>() : "";
-    };
+    const auto text = [&](const char* key) { return text_in(state, key); };
     const std::string before = text("in_use");
     if (is_whole(before)) {
       in_use_ = before;
@@ -116,7 +107,7 @@ std::shared_ptr<RollingModel> WeightsTrial::begin() {
     } else if (is_whole(text("candidate"))) {
       tried = text("candidate");
       where = text("candidate_from");
-      since = io::parse_time(text("candidate_since")).value_or(io::TimePoint{});
+      since = time_in(state, "candidate_since").value_or(io::TimePoint{});
     }
     last_decision_ = text("last_decision");
   }
@@ -157,10 +148,6 @@ bool WeightsTrial::remember() {
     log_.warning(fmt::format("{}; after a restart the trial of weights begins anew", error.what()));
     return false;
   }
-}
-
-std::chrono::seconds WeightsTrial::overdue() const {
-  return std::chrono::duration_cast<std::chrono::seconds>(worker_.at_work() + milliseconds(999));
 }
 
 /// Copies that are of no use any more: of our names alone.
@@ -227,7 +214,7 @@ void WeightsTrial::load() {
 void WeightsTrial::look(io::Moment now) {
   if (in_use_.empty() || now.steady - looked_ < kLookEvery) return;
   looked_ = now.steady;
-  const auto stamp = stamp_of(configured_);
+  const auto stamp = io::stamp_behind(configured_);
   const bool settled = stamp && stamp == seen_;
   seen_ = stamp;
   if (!settled || stamp == settled_) return;
@@ -326,8 +313,11 @@ std::shared_ptr<RollingModel> WeightsTrial::round(io::Moment now, Ledger* ledger
     candidate.nowcast.reset();
     candidate.forecast.reset();
   }
-  const Comparison comparison = ledger->comparison(candidate.name, config_.forecaster, candidate.since);
   const bool too_long = now.wall - candidate.since >= kLongestTrial;
+  const std::int64_t scored = ledger->counts().scored_leads;
+  if (scored == candidate.judged && !too_long) return nullptr;
+  candidate.judged = scored;
+  const Comparison comparison = ledger->comparison(candidate.name, config_.forecaster, candidate.since);
   if (comparison.cases < config_.weights.min_cases && !too_long) return nullptr;
   const Verdict verdict = not_worse(comparison, config_.weights.min_cases);
   if (!verdict.known && !too_long) return nullptr;

@@ -13,6 +13,7 @@
 #include "app/rolling_model.hpp"
 #include "app/watch_config.hpp"
 #include "app/worker.hpp"
+#include "io/file_stamp.hpp"
 #include "io/intake.hpp"
 
 namespace raincell::app {
@@ -53,18 +54,12 @@ class WeightsTrial {
   /// What was decided last, and what is being tried: for people, JSON and metrics.
   nlohmann::ordered_json json() const;
   /// How long a forecast of the candidate has been under way; 0: there is none.
-  std::chrono::seconds overdue() const;
+  std::chrono::seconds overdue() const { return worker_.at_work(); }
   std::int64_t promoted() const { return promoted_; }
   std::int64_t rejected() const { return rejected_; }
 
  private:
   struct Candidate;
-  struct Stamp {
-    std::uintmax_t bytes = 0;
-    std::int64_t changed_ns = 0;
-    std::uint64_t inode = 0;
-    bool operator==(const Stamp&) const = default;
-  };
   void begin_trial(const std::string& hash, const std::string& where, io::TimePoint since);
   void look(io::Moment);
   void load();
@@ -74,14 +69,13 @@ class WeightsTrial {
   std::filesystem::path file_of(const std::string& hash) const { return folder_ / (hash + ".safetensors"); }
   std::string keep(const std::filesystem::path&) const;
   bool is_whole(const std::string& hash) const;
-  static std::optional<Stamp> stamp_of(const std::filesystem::path&);
 
   const WatchConfig& config_;
   Arguments arguments_;
   std::filesystem::path folder_, configured_;
   Log& log_;
   std::string in_use_, configured_hash_, last_decision_;
-  std::optional<Stamp> seen_, settled_;
+  std::optional<io::FileStamp> seen_, settled_;
   std::chrono::milliseconds looked_{-1000000};
   std::unique_ptr<Candidate> candidate_;
   struct Proposal {

@@ -25,9 +25,9 @@ bool Worker::idle() const {
   return !job_;
 }
 
-Clock::duration Worker::at_work() const {
+std::chrono::seconds Worker::at_work() const {
   const std::lock_guard lock(mutex_);
-  return job_ ? Clock::now() - begun_ : Clock::duration(0);
+  return job_ ? std::chrono::ceil<std::chrono::seconds>(Clock::now() - begun_) : std::chrono::seconds(0);
 }
 
 void Worker::start(std::function<void()> job) {

@@ -18,8 +18,8 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   bool idle() const;
-  /// Since the job began; 0 when there is none.
-  std::chrono::steady_clock::duration at_work() const;
+  /// Since the job began, rounded up; 0 when there is none.
+  std::chrono::seconds at_work() const;
   /// Only when idle. The job must not throw.
   void start(std::function<void()> job);
   /// False: it is still at work.

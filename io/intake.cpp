@@ -1,7 +1,6 @@
 #include "io/intake.hpp"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <span>
@@ -54,14 +53,6 @@ Intake::Intake(fs::path folder, IntakeSpec spec)
       spec_(std::move(spec)),
       reader_(spec_.source) {}
 
-std::optional<Intake::Stamp> Intake::stamp_of(const fs::path& path) {
-  struct stat info {};
-  if (::lstat(path.c_str(), &info) != 0) return std::nullopt;
-  return Stamp{static_cast<std::uintmax_t>(info.st_size),
-               static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1000000000 + info.st_mtim.tv_nsec,
-               info.st_ino};
-}
-
 /// False when they are not all; trouble_ says why.
 bool Intake::list_names(std::vector<fs::path>& names) {
   std::error_code error;
@@ -90,13 +81,13 @@ bool Intake::list(Moment now) {
   listed_.clear();
   std::vector<fs::path> names;
   const bool complete = list_names(names);
-  if (complete) listed_[folder_] = stamp_of(folder_).value_or(Stamp{});
+  if (complete) listed_[folder_] = stamp_of(folder_).value_or(FileStamp{});
   std::map<fs::path, File> present;
   std::vector<std::pair<std::int64_t, fs::path>> new_ones;
   for (const fs::path& name : names) {
     for (fs::path folder = name.parent_path(); complete && listed_.find(folder) == listed_.end();
          folder = folder.parent_path())
-      listed_[folder] = stamp_of(folder).value_or(Stamp{});
+      listed_[folder] = stamp_of(folder).value_or(FileStamp{});
     const auto stamp = stamp_of(name);
     if (!stamp) continue;
     if (const auto known = files_.find(name); known != files_.end()) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "io/file_stamp.hpp"
 #include "io/reader.hpp"
 
 namespace raincell::io {
@@ -74,14 +75,8 @@ class Intake {
   std::int64_t waiting() const;
 
  private:
-  struct Stamp {
-    std::uintmax_t bytes = 0;
-    std::int64_t changed_ns = 0;
-    std::uint64_t inode = 0;
-    bool operator==(const Stamp&) const = default;
-  };
   struct File {
-    Stamp stamp;
+    FileStamp stamp;
     std::chrono::milliseconds since{0};  // it has had this stamp
     std::chrono::milliseconds next{0};   // not read before
     int tries = 0;
@@ -110,7 +105,6 @@ class Intake {
   /// Nothing for a frame that this file has brought already, and waited since.
   std::optional<IntakeEvent> judge(const Read&, Frame&&, const Kind&, Moment now);
   void trim();
-  static std::optional<Stamp> stamp_of(const std::filesystem::path&);
 
   std::filesystem::path folder_;
   IntakeSpec spec_;
@@ -118,7 +112,7 @@ class Intake {
   std::map<std::filesystem::path, File> files_;
   std::map<TimePoint, Frame> frames_;
   std::map<TimePoint, std::pair<std::filesystem::path, std::string>> origins_;  // file and hash of the values
-  std::map<std::filesystem::path, Stamp> listed_;                               // the folder and those in it
+  std::map<std::filesystem::path, FileStamp> listed_;                           // the folder and those in it
   std::chrono::milliseconds listed_at_{0};
   bool stirred_ = true;
   std::string trouble_;

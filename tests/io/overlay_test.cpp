@@ -10,6 +10,7 @@
 
 #include "io/colours.hpp"
 #include "refusal.hpp"
+#include "tests/io/png_reader.hpp"
 
 namespace raincell::io {
 namespace {
@@ -25,21 +26,11 @@ struct Image {
 };
 
 Image decode(const std::vector<std::uint8_t>& png) {
-  struct Cursor {
-    const std::vector<std::uint8_t>& bytes;
-    std::size_t at = 0;
-  } cursor{png};
-  const auto read = [](void* closure, unsigned char* out, unsigned int length) {
-    auto* from = static_cast<Cursor*>(closure);
-    if (from->at + length > from->bytes.size()) return CAIRO_STATUS_READ_ERROR;
-    std::memcpy(out, from->bytes.data() + from->at, length);
-    from->at += length;
-    return CAIRO_STATUS_SUCCESS;
-  };
-  cairo_surface_t* surface = cairo_image_surface_create_from_png_stream(read, &cursor);
+  std::size_t used = 0;
+  cairo_surface_t* surface = read_png(png, used);
   EXPECT_EQ(cairo_surface_status(surface), CAIRO_STATUS_SUCCESS);
   EXPECT_EQ(cairo_image_surface_get_format(surface), CAIRO_FORMAT_ARGB32);
-  EXPECT_EQ(cursor.at, png.size()) << "bytes after the end";
+  EXPECT_EQ(used, png.size()) << "bytes after the end";
   Image image{cairo_image_surface_get_width(surface), cairo_image_surface_get_height(surface), {}};
   image.pixels.resize(static_cast<std::size_t>(image.columns) * static_cast<std::size_t>(image.rows));
   const unsigned char* bytes = cairo_image_surface_get_data(surface);

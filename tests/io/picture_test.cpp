@@ -12,6 +12,7 @@
 
 #include "io/colours.hpp"
 #include "io/graticule.hpp"
+#include "tests/io/png_reader.hpp"
 
 namespace raincell::io {
 namespace {
@@ -26,18 +27,8 @@ struct Picture {
 };
 
 Picture decode(const std::vector<std::uint8_t>& png) {
-  struct Cursor {
-    const std::vector<std::uint8_t>& bytes;
-    std::size_t at = 0;
-  } cursor{png};
-  const auto read = [](void* closure, unsigned char* out, unsigned int length) {
-    auto* from = static_cast<Cursor*>(closure);
-    if (from->at + length > from->bytes.size()) return CAIRO_STATUS_READ_ERROR;
-    std::memcpy(out, from->bytes.data() + from->at, length);
-    from->at += length;
-    return CAIRO_STATUS_SUCCESS;
-  };
-  cairo_surface_t* surface = cairo_image_surface_create_from_png_stream(read, &cursor);
+  std::size_t used = 0;
+  cairo_surface_t* surface = read_png(png, used);
   EXPECT_EQ(cairo_surface_status(surface), CAIRO_STATUS_SUCCESS);
   Picture picture;
   picture.width = cairo_image_surface_get_width(surface);
