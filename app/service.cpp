@@ -203,9 +203,14 @@ void Service::State::write_metrics(bool now) {
   tuning.add_metrics(out);
   if (server) add_metrics(out, server->counts());
   view.write(out.text(), json_text(skill));
-  nlohmann::ordered_json status = {{"time", io::format_time(moment.wall)}, {"since", io::format_time(begun)},
-                                   {"cycles", metrics.cycles_json()},      {"weights", trial.json()},
-                                   {"fine_tuning", tuning.json()},         {"drift", nullptr}};
+  using Json = nlohmann::ordered_json;
+  const bool scheduled = !config.schedule.config.empty();
+  Json status = {{"time", io::format_time(moment.wall)},
+                 {"since", io::format_time(begun)},
+                 {"cycles", metrics.cycles_json()},
+                 {"weights", trial.json()},
+                 {"fine_tuning", scheduled ? tuning.json() : Json(nullptr)},
+                 {"drift", nullptr}};
   if (drift) status["drift"] = *drift;
   try {
     io::publish(publication.path("metrics.prom"), out.text());
